@@ -4,22 +4,22 @@
 //! in `ARCHITECTURE.md`, checked by `tests/tidy.rs`).
 
 pub mod base;
-pub mod build;
 pub mod diag;
-pub mod dockerfile;
-pub mod event;
-pub mod exec;
-pub mod facts;
-pub mod image;
-pub mod input;
-pub mod instruction;
-pub mod layer;
-pub mod output;
-pub mod plan;
-pub mod policy;
-pub mod registry;
-pub mod rootfs;
-pub mod sandbox;
-pub mod store;
 #[allow(unsafe_code)] // the kernel's calls, in one place; everything else is safe code
 pub mod sys;
+pub mod event;
+pub mod dockerfile;
+pub mod layer;
+pub mod store;
+pub mod registry;
+pub mod sandbox;
+pub mod image;
+pub mod rootfs;
+pub mod input;
+pub mod instruction;
+pub mod facts;
+pub mod plan;
+pub mod exec;
+pub mod policy;
+pub mod output;
+pub mod build;
