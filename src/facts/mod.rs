@@ -1,1 +1,4 @@
-//! (being built)
+//! What is true of a script and of an image, without an opinion: which commands a body runs, what
+//! each layer holds, where a secret shows up. `policy` judges; `inspect` and `audit` print.
+
+pub mod shell;
