@@ -2,3 +2,10 @@
 //! each layer holds, where a secret shows up. `policy` judges; `inspect` and `audit` print.
 
 pub mod shell;
+mod leak;
+mod table;
+mod view;
+
+pub use leak::{Leak, LeakScan, Needles};
+pub use table::{FileFact, FileKind, LayerTable, TableObserver};
+pub use view::{Account, ImageFacts, LayerFacts, Origin, Visible};

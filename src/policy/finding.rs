@@ -125,7 +125,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Makes a finding with no place yet; its level is set by [`super::Found::add`].
+    /// Makes a finding with no place yet; its rule and level are set by the frame.
     pub fn new(moment: Moment, message: impl Into<String>) -> Self {
         Finding {
             rule: "",
@@ -284,7 +284,10 @@ impl Report {
     /// Counts, and tells whether the image is refused.
     pub fn verdict(&self, fail_on: FailOn) -> Verdict {
         let count = |level| {
-            self.findings.iter().filter(|finding| finding.counts() && finding.level == level).count()
+            self.findings
+                .iter()
+                .filter(|finding| finding.counts() && finding.level == level)
+                .count()
         };
         let (errors, warnings) = (count(Level::Error), count(Level::Warn));
         Verdict {

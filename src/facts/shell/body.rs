@@ -34,9 +34,8 @@ impl Body {
         let mut last: Option<Span> = None;
         for at in 0..text.len() {
             let span = locate(at..at + 1);
-            let follows = last.is_some_and(|last| {
-                last.source == span.source && last.start + 1 == span.start
-            });
+            let follows =
+                last.is_some_and(|last| last.source == span.source && last.start + 1 == span.start);
             if !follows {
                 self.map.push(Segment { at: base + at, span, linear: true });
             }

@@ -132,9 +132,7 @@ pub(super) fn runs(argv: &[Arg], redirects: &[Redirect]) -> Vec<Run> {
             .filter(|redirect| {
                 redirect.kind == RedirectKind::Here && matches!(redirect.fd, None | Some(0))
             })
-            .flat_map(|redirect| {
-                run(What::Text { text: redirect.target.clone(), in_place: false })
-            })
+            .flat_map(|redirect| run(What::Text { text: redirect.target.clone(), in_place: false }))
             .collect(),
         Code::File(_) | Code::None => Vec::new(),
     }
@@ -171,9 +169,10 @@ pub(super) fn code<'a>(argv: &'a [Arg], tool: &Interpreter) -> Code<'a> {
         if matches!(text, "--version" | "--help" | "-V") {
             return Code::None;
         }
-        let Some(flags) = text.strip_prefix('-').or_else(|| {
-            (tool.shell).then(|| text.strip_prefix('+')).flatten()
-        }) else {
+        let Some(flags) = text
+            .strip_prefix('-')
+            .or_else(|| (tool.shell).then(|| text.strip_prefix('+')).flatten())
+        else {
             return found(arg, inline, stdin);
         };
         let long = flags.starts_with('-');

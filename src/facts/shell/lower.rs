@@ -24,17 +24,16 @@ const DEEPEST: u8 = 8;
 const MOST_COMMANDS: usize = 10_000;
 /// Brackets and keywords that may nest, in one text. Scripts of thousands of lines have fewer.
 const MOST_OPENERS: usize = 4_000;
+/// `((` (tried as arithmetic and, on failure, as two groups) and `case` (its end too): nested, the
+/// attempts of the grammar double with each.
+const MOST_DOUBLING: usize = 10;
 /// The same in one word, whose grammar backtracks.
 const MOST_WORD_OPENERS: usize = 24;
 /// Above this many, the parse gets a stack of its own.
 const OPENERS_ON_STACK: usize = 40;
 const BIG_STACK: usize = 512 * 1024 * 1024;
 
-pub(super) fn analyse(
-    body: &Body,
-    values: &BTreeMap<String, String>,
-    dialect: Dialect,
-) -> Script {
+pub(super) fn analyse(body: &Body, values: &BTreeMap<String, String>, dialect: Dialect) -> Script {
     if openers(body.text()) <= OPENERS_ON_STACK {
         return Walk::new(values, dialect).body(body);
     }
@@ -111,6 +110,12 @@ fn openers(text: &str) -> usize {
         }
     }
     count
+}
+
+fn doubling(text: &str) -> usize {
+    let groups = text.as_bytes().windows(2).filter(|pair| pair == b"((").count();
+    let cases = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| *word == "case");
+    groups.max(cases.count())
 }
 
 /// Where a command's input and output are.
@@ -254,7 +259,7 @@ impl<'v> Walk<'v> {
             return;
         }
         self.budget -= text.len();
-        if openers(text) > MOST_OPENERS {
+        if openers(text) > MOST_OPENERS || doubling(text) > MOST_DOUBLING {
             self.split(body, io);
             return;
         }
@@ -511,11 +516,15 @@ impl<'v> Walk<'v> {
         arg
     }
 
-    fn redirect(&mut self, text: &Rc<Text>, redirect: &IoRedirect, io: &mut Io) -> Option<Redirect> {
+    fn redirect(
+        &mut self,
+        text: &Rc<Text>,
+        redirect: &IoRedirect,
+        io: &mut Io,
+    ) -> Option<Redirect> {
         let body = &text.body;
-        let one = |walk: &mut Self, word: &Word| {
-            fold_one(walk, body, &word.value, text.start(word))
-        };
+        let one =
+            |walk: &mut Self, word: &Word| fold_one(walk, body, &word.value, text.start(word));
         let redirect = match redirect {
             IoRedirect::File(fd, kind, target) => {
                 let (kind, input) = match kind {

@@ -70,7 +70,7 @@ struct Fetcher {
 /// A package manager.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tool {
+pub(super) struct Tool {
     names: Vec<String>,
     manager: String,
     #[serde(default)]
@@ -177,9 +177,11 @@ impl Command {
             return false;
         };
         fetcher.subcommands.is_empty()
-            || self.args().iter().filter_map(Arg::known).any(|arg| {
-                fetcher.subcommands.iter().any(|subcommand| subcommand == arg)
-            })
+            || self
+                .args()
+                .iter()
+                .filter_map(Arg::known)
+                .any(|arg| fetcher.subcommands.iter().any(|subcommand| subcommand == arg))
     }
 
     /// Returns what it installs, if it does.

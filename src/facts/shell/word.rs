@@ -24,7 +24,13 @@ struct Fold {
 
 /// Folds a word at `start` (a byte of `body`) into its fields. Unquoted variables are split at
 /// blanks where `split` says so, as the shell does for arguments but not for assignments.
-pub(super) fn fold(walk: &mut Walk<'_>, body: &Body, raw: &str, start: usize, split: bool) -> Vec<Arg> {
+pub(super) fn fold(
+    walk: &mut Walk<'_>,
+    body: &Body,
+    raw: &str,
+    start: usize,
+    split: bool,
+) -> Vec<Arg> {
     let span = body.span(start..start + raw.len());
     let mut fold = Fold {
         fields: Vec::new(),
@@ -72,9 +78,7 @@ pub(super) fn fold_heredoc(walk: &mut Walk<'_>, body: &Body, raw: &str, start: u
         quoted: true,
         span,
     };
-    match (!walk.too_deep(raw))
-        .then(|| brush_parser::word::parse_heredoc(raw, &walk.options()))
-    {
+    match (!walk.too_deep(raw)).then(|| brush_parser::word::parse_heredoc(raw, &walk.options())) {
         Some(Ok(pieces)) => fold.pieces(walk, body, &pieces, start, true, false),
         _ => fold.literal(body, raw, start),
     }
@@ -196,22 +200,23 @@ impl Fold {
             },
             // Where nothing is known of the variable, its default is the best guess.
             ParameterExpr::UseDefaultValues { parameter, indirect, test_type, default_value }
-            | ParameterExpr::AssignDefaultValues { parameter, indirect, test_type, default_value } => {
-                match named(parameter, *indirect) {
-                    Some((text, from))
-                        if !text.is_empty() || matches!(test_type, ParameterTestType::Unset) =>
-                    {
-                        (text.to_owned(), from.to_vec())
-                    }
-                    _ => match default_value.as_deref() {
-                        None => (String::new(), Vec::new()),
-                        Some(text) if plain(text) || text.is_empty() => {
-                            (text.to_owned(), Vec::new())
-                        }
-                        Some(_) => (HOLE.to_string(), Vec::new()),
-                    },
+            | ParameterExpr::AssignDefaultValues {
+                parameter,
+                indirect,
+                test_type,
+                default_value,
+            } => match named(parameter, *indirect) {
+                Some((text, from))
+                    if !text.is_empty() || matches!(test_type, ParameterTestType::Unset) =>
+                {
+                    (text.to_owned(), from.to_vec())
                 }
-            }
+                _ => match default_value.as_deref() {
+                    None => (String::new(), Vec::new()),
+                    Some(text) if plain(text) || text.is_empty() => (text.to_owned(), Vec::new()),
+                    Some(_) => (HOLE.to_string(), Vec::new()),
+                },
+            },
             _ => (HOLE.to_string(), Vec::new()),
         };
         if !split {
