@@ -5,7 +5,7 @@
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
 mod child;
-mod copy;
+pub mod copy;
 mod mount;
 mod namespace;
 mod rename;
@@ -13,8 +13,9 @@ mod root;
 mod seccomp;
 mod socket;
 mod subid;
-mod xattr;
+pub mod xattr;
 
 pub use mount::{OverlayError, Upper, overlay_mount, tree_mount};
 pub use namespace::{Entered, IdMode, NamespaceError, enter_user_namespace};
 pub use rename::exchange;
+pub use root::{Dir, FileKind, Follow, Root, Stat, set_mode, set_mtime, set_owner, stat_of};
