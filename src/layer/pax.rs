@@ -96,7 +96,7 @@ fn take(pax: &mut Pax, key: &[u8], value: &[u8]) -> Result<(), Error> {
             let map = pax.sparse.map.get_or_insert_default();
             let is_offset = key.ends_with(b"offset");
             match number()? {
-                Some(number) if is_offset == (map.len() % 2 == 0) => map.push(number),
+                Some(number) if is_offset == map.len().is_multiple_of(2) => map.push(number),
                 _ => return Err(malformed("a sparse map is broken")),
             }
         }
