@@ -8,6 +8,7 @@ mod fold;
 mod mounts;
 mod op;
 mod resolve;
+mod state;
 mod transfer;
 
 pub use op::{
@@ -102,6 +103,7 @@ pub enum Found {
 /// Answers what a base is. Asked once for each name and platform.
 pub trait BaseLookup {
     /// Returns the image, or says why it cannot be had.
+    #[expect(clippy::result_large_err, reason = "asked a few times in a build")]
     fn base(&self, wanted: &Wanted) -> Result<Found, Diagnostic>;
 }
 
@@ -249,3 +251,8 @@ pub fn plan(
 ) -> Result<Plan, Vec<Diagnostic>> {
     fold::plan(file, instructions, request, bases, sources)
 }
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
