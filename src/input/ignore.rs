@@ -66,7 +66,7 @@ impl Ignore {
             if line.is_empty() {
                 continue;
             }
-            let mut pattern = clean(pattern);
+            let mut pattern = if pattern.is_empty() { Vec::new() } else { clean(pattern) };
             if pattern.len() > 1 && pattern[0] == b'/' {
                 pattern.remove(0);
             }
