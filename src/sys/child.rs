@@ -305,14 +305,30 @@ pub(crate) fn child_signals() -> io::Result<OwnedFd> {
     }
 }
 
-/// Undoes what the runtime did to signals: nothing blocked, SIGPIPE kills again.
+/// Undoes what the runtime and whoever started the builder did to signals: nothing blocked, nothing
+/// ignored.
 pub(crate) fn reset_signals() {
-    // SAFETY: the set is initialised before it is read; SIG_DFL is no function of ours.
+    // Handler SIG_DFL, no flags, no restorer, an empty mask: struct sigaction of the kernel, which
+    // the C library's call does not set for its own signals 32 and 33.
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the kernel reads one struct of the size that it is told, and writes nothing. KILL
+        // and STOP are refused, which is no harm.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<u64>(),
+                size_of::<u64>(),
+            )
+        };
+    }
+    // SAFETY: the set is initialised before it is read.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
 }
 
@@ -344,11 +360,20 @@ pub(crate) fn is_hung_up(pipe: impl AsFd) -> bool {
     poll([Some(pipe.as_fd())], 0).is_ok_and(|ready| ready[0])
 }
 
+/// Throws away what is there to read of a descriptor that does not block.
+pub(crate) fn drain(fd: impl AsFd) {
+    let mut buffer = [0u8; 1024];
+    while rustix::io::read(&fd, &mut buffer).is_ok_and(|read| read > 0) {}
+}
+
 /// Makes reads return at once.
 pub(crate) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     Ok(rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?)
 }
+
+/// The error number of exec for a file that is no program.
+pub(crate) const NO_EXEC_FORMAT: i32 = libc::ENOEXEC;
 
 /// A program ready to be started: nothing is allocated between the fork and exec.
 #[derive(Debug)]

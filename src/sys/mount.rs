@@ -178,6 +178,11 @@ pub(crate) fn open_in_root(
     }
 }
 
+/// The error of a path with more than 40 symlinks on its way.
+pub(crate) fn too_many_links() -> io::Error {
+    Errno::LOOP.into()
+}
+
 /// What a handle is a handle of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Status {
