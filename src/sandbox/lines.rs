@@ -95,7 +95,7 @@ mod tests {
     fn secrets_are_masked_across_pieces_of_a_long_line() {
         let mut first = vec![b'y'; LONGEST - 3];
         first.extend(b"hunter2");
-        let want = format!("{}", "y".repeat(LONGEST - 3));
+        let want = "y".repeat(LONGEST - 3);
         check(&[&first, b"-TOKEN!\n"], &[&want, "***!"]);
     }
 

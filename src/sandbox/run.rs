@@ -231,11 +231,9 @@ impl<'a> Streams<'a> {
             out_lines: Lines::new(masker),
             err_lines: Lines::new(masker),
         };
-        for fd in [streams.out.as_ref().map(AsFd::as_fd), streams.err.as_ref().map(AsFd::as_fd)] {
-            if let Some(fd) = fd {
-                child::set_nonblocking(fd)
-                    .map_err(|error| Error::setup("read the output", &error))?;
-            }
+        let both = [streams.out.as_ref().map(AsFd::as_fd), streams.err.as_ref().map(AsFd::as_fd)];
+        for fd in both.into_iter().flatten() {
+            child::set_nonblocking(fd).map_err(|error| Error::setup("read the output", &error))?;
         }
         Ok(streams)
     }

@@ -6,6 +6,7 @@
 //! on stderr; `RBUILD_TEST_NO_SKIP=1` turns that into a failure.
 
 #![allow(unsafe_code)] // fork, once
+#![allow(clippy::print_stderr)] // a test that is skipped says so
 
 mod cases;
 mod world;
@@ -56,9 +57,9 @@ fn account(who: Who) -> Option<u32> {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (name, uid) = match who {
         Who::Root => return Some(0),
-        Who::Range => ("rbuild-test-range", 47001),
+        Who::Range => ("rbuild-step-range", 48016),
         // No passwd entry on purpose.
-        Who::Single => return Some(47002),
+        Who::Single => return Some(48017),
     };
     if !fs::read_to_string("/etc/passwd").unwrap_or_default().contains(name) {
         let made = Command::new("useradd").args(["-M", "-u", &uid.to_string(), name]).status();

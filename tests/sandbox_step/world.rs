@@ -36,9 +36,11 @@ pub(crate) fn enter(case: Case) {
         "Range" => IdMode::Range,
         _ => IdMode::Single,
     };
+    let mut why = None;
     let mode = match enter_user_namespace(None) {
         Ok(Entered { mode, why_single }) => {
             assert_eq!(why_single.is_some(), mode == IdMode::Single);
+            why = why_single;
             mode
         }
         Err(error) => {
@@ -47,7 +49,8 @@ pub(crate) fn enter(case: Case) {
         }
     };
     if mode != want {
-        eprintln!("SKIPPED: wanted {want:?}, got {mode:?}");
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        eprintln!("SKIPPED: wanted {want:?}, got {mode:?}{why}");
         return;
     }
     let base = home.join("base");
