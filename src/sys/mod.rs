@@ -5,7 +5,7 @@
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
 pub(crate) mod child;
-mod copy;
+pub mod copy;
 pub(crate) mod mount;
 mod namespace;
 mod overlay;
@@ -14,9 +14,10 @@ mod root;
 pub(crate) mod seccomp;
 pub(crate) mod socket;
 mod subid;
-mod xattr;
+pub mod xattr;
 
 pub use namespace::{Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace};
 pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
 pub use rename::exchange;
+pub use root::{Dir, FileKind, Follow, Root, Stat, set_mode, set_mtime, set_owner, stat_of};
