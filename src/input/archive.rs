@@ -49,7 +49,11 @@ pub(super) fn open(content: &Content) -> Result<Reader<Box<dyn Read + Send>>, Fa
 /// Tells whether the file is an archive with something in it: Docker unpacks nothing else.
 pub(super) fn is_archive(content: &Content) -> Result<bool, rootfs::Error> {
     match open(content) {
-        Ok(mut reader) => Ok(matches!(reader.next_entry(), Ok(Some(_)))),
+        // An entry that is refused for its name is an entry of an archive still.
+        Ok(mut reader) => Ok(matches!(
+            reader.next_entry(),
+            Ok(Some(_)) | Err(layer::Error::Name { .. } | layer::Error::Limit { .. })
+        )),
         Err(Failure::Tree(error)) => Err(error),
         Err(Failure::Archive(_)) => Ok(false),
     }

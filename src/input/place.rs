@@ -44,10 +44,11 @@ pub enum Part<'a> {
 /// How and where.
 #[derive(Debug, Clone, Copy)]
 pub struct Placement<'a> {
-    /// The destination as written, but expanded: `/a/b`, `dir/`, `.`.
-    pub dest: &'a str,
-    /// Where a relative destination starts.
-    pub workdir: &'a ImagePath,
+    /// The destination, links not followed yet.
+    pub dest: &'a ImagePath,
+    /// The destination is a folder whatever is there: it was written with a slash at its end, or
+    /// as `.`.
+    pub directory: bool,
     /// `--chown`, looked up (`rootfs::passwd::owner`); also for folders that are made on the way.
     pub chown: Option<(u32, u32)>,
     /// `--chmod`; also for folders that are made on the way.
@@ -175,20 +176,13 @@ impl Placer<'_> {
 
     fn group(&mut self, group: &Group, unpack: bool) -> Result<(), Error> {
         let Some((top, rest)) = group.items.split_first() else { return Ok(()) };
-        let dest = self.how.dest;
-        let written = self
-            .how
-            .workdir
-            .resolve(dest.as_bytes())
-            .map_err(|source| Error::Path { path: dest.into(), source })?;
-        let as_folder =
-            dest.is_empty() || dest == "." || dest.ends_with('/') || dest.ends_with("/.");
+        let written = self.how.dest.clone();
         if unpack && is_file(&top.entry) && is_archive(&top.content)? {
             let target = resolve(self, &written, Follow::InRoot)?;
             self.make_dirs(&target)?;
             return self.unpack(group, &top.content, &target);
         }
-        let ensure = if as_folder { Some(written.clone()) } else { written.parent() };
+        let ensure = if self.how.directory { Some(written.clone()) } else { written.parent() };
         if let Some(folder) = ensure {
             let folder = resolve(self, &folder, Follow::InRoot)?;
             self.make_dirs(&folder)?;
