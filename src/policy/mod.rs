@@ -96,4 +96,6 @@ fn cover(report: &mut Report, outline: Option<&Outline<'_>>, policy: &Policy) {
 }
 
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;

@@ -57,7 +57,9 @@ fn check(judged: &Judged<'_>, found: &mut Found<'_>) {
             .finding(format!("the image has the package manager `{name}`"))
             .in_image(*path, Some(at.layer))
             .evidence("mode", format!("{:04o}", end.file.mode))
-            .help("start from a base without a package manager, or copy the artefact into `scratch`");
+            .help(
+                "start from a base without a package manager, or copy the artefact into `scratch`",
+            );
         finding = origin(finding, judged, at.layer);
         found.add_at(level, finding);
     }

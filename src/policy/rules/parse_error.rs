@@ -29,9 +29,8 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         if let Some(span) = error.span {
             finding = finding.at(span, error.label.clone());
             let lines = input.file.lines.iter().enumerate();
-            let mut around = lines.filter(|(_, line)| {
-                line.span.start <= span.start && span.start <= line.span.end
-            });
+            let mut around = lines
+                .filter(|(_, line)| line.span.start <= span.start && span.start <= line.span.end);
             if let Some((index, line)) = around.next_back() {
                 finding = finding.of(Place { index, span: line.span, stage: None });
             }

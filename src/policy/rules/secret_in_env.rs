@@ -52,8 +52,21 @@ pub(super) static RULE: Rule = Rule {
 };
 
 const ENDINGS: &[&str] = &[
-    "_FILE", "_PATH", "_DIR", "_URL", "_NAME", "_ID", "_ALIAS", "_VERSION", "_TYPE", "_TTL",
-    "_LENGTH", "_ENABLED", "_PROMPT", "_HEADER", "_ALGORITHM",
+    "_FILE",
+    "_PATH",
+    "_DIR",
+    "_URL",
+    "_NAME",
+    "_ID",
+    "_ALIAS",
+    "_VERSION",
+    "_TYPE",
+    "_TTL",
+    "_LENGTH",
+    "_ENABLED",
+    "_PROMPT",
+    "_HEADER",
+    "_ALGORITHM",
 ];
 
 const KNOWN: &[&str] = &[
