@@ -168,7 +168,8 @@ fn judge_image(recipe: &Value, policy: &Policy) -> Vec<Row> {
     findings
         .map(|finding| {
             let image = finding.image.clone().unwrap();
-            (None, Some(image.path), image.layer.map(|layer| layer as u64))
+            let line = finding.evidence.get("line").and_then(Value::as_u64);
+            (line, Some(image.path), image.layer.map(|layer| layer as u64))
         })
         .collect()
 }
