@@ -1,0 +1,1 @@
+//! A handle of a directory below which paths of an image are opened.
