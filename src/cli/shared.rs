@@ -64,3 +64,88 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "FORMAT=FILE")]
     pub(crate) report: Vec<KeyValue>,
 }
+
+/// Splits `key=value,key=value` as the comma-separated values that Docker's flags are: a field may
+/// stand in double quotes, where `""` is a quote. A field without `=` has an empty value.
+pub(crate) fn attributes(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut fields = vec![String::new()];
+    let mut chars = text.chars().peekable();
+    let mut start = true;
+    while let Some(c) = chars.next() {
+        let field = fields.last_mut().expect("there is always one");
+        match c {
+            '"' if start => {
+                loop {
+                    match chars.next() {
+                        Some('"') if chars.next_if_eq(&'"').is_some() => field.push('"'),
+                        Some('"') => break,
+                        Some(c) => field.push(c),
+                        None => return Err(format!("`{text}`: a quote is not closed")),
+                    }
+                }
+                start = false;
+            }
+            ',' => {
+                fields.push(String::new());
+                start = true;
+            }
+            c => {
+                field.push(c);
+                start = false;
+            }
+        }
+    }
+    Ok(fields
+        .into_iter()
+        .filter(|field| !field.is_empty())
+        .map(|field| match field.split_once('=') {
+            Some((key, value)) => (key.trim().to_ascii_lowercase(), value.to_owned()),
+            None => (field.trim().to_ascii_lowercase(), String::new()),
+        })
+        .collect())
+}
+
+/// Parses a size: `64m`, `1GiB`, `500kB`, `1024`. Binary units, as Docker reads its memory flags.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size; write for example 64m or 1g");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text[digits.len()..].to_ascii_lowercase();
+    let factor: u64 = match unit.trim_end_matches('b').trim_end_matches('i') {
+        "" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_comma_separated_values() {
+        let check = |text: &str, want: &[(&str, &str)]| {
+            let want: Vec<_> = want.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            assert_eq!(attributes(text).unwrap(), want, "{text}");
+        };
+        check("id=a,src=b c", &[("id", "a"), ("src", "b c")]);
+        check("type=oci,\"dest=a,b\"", &[("type", "oci"), ("dest", "a,b")]);
+        check("\"dest=a\"\"b\",tar", &[("dest", "a\"b"), ("tar", "")]);
+        check("k=a=b", &[("k", "a=b")]);
+        assert!(attributes("\"dest=a").is_err());
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        for (text, want) in [("1024", 1024), ("64m", 64 << 20), ("1GiB", 1 << 30), ("2kB", 2048)] {
+            assert_eq!(bytes(text).unwrap(), want);
+        }
+        for bad in ["", "m", "-1", "1x", "99999999999999999999", "9999999999t"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+}
