@@ -8,6 +8,7 @@ mod child;
 mod copy;
 mod mount;
 mod namespace;
+mod rename;
 mod root;
 mod seccomp;
 mod socket;
@@ -16,3 +17,4 @@ mod xattr;
 
 pub use mount::{OverlayError, Upper, overlay_mount, tree_mount};
 pub use namespace::{Entered, IdMode, NamespaceError, enter_user_namespace};
+pub use rename::exchange;
