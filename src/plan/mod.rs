@@ -112,6 +112,7 @@ impl<F: Fn(&Wanted) -> Result<Found, Diagnostic>> BaseLookup for F {
 }
 
 /// Marks the ids of base images.
+#[derive(Clone, Copy, Debug)]
 pub enum BaseMark {}
 /// Names an image that a plan reads.
 pub type BaseId = Id<BaseMark>;
