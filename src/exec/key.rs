@@ -40,6 +40,11 @@ impl Request {
         self.input.push(KeyPart { name: name.into(), value: value.into() });
     }
 
+    /// Tells whether a part of this name is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.operation.iter().chain(&self.input).any(|part| part.name == name)
+    }
+
     /// The digest of the operation alone.
     pub(super) fn operation_digest(&self) -> Digest<Cache> {
         digest(self.operation.iter())
@@ -75,17 +80,28 @@ impl Request {
             }
         }
         for old in &last.parts {
-            if !now.iter().any(|part| part.name == old.name) {
+            // The digests of what came before are asked for only where a hit is possible.
+            let unasked = [BASE, BEFORE].contains(&old.name.as_str());
+            if !unasked && !now.iter().any(|part| part.name == old.name) {
                 changes.push(change(&old.name, Some(&old.value), None));
             }
         }
         match changes.as_slice() {
+            [] if !now.iter().any(|part| part.name == BEFORE) => {
+                "no record of this operation in the store".to_owned()
+            }
             [] => "the result is no longer in the store".to_owned(),
             [one] => one.clone(),
             [first, rest @ ..] => format!("{first} (+{} more)", rest.len()),
         }
     }
 }
+
+/// The part that holds the chain id of the base's layers.
+pub(super) const BASE: &str = "base";
+
+/// The part that holds the diff ids of the layers that earlier steps made.
+pub(super) const BEFORE: &str = "result of the steps before";
 
 /// The part that holds the digest over all that is copied.
 pub(super) const CONTENT: &str = "content";
@@ -164,7 +180,10 @@ mod tests {
         let base = request("COPY . .", "1");
         check(&base, &request("COPY . .", "2"), "content 1 → 2");
         check(&base, &request("COPY x .", "1"), "command COPY . . → COPY x .");
-        check(&base, &base, "the result is no longer in the store");
+        check(&base, &base, "no record of this operation in the store");
+        let mut whole = base.clone();
+        whole.input(BEFORE, "");
+        check(&whole, &whole, "the result is no longer in the store");
         assert_eq!(base.why_missed(None, None), "no record of this step yet");
     }
 
