@@ -8,6 +8,7 @@ mod fold;
 mod mounts;
 mod op;
 mod resolve;
+mod state;
 mod transfer;
 
 pub use op::{
@@ -249,3 +250,6 @@ pub fn plan(
 ) -> Result<Plan, Vec<Diagnostic>> {
     fold::plan(file, instructions, request, bases, sources)
 }
+
+#[cfg(test)]
+mod conformance;
