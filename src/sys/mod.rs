@@ -6,6 +6,7 @@
 
 mod child;
 mod copy;
+mod interrupt;
 mod mount;
 mod namespace;
 mod rename;
@@ -15,6 +16,7 @@ mod socket;
 mod subid;
 mod xattr;
 
+pub use interrupt::on_interrupt;
 pub use mount::{OverlayError, Upper, overlay_mount, tree_mount};
 pub use namespace::{Entered, IdMode, NamespaceError, enter_user_namespace};
 pub use rename::exchange;
