@@ -97,3 +97,323 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
 }
+
+/// The largest secret, in bytes: Docker's limit.
+const SECRET_LIMIT: u64 = 500 * 1024;
+
+/// The largest Dockerfile, in bytes.
+const DOCKERFILE_LIMIT: u64 = 16 << 20;
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Exit {
+    let metadata = args.metadata_file.clone();
+    match Command::new(args).and_then(Command::run) {
+        Ok(exit) => exit,
+        Err(stop) => {
+            if let Some(path) = metadata {
+                let error = json!({"kind": "usage", "message": stop.text, "exit": stop.exit as u8});
+                write_metadata(&path, &json!({"rbuild": {"error": error}}));
+            }
+            stop.tell()
+        }
+    }
+}
+
+/// The arguments, understood.
+struct Command {
+    args: Args,
+    job: Job,
+    named: BTreeMap<String, NamedSource>,
+    ignore: Option<PathBuf>,
+    secrets: BTreeMap<String, Arc<Secret>>,
+    outputs: Vec<Target>,
+    tags: Vec<ImageRef>,
+    times: Times,
+    compression: Compression,
+    format: Format,
+}
+
+impl Command {
+    fn new(args: Args) -> Result<Self, Stop> {
+        let format = Format::parse(if args.quiet { "none" } else { &args.progress }).map_err(Stop::usage)?;
+        let platform = match &args.platform {
+            Some(text) => Platform::parse(text).map_err(|error| Stop::usage(error.to_string()))?,
+            None => Platform::host(),
+        };
+        let mut outputs = Vec::new();
+        for text in &args.output {
+            let attributes = attributes(text).map_err(Stop::usage)?;
+            outputs.push(
+                Target::from_attributes(&attributes)
+                    .map_err(|error| Stop::usage(format!("--output `{text}`: {error}")))?,
+            );
+        }
+        if outputs.is_empty() {
+            outputs.push(Target::default_layout());
+        }
+        let mut named = BTreeMap::new();
+        for pair in &args.build_context {
+            let source = NamedSource::parse(&pair.value)
+                .map_err(|error| Stop::usage(format!("--build-context {}: {error}", pair.key)))?;
+            if let NamedSource::Folder(path) = &source
+                && !path.is_dir()
+            {
+                return Err(Stop::usage(format!(
+                    "--build-context {}: `{}` is not a folder",
+                    pair.key,
+                    path.display()
+                )));
+            }
+            named.insert(pair.key.clone(), source);
+        }
+        let mut tags = Vec::new();
+        for tag in &args.tag {
+            tags.push(ImageRef::parse(tag).map_err(|error| Stop::usage(format!("--tag: {error}")))?);
+        }
+        let mut request = Request::new(platform);
+        request.build_platform = Platform::host();
+        request.target = args.target.clone();
+        request.named_contexts =
+            named.iter().map(|(name, source)| (name.clone(), source.kind())).collect();
+        request.labels = pairs(&args.label);
+        for text in &args.build_arg {
+            let (name, value) = match text.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (text.as_str(), std::env::var(text).ok()),
+            };
+            request.build_args.insert(name.to_owned(), value);
+        }
+        let (text, name, ignore) = dockerfile(&args)?;
+        let job = Job { name, text, request };
+        let secrets = secrets(&args.secret)?;
+        let times = times(&args.timestamp)?;
+        let compression = compression(&args)?;
+        Ok(Command { args, job, named, ignore, secrets, outputs, tags, times, compression, format })
+    }
+
+    fn run(self) -> Result<Exit, Stop> {
+        let policy = super::policy::effective(&self.args.policy)?;
+        for target in &self.outputs {
+            target.check().map_err(|error| {
+                Stop::usage(chain(&error))
+                    .help("choose another place with -o type=oci,dest=PATH,tar=false")
+            })?;
+        }
+        // What is wrong with the text is told on any host, before powers are asked for.
+        if let Err(not) = rbuild::build::parse(&self.job) {
+            return Ok(super::policy::tell_not_prepared(&not, Exit::Parse));
+        }
+
+        // From here on this process is root of its own namespace. One thread until here.
+        let entered = sys::enter_user_namespace(None).map_err(|error| Stop {
+            exit: Exit::Sandbox,
+            text: error.to_string(),
+            help: Some(error.cure),
+        })?;
+        let cancel = Cancel::new();
+        let on_signal = cancel.clone();
+        sys::on_interrupt(move || on_signal.cancel())
+            .map_err(|error| Stop { exit: Exit::Internal, text: format!("cannot watch signals: {error}"), help: None })?;
+
+        let masker = Masker::new();
+        for secret in self.secrets.values() {
+            masker.add(secret);
+        }
+        let sources: Arc<RwLock<Sources>> = Arc::default();
+        let progress = Arc::new(Progress::new(self.format, colour()));
+        let events = {
+            let (progress, sources) = (Arc::clone(&progress), Arc::clone(&sources));
+            Events::new(masker, move |event| {
+                let sources = sources.read().unwrap_or_else(PoisonError::into_inner);
+                progress.show(&event, &sources);
+            })
+        };
+        if let Some(why) = &entered.why_single
+            && self.format == Format::Plain
+        {
+            events.note(format!("one user id only: {}; {}", why.cause, why.cure));
+        }
+
+        let root = environment::store_root(&self.args.store);
+        let store = Store::open(&root).map_err(|error| Stop {
+            exit: Exit::Internal,
+            text: chain(&error),
+            help: None,
+        })?;
+        let registry = environment::registry(&self.args.store, &events)?;
+        let resolver = Resolver::new(&store, &registry, &events, &self.named, self.args.pull);
+        let prepared = match rbuild::build::prepare(&self.job, &resolver) {
+            Ok(prepared) => prepared,
+            Err(not) => {
+                let exit = match (not.parsed, resolver.cause()) {
+                    (false, _) => Exit::Parse,
+                    (true, Some(cause)) => exit_of(cause),
+                    (true, None) => Exit::Parse,
+                };
+                self.metadata(&Err((exit, first_message(&not.diagnostics), None)));
+                return Ok(super::policy::tell_not_prepared(&not, exit));
+            }
+        };
+        *sources.write().unwrap_or_else(PoisonError::into_inner) = prepared.sources;
+        let prepared = Planned { file: prepared.file, instructions: prepared.instructions, plan: prepared.plan };
+        todo!("{:?} {:?}", policy, prepared.plan.target)
+    }
+}
+
+struct Planned {
+    file: rbuild::dockerfile::Dockerfile,
+    instructions: Vec<rbuild::instruction::Instruction>,
+    plan: rbuild::plan::Plan,
+}
+
+fn pairs(list: &[KeyValue]) -> BTreeMap<String, String> {
+    list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+}
+
+/// Finds and reads the Dockerfile: its bytes, its name for messages, and its ignore file.
+fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
+    let read = |source: &mut dyn Read, name: &str| -> Result<Vec<u8>, Stop> {
+        let mut bytes = Vec::new();
+        source
+            .take(DOCKERFILE_LIMIT + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Stop::usage(format!("cannot read `{name}`: {error}")))?;
+        if bytes.len() as u64 > DOCKERFILE_LIMIT {
+            return Err(Stop::usage(format!("`{name}` is larger than {DOCKERFILE_LIMIT} bytes")));
+        }
+        Ok(bytes)
+    };
+    let from_stdin = args.file.as_deref() == Some(Path::new("-"))
+        || (args.file.is_none() && args.context == Path::new("-"));
+    let folder = (args.context != Path::new("-")).then_some(args.context.as_path());
+    if let Some(folder) = folder
+        && !folder.is_dir()
+    {
+        return Err(Stop::usage(format!("the context `{}` is not a folder", folder.display())));
+    }
+    let common = folder.and_then(|folder| {
+        [".dockerignore", ".containerignore"].iter().map(|n| folder.join(n)).find(|p| p.is_file())
+    });
+    if from_stdin {
+        let bytes = read(&mut std::io::stdin().lock(), "standard input")?;
+        return Ok((bytes, "<stdin>".to_owned(), common));
+    }
+    let path = match (&args.file, folder) {
+        (Some(path), _) => path.clone(),
+        (None, Some(folder)) => ["Dockerfile", "Containerfile"]
+            .iter()
+            .map(|name| folder.join(name))
+            .find(|path| path.is_file())
+            .ok_or_else(|| {
+                Stop::usage(format!("no Dockerfile in `{}`", folder.display()))
+                    .help("name one with -f PATH")
+            })?,
+        (None, None) => unreachable!("a context on standard input was handled above"),
+    };
+    let name = path.display().to_string();
+    let mut file = std::fs::File::open(&path)
+        .map_err(|error| Stop::usage(format!("cannot read the Dockerfile `{name}`: {error}")))?;
+    let mut own = path.clone().into_os_string();
+    own.push(".dockerignore");
+    let own = PathBuf::from(own);
+    let ignore = if own.is_file() { Some(own) } else { common };
+    Ok((read(&mut file, &name)?, name, ignore))
+}
+
+/// Reads the secrets: `id=ID[,src=FILE|,env=VARIABLE][,type=file|env]`.
+fn secrets(specs: &[String]) -> Result<BTreeMap<String, Arc<Secret>>, Stop> {
+    let mut secrets = BTreeMap::new();
+    for spec in specs {
+        let wrong = |why: &str| Stop::usage(format!("--secret `{spec}`: {why}"));
+        let (mut id, mut file, mut env, mut kind) = (None, None, None, None);
+        for (key, value) in attributes(spec).map_err(|why| wrong(&why))? {
+            match key.as_str() {
+                "id" => id = Some(value),
+                "src" | "source" => file = Some(value),
+                "env" => env = Some(value),
+                "type" if value == "file" || value == "env" => kind = Some(value),
+                "type" => return Err(wrong("type is file or env")),
+                other => return Err(wrong(&format!("unknown key `{other}`"))),
+            }
+        }
+        let id = match (id, &file) {
+            (Some(id), _) if !id.is_empty() => id,
+            _ => return Err(wrong("write id=NAME")),
+        };
+        // `type=env` turns `src` into the name of a variable, as Docker has it.
+        if kind.as_deref() == Some("env") && env.is_none() {
+            env = Some(file.take().unwrap_or_else(|| id.clone()));
+        }
+        let bytes = match (file, env) {
+            (Some(_), Some(_)) => return Err(wrong("src and env exclude each other")),
+            (Some(path), None) => secret_file(&path).map_err(|why| wrong(&why))?,
+            (None, Some(name)) => environment::variable(&name)
+                .ok_or_else(|| wrong(&format!("the variable `{name}` is not set")))?
+                .into_bytes(),
+            // Neither: the variable of that name, else the file of that name.
+            (None, None) => match environment::variable(&id) {
+                Some(value) if kind.as_deref() != Some("file") => value.into_bytes(),
+                _ => secret_file(&id).map_err(|why| wrong(&why))?,
+            },
+        };
+        secrets.insert(id, Arc::new(Secret::new(bytes)));
+    }
+    Ok(secrets)
+}
+
+fn secret_file(path: &str) -> Result<Vec<u8>, String> {
+    let path = match (path.strip_prefix("~/"), environment::variable("HOME")) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => PathBuf::from(path),
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(&path)
+        .and_then(|file| file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    if bytes.len() as u64 > SECRET_LIMIT {
+        return Err(format!("`{}` is larger than {SECRET_LIMIT} bytes", path.display()));
+    }
+    Ok(bytes)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line hands the time in: `preserve` dates the image")]
+fn times(text: &str) -> Result<Times, Stop> {
+    let epoch = match environment::variable("SOURCE_DATE_EPOCH") {
+        Some(text) => Some(
+            Timestamp::parse_seconds(&text)
+                .map_err(|error| Stop::usage(format!("SOURCE_DATE_EPOCH: {error}")))?,
+        ),
+        None => None,
+    };
+    Ok(match text {
+        "auto" => Times::Fixed(epoch.unwrap_or(Timestamp::BUILD_DEFAULT)),
+        "preserve" => Times::Preserve(epoch.unwrap_or_else(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            Timestamp::from_seconds(since.map_or(0, |since| since.as_secs() as i64))
+        })),
+        seconds => Times::Fixed(
+            Timestamp::parse_seconds(seconds)
+                .map_err(|error| Stop::usage(format!("--timestamp: {error}, or auto, or preserve")))?,
+        ),
+    })
+}
+
+fn compression(args: &Args) -> Result<Compression, Stop> {
+    let level = args.compression_level;
+    Ok(match args.compression.as_str() {
+        "gzip" => match level.unwrap_or(6) {
+            level @ 0..=9 => Compression::Gzip { level },
+            other => return Err(Stop::usage(format!("gzip has levels 0 to 9, not {other}"))),
+        },
+        "zstd" => match level.unwrap_or(3) {
+            level @ 1..=22 => Compression::Zstd { level: level as i32 },
+            other => return Err(Stop::usage(format!("zstd has levels 1 to 22, not {other}"))),
+        },
+        "uncompressed" | "none" => Compression::None,
+        other => {
+            return Err(Stop::usage(format!(
+                "unknown compression `{other}`; there are gzip, zstd, uncompressed"
+            )));
+        }
+    })
+}

@@ -2,6 +2,7 @@
 //! and looks at the clock.
 
 pub(crate) mod build;
+pub(crate) mod environment;
 pub(crate) mod exit;
 pub(crate) mod lint;
 pub(crate) mod progress;

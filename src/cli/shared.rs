@@ -1,7 +1,49 @@
 //! Arguments that several commands take.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+use super::exit::Exit;
+
+/// The end of a command before its work began: what to say, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    /// The code.
+    pub(crate) exit: Exit,
+    /// The fact.
+    pub(crate) text: String,
+    /// The remedy.
+    pub(crate) help: Option<String>,
+}
+
+impl Stop {
+    /// Wrong use.
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Stop { exit: Exit::Usage, text: text.into(), help: None }
+    }
+
+    /// Adds the remedy.
+    pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Says it on stderr.
+    pub(crate) fn tell(&self) -> Exit {
+        let mut text = format!("error: {}\n", self.text);
+        if let Some(help) = &self.help {
+            text.push_str(&format!("  = help: {help}\n"));
+        }
+        say(&text);
+        self.exit
+    }
+}
+
+/// Writes to stderr; a closed one is no reason to stop.
+pub(crate) fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
 
 /// `KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]

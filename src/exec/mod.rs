@@ -31,6 +31,7 @@ pub use failure::{Cause, Failure};
 
 use crate::base::{Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
+use crate::facts::Leak;
 use crate::image::{Image, LayerRef};
 use crate::input::{BaseImage, Context};
 use crate::layer::Compression;
@@ -89,6 +90,8 @@ pub struct Options {
     pub ulimits: Vec<Ulimit>,
     /// A secret found in a file of a layer ends the build; otherwise it is reported.
     pub leak_is_error: bool,
+    /// Tables of the layers' files are made, for rules and audits.
+    pub tables: bool,
     /// Annotations of the manifest.
     pub annotations: Vec<(String, String)>,
 }
@@ -133,17 +136,8 @@ pub struct Built {
     pub image: Image,
     /// Its layers, bottom first.
     pub layers: Vec<BuiltLayer>,
-    /// Secrets that were found in files: id of nothing, path, step. Empty when a leak is an error.
-    pub leaks: Vec<Leak>,
-}
-
-/// A secret of the build in a file of a layer.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Leak {
-    /// The step.
-    pub step: StepId,
-    /// The file.
-    pub path: String,
+    /// Secrets that were found in files, by step. Empty when a leak is an error.
+    pub leaks: Vec<(StepId, Leak)>,
 }
 
 /// Carries out a plan whose bases are all resolved.

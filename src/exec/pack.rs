@@ -8,11 +8,11 @@ use super::key::{Files, Request};
 use super::promise::Keeper;
 use super::stack::{Cell, Done, Stack, StepResult, add_parents};
 use super::stage::{Execution, Packers};
-use super::{Cause, Failure, Leak, Packed, Times, copy, packed_kind};
+use super::{Cause, Failure, Packed, Times, copy, packed_kind};
 use crate::base::{Diff, Digest, StepId};
 use crate::diag::{Code, Diagnostic};
 use crate::event::Event;
-use crate::facts::{FileTable, SecretScan};
+use crate::facts::{LayerTable, LeakScan, TableObserver};
 use crate::image::LayerRef;
 use crate::layer::{Bounds, Compression, LayerWriter, Observer, Reader, Written, decompress};
 use crate::rootfs::{self, Change};
@@ -115,10 +115,13 @@ impl Execution<'_> {
         fill: impl FnOnce(&mut LayerWriter<'_, Sink>) -> Result<(), Failure>,
     ) -> Result<(Written, bool), Failure> {
         let store = self.services.store;
-        let masker = self.services.events.masker();
-        let mut table = FileTable::new();
-        let mut secrets = (!masker.is_empty()).then(|| SecretScan::new(masker));
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut table];
+        let mut table = self.options.tables.then(TableObserver::new);
+        let mut secrets =
+            (!self.needles.is_empty()).then(|| LeakScan::new(self.needles.clone()));
+        let mut observers: Vec<&mut dyn Observer> = Vec::new();
+        if let Some(table) = table.as_mut() {
+            observers.push(table);
+        }
         if let Some(secrets) = secrets.as_mut() {
             observers.push(secrets);
         }
@@ -131,13 +134,15 @@ impl Execution<'_> {
         fill(&mut out)?;
         let (sink, written) = out.finish()?;
 
-        let leaks = secrets.map(SecretScan::into_found).unwrap_or_default();
+        let leaks = secrets.map(LeakScan::finish).unwrap_or_default();
         if let (Some(step), Some(first)) = (step, leaks.first()) {
             let span = self.plan.steps[step].span;
-            let message = match leaks.len() {
-                1 => format!("a build secret is in the file `{first}`"),
-                n => format!("a build secret is in the file `{first}` and {} more", n - 1),
+            let more = match leaks.len() {
+                1 => String::new(),
+                n => format!(" (and in {} more)", n - 1),
             };
+            let message =
+                format!("the build secret `{}` is in the file `{}`{more}", first.secret, first.path);
             let diagnostic = Diagnostic::error(Code("build-secret-leaked"), message)
                 .at(span)
                 .label("this step wrote it")
@@ -155,9 +160,11 @@ impl Execution<'_> {
                 ..diagnostic
             })));
             let mut all = self.leaks.lock().unwrap_or_else(PoisonError::into_inner);
-            all.extend(leaks.iter().map(|path| Leak { step, path: path.clone() }));
+            all.extend(leaks.iter().map(|leak| (step, leak.clone())));
         }
-        store.put_facts(written.diff, FileTable::KIND, &table.to_bytes())?;
+        if let Some(table) = table {
+            store.put_facts(written.diff, LayerTable::KIND, &table.finish().to_bytes())?;
+        }
         if let Sink::Blob(draft) = sink {
             draft.commit(written.blob, written.packed)?;
             let packed =

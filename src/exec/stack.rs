@@ -10,7 +10,7 @@ use super::promise::{Promise, Stopped};
 use super::stage::Execution;
 use super::{Cause, Failure, Packed, packed_kind};
 use crate::base::{Diff, Digest, Hasher, ImagePath, StepId, chain_of};
-use crate::facts::FileTable;
+use crate::facts::{LayerTable, TableObserver};
 use crate::image::{Descriptor, LayerKind, LayerRef};
 use crate::layer::{Bounds, Compression, DiffReader, decompress};
 use crate::plan::{BaseId, Plan};
@@ -290,7 +290,7 @@ impl Execution<'_> {
             let plain = decompress(blob.verified(), layer.kind.format(), Bounds::default())
                 .map_err(|error| malformed(&layer, &error))?;
             let mut tar = DiffReader::new(plain);
-            let mut table = FileTable::new();
+            let mut table = TableObserver::new();
             let mode = self.services.id_mode;
             let extracted =
                 rootfs::extract(&mut tar, &root, mode, lower, &mut [&mut table])
@@ -306,7 +306,7 @@ impl Execution<'_> {
                     ),
                 ));
             }
-            store.put_facts(diff, FileTable::KIND, &table.to_bytes())?;
+            store.put_facts(diff, LayerTable::KIND, &table.finish().to_bytes())?;
             Ok((draft, extracted.implicit_parents))
         };
         let (draft, implicit) = attempt(&Nothing)?;

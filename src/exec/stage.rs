@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use super::promise::{Keeper, Promise, Slots};
 use super::stack::{BaseCells, Cell, Stack};
-use super::{Built, Cause, Failure, Leak, Options, Services};
+use super::{Built, Cause, Failure, Options, Services};
 use crate::base::{StageId, StepId};
 use crate::event::{Event, StepName};
+use crate::facts::{Leak, Needles};
 use crate::plan::{Base, Op, Plan, Step};
 use crate::sandbox::Cancel;
 use crate::store::{CacheRecord, TreeId};
@@ -33,7 +34,9 @@ pub(super) struct Execution<'a> {
     pub(super) needs: Vec<Needs>,
     pub(super) jobs: Slots,
     pub(super) packs: Slots,
-    pub(super) leaks: Mutex<Vec<Leak>>,
+    pub(super) leaks: Mutex<Vec<(StepId, Leak)>>,
+    /// What is searched for in layers.
+    pub(super) needles: Needles,
     /// Trees that must not stay: those in which a secret was found.
     pub(super) doomed: Mutex<Vec<TreeId>>,
     failure: Mutex<Option<Failure>>,
@@ -63,6 +66,9 @@ impl<'a> Execution<'a> {
             jobs: Slots::new(options.jobs),
             packs: Slots::new(PACKS_AT_ONCE),
             leaks: Mutex::default(),
+            needles: Needles::new(
+                options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref())),
+            ),
             doomed: Mutex::default(),
             failure: Mutex::default(),
         }
