@@ -118,3 +118,6 @@ pub struct Word {
     /// The word in the file, quotes included.
     pub span: Span,
 }
+
+#[cfg(test)]
+mod tests;

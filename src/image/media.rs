@@ -2,11 +2,13 @@
 
 use oci_spec::image::{MediaType, ToDockerV2S2};
 
+use crate::layer::Format;
+
 /// What the bytes of a layer are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LayerKind {
     /// A tar as it is.
-    Tar,
+    Plain,
     /// A tar in gzip.
     Gzip,
     /// A tar in Zstandard.
@@ -16,41 +18,49 @@ pub enum LayerKind {
 impl LayerKind {
     /// Returns the kind that a media type names, also for layers "not to be distributed".
     pub fn of(media_type: &str) -> Option<Self> {
-        Some(match MediaType::from(media_type) {
-            MediaType::ImageLayer | MediaType::ImageLayerNonDistributable => LayerKind::Tar,
-            MediaType::ImageLayerGzip | MediaType::ImageLayerNonDistributableGzip => {
-                LayerKind::Gzip
-            }
-            MediaType::ImageLayerZstd | MediaType::ImageLayerNonDistributableZstd => {
-                LayerKind::Zstd
-            }
-            MediaType::Other(other) => match other.as_str() {
-                "application/vnd.docker.image.rootfs.diff.tar" => LayerKind::Tar,
-                "application/vnd.docker.image.rootfs.diff.tar.gzip"
-                | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => LayerKind::Gzip,
-                "application/vnd.docker.image.rootfs.diff.tar.zstd" => LayerKind::Zstd,
-                _ => return None,
-            },
-            _ => return None,
-        })
+        Format::of_media_type(media_type).map(Self::from)
+    }
+
+    /// Returns what the first bytes of a blob say; four suffice.
+    pub fn sniff(start: &[u8]) -> Self {
+        Format::sniff(start).into()
     }
 
     /// Returns the OCI media type.
     pub fn media_type(self) -> &'static str {
         match self {
-            LayerKind::Tar => "application/vnd.oci.image.layer.v1.tar",
+            LayerKind::Plain => "application/vnd.oci.image.layer.v1.tar",
             LayerKind::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
             LayerKind::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
         }
     }
 
-    /// Returns what the first bytes of a blob say: the magic numbers of gzip (RFC 1952, 2.3.1) and
-    /// Zstandard (RFC 8878, 3.1.1 and 3.1.2, skippable frames), a tar otherwise.
-    pub fn sniff(start: &[u8]) -> Self {
-        match start {
-            [0x1f, 0x8b, ..] => LayerKind::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => LayerKind::Zstd,
-            _ => LayerKind::Tar,
+    /// Returns the word for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            LayerKind::Plain => "an uncompressed tar",
+            LayerKind::Gzip => "gzip",
+            LayerKind::Zstd => "zstd",
+        }
+    }
+}
+
+impl From<Format> for LayerKind {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Plain => LayerKind::Plain,
+            Format::Gzip => LayerKind::Gzip,
+            Format::Zstd => LayerKind::Zstd,
+        }
+    }
+}
+
+impl From<LayerKind> for Format {
+    fn from(kind: LayerKind) -> Self {
+        match kind {
+            LayerKind::Plain => Format::Plain,
+            LayerKind::Gzip => Format::Gzip,
+            LayerKind::Zstd => Format::Zstd,
         }
     }
 }
@@ -101,7 +111,7 @@ mod tests {
     #[test]
     fn names_and_bytes_agree() {
         for (name, kind, start) in [
-            (LayerKind::Tar.media_type(), LayerKind::Tar, &b"etc/\0"[..]),
+            (LayerKind::Plain.media_type(), LayerKind::Plain, &b"etc/\0"[..]),
             (LayerKind::Gzip.media_type(), LayerKind::Gzip, b"\x1f\x8b\x08"),
             (LayerKind::Zstd.media_type(), LayerKind::Zstd, b"\x28\xb5\x2f\xfd"),
             (LayerKind::Zstd.media_type(), LayerKind::Zstd, b"\x5a\x2a\x4d\x18"),
@@ -111,7 +121,7 @@ mod tests {
             assert_eq!(LayerKind::sniff(start), kind);
         }
         assert_eq!(LayerKind::of("application/json"), None);
-        assert_eq!(LayerKind::sniff(b""), LayerKind::Tar);
+        assert_eq!(LayerKind::sniff(b""), LayerKind::Plain);
     }
 
     #[test]

@@ -6,13 +6,19 @@
 
 mod config;
 mod json;
+mod layout;
 mod manifest;
 mod media;
+mod select;
+mod validate;
 
 pub use config::{Config, Healthcheck, HistoryEntry, MAX_CONFIG, RootFs, RunConfig};
 pub use json::DocumentError;
+pub use layout::{Layout, LayoutError, Selector, read_layout};
 pub use manifest::{Descriptor, Document, Index, MAX_MANIFEST, Manifest};
 pub use media::{CONFIG, DocumentKind, INDEX, LayerKind, MANIFEST};
+pub use select::{Found, SelectError, find};
+pub use validate::{Problem, validate};
 
 use crate::base::{self, Diff, Digest, Platform};
 

@@ -131,13 +131,21 @@ instructions! {
     Workdir = "WORKDIR";
 }
 
-/// Parses all lines of a file: the instructions that are right, and all that is wrong.
+/// More errors than this help nobody; what comes after is not told.
+pub const ERROR_LIMIT: usize = 100;
+
+/// Parses all lines of a file: the instructions that are right, and all that is wrong, up to
+/// [`ERROR_LIMIT`].
 pub fn parse_all(file: &Dockerfile) -> (Vec<Instruction>, Vec<Diagnostic>) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for line in &file.lines {
         match parse(line) {
             Ok(instruction) => good.push(instruction),
             Err(errors) => bad.extend(errors),
+        }
+        if bad.len() > ERROR_LIMIT {
+            bad.truncate(ERROR_LIMIT);
+            break;
         }
     }
     (good, bad)

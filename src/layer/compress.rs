@@ -46,8 +46,10 @@ impl Compression {
 // With the library's own choice (four windows, 8 MiB at level 3) the buffers of four workers take
 // 100 MB. The size of a job is part of what decides the bytes: it must not depend on the machine.
 const ZSTD_JOB: u32 = 1 << 20;
-// Four workers at level 3 are as fast as the hashing thread that feeds them.
+// Four workers at level 3 are as fast as the hashing thread that feeds them. From level 13 on one
+// takes up to 90 MB and more for itself.
 const ZSTD_MOST_WORKERS: u32 = 4;
+const ZSTD_LAST_SHARED_LEVEL: i32 = 12;
 
 /// Compresses what is written to it, and hashes and counts what comes out.
 pub(super) enum Packer<W: Write> {
@@ -74,7 +76,8 @@ impl<W: Write> Packer<W> {
                 let mut encoder = zstd::Encoder::new(hashed(sink), level.clamp(1, 22))?;
                 // Never 0: the bytes without workers are others than those with any number.
                 let workers = u32::try_from(threads).unwrap_or(u32::MAX);
-                encoder.multithread(workers.clamp(1, ZSTD_MOST_WORKERS))?;
+                let most = if level > ZSTD_LAST_SHARED_LEVEL { 1 } else { ZSTD_MOST_WORKERS };
+                encoder.multithread(workers.clamp(1, most))?;
                 encoder.set_parameter(CParameter::JobSize(ZSTD_JOB))?;
                 Packer::Zstd(encoder)
             }

@@ -96,7 +96,7 @@ fn take(pax: &mut Pax, key: &[u8], value: &[u8]) -> Result<(), Error> {
             let map = pax.sparse.map.get_or_insert_default();
             let is_offset = key.ends_with(b"offset");
             match number()? {
-                Some(number) if is_offset == (map.len() % 2 == 0) => map.push(number),
+                Some(number) if is_offset == map.len().is_multiple_of(2) => map.push(number),
                 _ => return Err(malformed("a sparse map is broken")),
             }
         }
@@ -181,7 +181,7 @@ mod tests {
             expect!["path None size None mtime None xattrs 1"],
         );
         check("19 path=a\0long.txt\n", expect!["malformed archive: a PAX value has a NUL byte"]);
-        check("7 path=\n", expect!["malformed archive: a PAX record is broken"]);
+        check("8 path=\n", expect!["path None size None mtime None xattrs 0"]);
         check("", expect!["path None size None mtime None xattrs 0"]);
     }
 
@@ -196,8 +196,11 @@ mod tests {
             ("5 =x\n", expect!["malformed archive: a PAX record is broken"]),
             ("0 ", expect!["malformed archive: a PAX record is broken"]),
             ("9 path=a\n9 path=b\n", expect!["malformed archive: a PAX key comes twice"]),
-            ("11 size=-12\n", expect!["malformed archive: a PAX record is broken"]),
-            ("13 size=1e100\n", expect!["malformed archive: a PAX record is broken"]),
+            ("12 size=-12\n", expect!["malformed archive: a PAX number is none"]),
+            ("14 size=1e100\n", expect!["malformed archive: a PAX number is none"]),
+            ("29 size=99999999999999999999\n", expect!["malformed archive: a PAX number is none"]),
+            ("10 mtime=\n", expect!["path None size None mtime None xattrs 0"]),
+            ("11 mtime=x\n", expect!["malformed archive: a PAX time is none"]),
         ] {
             check(data, want);
         }

@@ -118,14 +118,12 @@ impl<R: Read> Reader<R> {
         let mut pending = Pending::default();
         loop {
             self.skip_rest()?;
-            let Some(block) = self.read_block()? else {
-                let begun = pending.name.is_some() || pending.link.is_some();
-                return if begun || pending.pax.is_some() {
-                    Err(Error::Truncated)
-                } else {
-                    Ok(None)
-                };
-            };
+            let block = self.read_block()?;
+            let begun = pending.name.is_some() || pending.link.is_some() || pending.pax.is_some();
+            if begun && block.is_none_or(|block| block == [0; BLOCK]) {
+                return Err(Error::Truncated);
+            }
+            let Some(block) = block else { return Ok(None) };
             if block == [0; BLOCK] {
                 // Two such blocks are the end; some writers leave one out.
                 return match self.read_block()? {

@@ -3,6 +3,8 @@
 //! Runs when `RBUILD_CONFORMANCE` names the folder of the suite and its bases are made; else it is
 //! skipped, and says so.
 
+#![expect(clippy::result_large_err, reason = "the signature is that of `BaseLookup`")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -185,11 +187,13 @@ fn compare(plan: &Plan, want: &Value) -> Result<(), String> {
     if want["layers_added"].as_u64().is_some_and(|count| count != layers as u64) {
         return Err(format!("{layers} layers, not {}", want["layers_added"]));
     }
+    inline(plan, &want["rootfs"]["added"])?;
     let (have, want) = (config(&stage.config, stage.author.as_ref()), expected(&want["config"]));
     if have == want { Ok(()) } else { Err(format!("config\n  {have}\n  not\n  {want}")) }
 }
 
 #[test]
+#[expect(clippy::print_stderr, clippy::print_stdout, reason = "a skip and its reason are told")]
 fn suite_cases() {
     let Some(suite) = suite() else {
         eprintln!("skipped: RBUILD_CONFORMANCE does not name a suite with its bases");

@@ -125,6 +125,9 @@ impl Planner<'_> {
             });
         }
         for instruction in draft.triggers.iter().chain(draft.own) {
+            if self.resolver.errors.len() >= instruction::ERROR_LIMIT {
+                break;
+            }
             match self.apply(&mut state, draft, instruction) {
                 // BuildKit has no entry for a trigger that is only stored.
                 Ok(_) if matches!(instruction, Instruction::Onbuild(_)) => {}

@@ -13,8 +13,8 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn fail<T>(&self, message: impl Into<String>, span: Span) -> Result<T, Diagnostic> {
-        Err(Diagnostic::error(Code("mount-option"), message).at(span))
+    fn fail<T>(&self, message: impl Into<String>, span: Span) -> Result<T, Box<Diagnostic>> {
+        Err(Box::new(Diagnostic::error(Code("mount-option"), message).at(span)))
     }
 
     fn field(&self, key: &str) -> Option<(Option<&str>, Span)> {
@@ -26,7 +26,7 @@ impl Fields<'_> {
         self.field(key)?.0.filter(|text| !text.is_empty())
     }
 
-    fn switch(&self, key: &str) -> Result<Option<bool>, Diagnostic> {
+    fn switch(&self, key: &str) -> Result<Option<bool>, Box<Diagnostic>> {
         let Some((value, span)) = self.field(key) else { return Ok(None) };
         match value.map(str::to_ascii_lowercase).as_deref() {
             None | Some("true" | "1" | "t") => Ok(Some(true)),
@@ -35,7 +35,7 @@ impl Fields<'_> {
         }
     }
 
-    fn number(&self, key: &str, radix: u32) -> Result<Option<u32>, Diagnostic> {
+    fn number(&self, key: &str, radix: u32) -> Result<Option<u32>, Box<Diagnostic>> {
         let Some((Some(text), span)) = self.field(key) else { return Ok(None) };
         match u32::from_str_radix(text, radix) {
             Ok(number) => Ok(Some(number)),
@@ -43,7 +43,7 @@ impl Fields<'_> {
         }
     }
 
-    fn path(&self, key: &str, start: &ImagePath) -> Result<Option<ImagePath>, Diagnostic> {
+    fn path(&self, key: &str, start: &ImagePath) -> Result<Option<ImagePath>, Box<Diagnostic>> {
         let Some((Some(text), span)) = self.field(key) else { return Ok(None) };
         if text.is_empty() {
             return Ok(None);
@@ -55,7 +55,7 @@ impl Fields<'_> {
     }
 
     // Where it is mounted; the root is nobody's to cover.
-    fn target(&self, kind: &str) -> Result<ImagePath, Diagnostic> {
+    fn target(&self, kind: &str) -> Result<ImagePath, Box<Diagnostic>> {
         let place = self.field("target").map_or(self.span, |(_, span)| span);
         match self.path("target", self.workdir)? {
             Some(path) if path.is_root() => {
@@ -66,7 +66,7 @@ impl Fields<'_> {
         }
     }
 
-    fn only(&self, kind: &str, keys: &[&str]) -> Result<(), Diagnostic> {
+    fn only(&self, kind: &str, keys: &[&str]) -> Result<(), Box<Diagnostic>> {
         match self.list.iter().find(|(key, _, _)| *key != "type" && !keys.contains(key)) {
             Some((key, _, span)) => {
                 self.fail(format!("unexpected option `{key}` of a {kind} mount"), *span)
@@ -83,7 +83,7 @@ pub(super) fn mount(
     from: Option<From>,
     workdir: &ImagePath,
     ssh: &mut usize,
-) -> Result<Mount, Diagnostic> {
+) -> Result<Mount, Box<Diagnostic>> {
     let fields = Fields { list, workdir, span: mount.span };
     let kind = match fields.text("type").unwrap_or("bind").to_ascii_lowercase().as_str() {
         "bind" => {
@@ -163,7 +163,7 @@ pub(super) fn mount(
     Ok(Mount { kind, span: mount.span })
 }
 
-fn sharing(fields: &Fields<'_>) -> Result<Sharing, Diagnostic> {
+fn sharing(fields: &Fields<'_>) -> Result<Sharing, Box<Diagnostic>> {
     let Some((Some(text), span)) = fields.field("sharing") else { return Ok(Sharing::Shared) };
     match text.to_ascii_lowercase().as_str() {
         "shared" => Ok(Sharing::Shared),
@@ -176,7 +176,7 @@ fn sharing(fields: &Fields<'_>) -> Result<Sharing, Diagnostic> {
     }
 }
 
-fn secret(fields: &Fields<'_>) -> Result<MountKind, Diagnostic> {
+fn secret(fields: &Fields<'_>) -> Result<MountKind, Box<Diagnostic>> {
     let target = fields.path("target", fields.workdir)?;
     let named = fields.text("id").or(fields.text("source"));
     let id = match (named, &target) {
@@ -210,7 +210,7 @@ fn secret(fields: &Fields<'_>) -> Result<MountKind, Diagnostic> {
 }
 
 // A number of bytes with a unit of 1024, as Docker reads sizes: `1m`, `64k`, `1.5g`, `1024`.
-fn size(fields: &Fields<'_>) -> Result<Option<u64>, Diagnostic> {
+fn size(fields: &Fields<'_>) -> Result<Option<u64>, Box<Diagnostic>> {
     let Some((Some(text), span)) = fields.field("size") else { return Ok(None) };
     let lower = text.to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
@@ -224,7 +224,7 @@ fn size(fields: &Fields<'_>) -> Result<Option<u64>, Diagnostic> {
         _ => return fields.fail(format!("invalid size `{text}` of a tmpfs mount"), span),
     };
     match digits.parse::<f64>() {
-        Ok(number) if number >= 0.0 && number < 1e12 => Ok(Some(
+        Ok(number) if (0.0..1e12).contains(&number) => Ok(Some(
             (number * f64::from(1u32 << (shift.min(30)))) as u64
                 * if shift == 40 { 1024 } else { 1 },
         )),

@@ -176,7 +176,7 @@ pub struct Copy {
     pub sources: Vec<Source>,
     /// Where to: absolute.
     pub destination: ImagePath,
-    /// The destination is a directory: it was written with a slash at its end, or as `.` or `..`.
+    /// The destination is a directory: it was written with a slash at its end, or as `.`.
     pub directory: bool,
     /// `user[:group]`; root if there is none.
     pub chown: Option<String>,

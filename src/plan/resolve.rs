@@ -412,7 +412,10 @@ impl<'a> Resolver<'a> {
 // Docker compares the names of contexts as references: `busybox` is `docker.io/library/busybox`.
 fn normal(name: &str) -> String {
     match ImageRef::parse(name) {
-        Ok(reference) => reference.to_string(),
+        Ok(reference) => match reference.digest() {
+            Some(digest) => format!("{}@{digest}", reference.name()),
+            None => format!("{}:{}", reference.name(), reference.tag_or_latest()),
+        },
         Err(_) => name.to_ascii_lowercase(),
     }
 }

@@ -22,10 +22,11 @@ fn is_git(text: &str) -> bool {
 }
 
 // A source of COPY: a path of the context or of `--from`.
-pub(super) fn copied(path: String, span: Span) -> Result<Source, Diagnostic> {
+pub(super) fn copied(path: String, span: Span) -> Result<Source, Box<Diagnostic>> {
     if is_url(&path) {
         let message = "the source of COPY cannot be a URL";
-        return Err(Diagnostic::error(Code("copy-url"), message).at(span).help("use ADD"));
+        let error = Diagnostic::error(Code("copy-url"), message).at(span);
+        return Err(Box::new(error.help("use ADD")));
     }
     Ok(Source::Path { path, span })
 }
@@ -47,8 +48,9 @@ pub(super) fn inline(name: String, content: String, span: Span) -> Source {
 }
 
 // `--checksum`: a SHA-256 of one remote source, or the commit of a repository.
-pub(super) fn checksum(text: &str, sources: &[Source], span: Span) -> Result<(), Diagnostic> {
-    let fail = |message: String| Err(Diagnostic::error(Code("checksum"), message).at(span));
+pub(super) fn checksum(text: &str, sources: &[Source], span: Span) -> Result<(), Box<Diagnostic>> {
+    let fail =
+        |message: String| Err(Box::new(Diagnostic::error(Code("checksum"), message).at(span)));
     let hex = |digits: &str| {
         digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     };
@@ -66,11 +68,11 @@ pub(super) fn checksum(text: &str, sources: &[Source], span: Span) -> Result<(),
 }
 
 // `--chmod`: octal up to 7777, or symbolic as of chmod(1).
-pub(super) fn chmod(text: &str, span: Span) -> Result<(), Diagnostic> {
+pub(super) fn chmod(text: &str, span: Span) -> Result<(), Box<Diagnostic>> {
     let shown: String = text.chars().take(40).collect();
     let fail = |why: &str| {
         let message = format!("invalid mode `{shown}` of --chmod: {why}");
-        Err(Diagnostic::error(Code("chmod"), message).at(span))
+        Err(Box::new(Diagnostic::error(Code("chmod"), message).at(span)))
     };
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         return match u32::from_str_radix(text, 8) {

@@ -1,6 +1,7 @@
 //! Cache mounts: folders that live on between builds, with a lock each.
 
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -86,7 +87,12 @@ impl Store {
     fn cache_folder(&self, name: &str, lock: File) -> Result<CacheMount, Error> {
         let path = self.path("cache").join(name);
         let fresh = match fs::create_dir(&path) {
-            Ok(()) => true,
+            Ok(()) => {
+                // Whatever the umask: a step may run as any user.
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+                    .map_err(Error::io("change the mode of", &path))?;
+                true
+            }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(Error::io("create", &path)(error)),
         };

@@ -40,3 +40,6 @@ pub use record::{CacheRecord, KeyPart};
 pub use remove::remove_tree;
 pub use stat_cache::{FileStamp, StatCache};
 pub use tree::{TreeDraft, TreeId};
+
+#[cfg(test)]
+mod tests;

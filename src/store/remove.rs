@@ -96,8 +96,8 @@ mod tests {
         std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
         std::os::unix::fs::symlink(dir.path(), tree.join("link2")).unwrap();
         fs::create_dir_all(tree.join("closed/in")).unwrap();
-        fs::set_permissions(tree.join("closed/in"), fs::Permissions::from_mode(0)).unwrap();
-        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join("closed/in"), fs::Permissions::from_mode(0o000)).unwrap();
+        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
 
         remove_tree(&tree).unwrap();
         assert!(fs::symlink_metadata(&tree).is_err());
