@@ -90,6 +90,35 @@ impl From<layer::Error> for Failure {
     }
 }
 
+impl From<rootfs::Error> for Failure {
+    fn from(error: rootfs::Error) -> Self {
+        Failure::new(Cause::Input, "tree", chain(&error))
+    }
+}
+
+impl From<rootfs::passwd::UserError> for Failure {
+    fn from(error: rootfs::passwd::UserError) -> Self {
+        Failure::new(Cause::Input, "user-unknown", chain(&error))
+    }
+}
+
+impl From<input::BaseError> for Failure {
+    fn from(error: input::BaseError) -> Self {
+        Failure::new(error.cause(), "base-unavailable", chain(&error))
+    }
+}
+
+impl From<sandbox::Error> for Failure {
+    fn from(error: sandbox::Error) -> Self {
+        let text = chain(&error);
+        match error {
+            sandbox::Error::Exec { .. } => Failure::new(Cause::Step, "step-failed", text),
+            sandbox::Error::Setup { .. } => Failure::new(Cause::Sandbox, "sandbox", text),
+            sandbox::Error::Lost(_) => Failure::new(Cause::Internal, "sandbox", text),
+        }
+    }
+}
+
 impl From<super::promise::Stopped> for Failure {
     fn from(_: super::promise::Stopped) -> Self {
         Failure::stopped()

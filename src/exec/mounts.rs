@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::copy::input_failure;
 use super::key::Request;
 use super::stack::Stack;
 use super::stage::Execution;
 use super::{Cause, Failure};
 use crate::base::{ImagePath, Span, StepId};
-use crate::input::Context;
+use crate::input::{self, Context, Part, Pick, Placement};
 use crate::layer::{Entry, EntryKind};
 use crate::plan::{self, From, MountKind, Run};
-use crate::rootfs::{self, Change, Lookup, Nothing};
+use crate::rootfs::{self, Change, Nothing};
 use crate::sandbox::{self, FileMount, Source};
 use crate::store::{self, CacheMount, TreeDraft};
-use crate::sys::{Follow, Root};
+use crate::sys::Root;
 
 /// What a mount shows, before anything was unpacked or copied for it.
 pub(super) enum Shown {
@@ -67,13 +68,36 @@ impl Execution<'_> {
         };
         let files = |context: Option<&Context>| -> Result<(Shown, String), Failure> {
             let Some(context) = context else { return Err(no_context(span)) };
-            let changes = context.below(source).map_err(|error| {
-                let mut failure = Failure::from(error);
+            let pick = Pick {
+                sources: vec![source.display().into_owned()],
+                exclude: Vec::new(),
+                parents: false,
+            };
+            let place = |error| {
+                let mut failure = input_failure(error);
                 failure.diagnostic.span = Some(span);
                 failure
-            })?;
-            let digest = self.content_digest(&changes)?.0;
-            Ok((Shown::Files(changes), digest))
+            };
+            let selection = input::select(context, &pick).map_err(place)?;
+            let digest = selection.digest(self.services.store).map_err(place)?;
+            // The files lie at the path that the mount names, so that a file's own name is kept.
+            let folder = selection.is_folder();
+            let dest = match source.parent() {
+                Some(parent) if !folder => format!("{}/", parent.display()),
+                _ => format!("{}/", source.display()),
+            };
+            let placement = Placement {
+                dest: &dest,
+                workdir: &ImagePath::root(),
+                chown: None,
+                chmod: None,
+                unpack: false,
+                made: self.options.times.created().seconds(),
+            };
+            let parts = [Part::Selected(&selection)];
+            let changes =
+                input::place(&parts, &Nothing, &placement, self.services.store).map_err(place)?;
+            Ok((Shown::Files(changes), digest.to_string()))
         };
         match from {
             From::Stage(stage) => {
@@ -181,7 +205,7 @@ impl Execution<'_> {
             plan::Sharing::Locked => store::Sharing::Locked,
         };
         let mut waits = 0;
-        let cache = self.services.store.cache_mount(id, sharing, || {
+        let cache = self.services.store.cache_mount(id, sharing, &mut || {
             waits += 1;
             if waits == 20 {
                 let name = &self.plan.steps[step].title;
@@ -208,9 +232,26 @@ impl Execution<'_> {
         (top.uid, top.gid) = (uid, gid);
         let mut changes = vec![Change::bare(top)];
         if !matches!(shown, Shown::Nothing) {
-            let lowers = self.shown_trees(shown, held)?;
-            let tree = Arc::new(rootfs::Tree { layers: lowers }.root()?);
-            changes.extend(crate::input::tree_below(&tree, source, self.services.id_mode)?);
+            let tree = rootfs::Tree { layers: self.shown_trees(shown, held)? }.root()?;
+            let pick = Pick {
+                sources: vec![source.display().into_owned()],
+                exclude: Vec::new(),
+                parents: false,
+            };
+            let context = Context::tree(tree, self.services.id_mode);
+            let selection = input::select(&context, &pick).map_err(input_failure)?;
+            let placement = Placement {
+                dest: "/",
+                workdir: &ImagePath::root(),
+                chown: None,
+                chmod: None,
+                unpack: false,
+                made: self.options.times.created().seconds(),
+            };
+            let parts = [Part::Selected(&selection)];
+            let filled = input::place(&parts, &Nothing, &placement, self.services.store)
+                .map_err(input_failure)?;
+            changes.extend(filled.into_iter().filter(|change| !change.entry.path.is_root()));
         }
         rootfs::materialise(&changes, &root, self.services.id_mode, &Nothing)?;
         Ok(())

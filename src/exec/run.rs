@@ -257,7 +257,7 @@ fn likely_cause(status: i32) -> Option<&'static str> {
     }
 }
 
-fn times_part(times: Times) -> String {
+pub(super) fn times_part(times: Times) -> String {
     match times {
         Times::Fixed(time) => time.seconds().to_string(),
         // When it was made is no input of a step, only whether times are kept.
