@@ -1,0 +1,1 @@
+//! Base images: from a name to layers in the store.
