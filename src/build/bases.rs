@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::{ImageRef, Platform};
+use crate::base::Platform;
 use crate::diag::{Code, Diagnostic, chain};
 use crate::event::Events;
-use crate::exec::Cause;
-use crate::input::{self, BaseImage};
+use crate::exec::{Cause, cause_of_base};
+use crate::input::{self, BaseImage, BaseSource};
 use crate::plan::{BaseId, BaseLookup, Found, NamedContext, Plan, Wanted};
-use crate::registry::{self, Registry};
+use crate::registry::Registry;
 use crate::store::Store;
 
 /// What `--build-context NAME=…` names.
@@ -19,15 +19,8 @@ use crate::store::Store;
 pub enum NamedSource {
     /// A folder.
     Folder(PathBuf),
-    /// An image of an OCI layout: `oci-layout://DIR[:TAG|@DIGEST]`.
-    Layout {
-        /// The layout.
-        dir: PathBuf,
-        /// The tag or digest; the only image if there is none.
-        selector: input::Selector,
-    },
-    /// An image of a registry: `docker-image://REF`.
-    Registry(ImageRef),
+    /// An image: `oci-layout://DIR[:TAG|@DIGEST]`, `docker-image://REF`.
+    Image(BaseSource),
 }
 
 /// Why the value of a `--build-context` was not understood.
@@ -38,20 +31,13 @@ pub struct NamedSourceError(String);
 impl NamedSource {
     /// Parses the value of a `--build-context`.
     pub fn parse(text: &str) -> Result<Self, NamedSourceError> {
-        if let Some(image) = text.strip_prefix("docker-image://") {
-            let image = ImageRef::parse(image).map_err(|error| NamedSourceError(error.to_string()))?;
-            return Ok(NamedSource::Registry(image));
-        }
-        if let Some(layout) = text.strip_prefix("oci-layout://") {
-            let (dir, selector) = input::Selector::split(layout)
-                .map_err(|error| NamedSourceError(error.to_string()))?;
-            return Ok(NamedSource::Layout { dir, selector });
-        }
-        match text.split_once("://") {
-            Some((scheme, _)) => Err(NamedSourceError(format!(
+        match (BaseSource::of_context(text), text.split_once("://")) {
+            (Some(Ok(source)), _) => Ok(NamedSource::Image(source)),
+            (Some(Err(error)), _) => Err(NamedSourceError(error.to_string())),
+            (None, Some((scheme, _))) => Err(NamedSourceError(format!(
                 "a build context cannot be `{scheme}://…`; there are a folder, oci-layout:// and docker-image://"
             ))),
-            None => Ok(NamedSource::Folder(PathBuf::from(text))),
+            (None, None) => Ok(NamedSource::Folder(PathBuf::from(text))),
         }
     }
 
@@ -59,7 +45,7 @@ impl NamedSource {
     pub fn kind(&self) -> NamedContext {
         match self {
             NamedSource::Folder(_) => NamedContext::Files,
-            NamedSource::Layout { .. } | NamedSource::Registry(_) => NamedContext::Image,
+            NamedSource::Image(_) => NamedContext::Image,
         }
     }
 }
@@ -70,27 +56,23 @@ pub struct Resolver<'a> {
     registry: &'a Registry,
     events: &'a Events,
     named: &'a BTreeMap<String, NamedSource>,
-    /// The digest is asked for again although it is known.
-    refresh: bool,
     resolved: RefCell<BTreeMap<(String, Platform), Arc<BaseImage>>>,
     cause: Cell<Option<Cause>>,
 }
 
 impl<'a> Resolver<'a> {
-    /// Makes a resolver. With `refresh`, tags are asked for again although their digest is known.
+    /// Makes a resolver that has not been asked yet.
     pub fn new(
         store: &'a Store,
         registry: &'a Registry,
         events: &'a Events,
         named: &'a BTreeMap<String, NamedSource>,
-        refresh: bool,
     ) -> Self {
         Resolver {
             store,
             registry,
             events,
             named,
-            refresh,
             resolved: RefCell::default(),
             cause: Cell::default(),
         }
@@ -117,12 +99,8 @@ impl<'a> Resolver<'a> {
 impl BaseLookup for Resolver<'_> {
     fn base(&self, wanted: &Wanted) -> Result<Found, Diagnostic> {
         let source = match (self.named.get(&wanted.name), &wanted.reference) {
-            (Some(NamedSource::Layout { dir, selector }), None) => {
-                input::Source::Layout { dir: dir.clone(), selector: selector.clone() }
-            }
-            (Some(NamedSource::Registry(image)), None) | (_, Some(image)) => {
-                input::Source::Registry { image: image.clone(), refresh: self.refresh }
-            }
+            (Some(NamedSource::Image(source)), None) => source.clone(),
+            (_, Some(image)) => BaseSource::Registry(image.clone()),
             (Some(NamedSource::Folder(_)) | None, None) => {
                 let text = format!("`{}` is not an image", wanted.name);
                 return Err(Diagnostic::error(Code("base-invalid"), text).at(wanted.span));
@@ -137,26 +115,19 @@ impl BaseLookup for Resolver<'_> {
             self.events,
         )
         .map_err(|error| {
-            self.cause.set(Some(cause_of(&error)));
-            Diagnostic::error(Code("base-unavailable"), chain(&error)).at(wanted.span)
+            self.cause.set(Some(cause_of_base(&error)));
+            let diagnostic = Diagnostic::error(Code("base-unavailable"), chain(&error));
+            let diagnostic = diagnostic.at(wanted.span);
+            match error.help() {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
+            }
         })?;
         let base = Arc::new(base);
         let found =
-            Found::Image { pinned: base.pinned.clone(), image: Arc::new(base.image.clone()) };
+            Found::Image { pinned: base.pinned.clone(), image: Arc::clone(&base.image) };
         let key = (wanted.name.clone(), wanted.platform.clone());
         self.resolved.borrow_mut().insert(key, base);
         Ok(found)
-    }
-}
-
-/// What kind of failure a base that cannot be had is.
-pub(crate) fn cause_of(error: &input::BaseError) -> Cause {
-    match error {
-        input::BaseError::Registry(registry::Error::Mismatch { .. }) => Cause::Tampered,
-        input::BaseError::Store(crate::store::Error::Corrupt { .. } | crate::store::Error::Size { .. }) => {
-            Cause::Tampered
-        }
-        input::BaseError::Store(_) => Cause::Internal,
-        _ => Cause::Network,
     }
 }

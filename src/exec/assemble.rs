@@ -29,7 +29,9 @@ impl Execution<'_> {
         }
         let config = self.config(stage, squashed.is_some());
         let refs = layers.iter().map(|built| built.layer.clone()).collect();
-        let image = Image::write(config, refs, &self.options.annotations);
+        let annotations: Vec<_> =
+            self.options.annotations.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let image = Image::write(config, refs, &annotations);
         self.services.store.put(&image.config_bytes)?;
         self.services.store.put(&image.manifest_bytes)?;
         let mut leaks =

@@ -78,7 +78,7 @@ impl From<store::Error> for Failure {
                 Failure::new(Cause::Tampered, "digest-mismatch", text)
                     .help("remove the store; it is a cache: nothing is lost")
             }
-            store::Error::Cancelled => Failure::stopped(),
+            store::Error::Cancelled(_) => Failure::stopped(),
             _ => Failure::new(Cause::Internal, "store", text),
         }
     }
@@ -104,7 +104,20 @@ impl From<rootfs::passwd::UserError> for Failure {
 
 impl From<input::BaseError> for Failure {
     fn from(error: input::BaseError) -> Self {
-        Failure::new(error.cause(), "base-unavailable", chain(&error))
+        let failure = Failure::new(cause_of_base(&error), "base-unavailable", chain(&error));
+        match error.help() {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}
+
+/// What kind of failure a base that cannot be had is.
+pub fn cause_of_base(error: &input::BaseError) -> Cause {
+    match error {
+        error if error.is_mismatch() => Cause::Tampered,
+        input::BaseError::Store(_) => Cause::Internal,
+        _ => Cause::Network,
     }
 }
 

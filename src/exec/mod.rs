@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use failure::{Cause, Failure};
+pub use failure::{Cause, Failure, cause_of_base};
 
 use crate::base::{Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
@@ -93,7 +93,7 @@ pub struct Options {
     /// Tables of the layers' files are made, for rules and audits.
     pub tables: bool,
     /// Annotations of the manifest.
-    pub annotations: Vec<(String, String)>,
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What the execution uses.

@@ -4,12 +4,9 @@
 //! pointer or flag leaves it. What is run in a sandbox and why is not decided here but in
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
-mod child;
-mod copy;
-mod interrupt;
-mod mount;
 pub(crate) mod child;
 pub mod copy;
+mod interrupt;
 pub(crate) mod mount;
 mod namespace;
 mod overlay;
@@ -21,8 +18,6 @@ mod subid;
 pub mod xattr;
 
 pub use interrupt::on_interrupt;
-pub use mount::{OverlayError, Upper, overlay_mount, tree_mount};
-pub use namespace::{Entered, IdMode, NamespaceError, enter_user_namespace};
 pub use namespace::{Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace};
 pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
