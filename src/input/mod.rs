@@ -15,6 +15,7 @@ mod ignore;
 mod place;
 mod select;
 
+pub use base::{BaseError, BaseImage, BaseSource, fetch_layers, resolve};
 pub use chmod::Chmod;
 pub use context::{Context, Owners};
 pub use error::Error;
