@@ -10,7 +10,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 
 use crate::base::ImagePath;
@@ -326,6 +327,8 @@ pub(crate) fn in_thread_namespace<T: Send + 'static>(
         // SAFETY: current folder and mounts of this thread alone become its own; it is ours and ends
         // here.
         unsafe { unshare_unsafe(UnshareFlags::FS | UnshareFlags::NEWNS)? };
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", private)?;
         work()
     })
     .join()

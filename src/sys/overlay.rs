@@ -243,6 +243,7 @@ pub(crate) fn like(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stderr)] // a test that is skipped says so
 mod tests {
     use super::*;
 
@@ -267,6 +268,33 @@ mod tests {
         assert!(options(&paths(&["/s/a,b", "/s/c"]), None).is_none());
         let many: Vec<PathBuf> = (0..400).map(|n| format!("/s/{n:0>20}").into()).collect();
         assert!(options(&many, None).is_none());
+    }
+
+    #[test]
+    fn the_way_of_older_kernels_works_too() {
+        use std::os::fd::AsRawFd;
+        let store = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = store.path().join(name);
+            fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let lowers = [folder("a/fs"), folder("b/fs")];
+        fs::write(lowers[0].join("f"), "a").unwrap();
+        fs::write(lowers[1].join("f"), "b").unwrap();
+        let (upper, work) = (folder("upper"), folder("work"));
+        let tree = match by_options(&lowers, Some(Upper { upper: &upper, work: &work })) {
+            Ok(tree) => tree,
+            Err(OverlayError::Refused { step, source, .. }) if step == "mount" => {
+                eprintln!("SKIPPED: this account may not mount: {source}");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let seen = |name: &str| PathBuf::from(format!("/proc/self/fd/{}/{name}", tree.as_raw_fd()));
+        assert_eq!(fs::read_to_string(seen("f")).unwrap(), "b");
+        fs::write(seen("g"), "new").unwrap();
+        assert_eq!(fs::read_to_string(upper.join("g")).unwrap(), "new");
     }
 
     #[test]

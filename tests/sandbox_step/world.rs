@@ -36,12 +36,10 @@ pub(crate) fn enter(case: Case) {
         "Range" => IdMode::Range,
         _ => IdMode::Single,
     };
-    let mut why = None;
-    let mode = match enter_user_namespace(None) {
+    let (mode, why) = match enter_user_namespace(None) {
         Ok(Entered { mode, why_single }) => {
             assert_eq!(why_single.is_some(), mode == IdMode::Single);
-            why = why_single;
-            mode
+            (mode, why_single)
         }
         Err(error) => {
             eprintln!("SKIPPED: {error}; {}", error.cure);
