@@ -5,11 +5,10 @@ use crate::diag::chain;
 use crate::event::Event;
 use crate::exec::{self, Built, Cause, Failure, Options, Services};
 use crate::facts::{ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, TableObserver};
-use crate::image::validate;
+use crate::image::validate_documents;
 use crate::layer::{Bounds, Observer, Reader, decompress};
 use crate::output::Target;
 use crate::plan::Plan;
-use crate::policy::{Policy, Report, check_image};
 
 /// All that turns a plan into files.
 pub struct Work<'a> {
@@ -19,8 +18,6 @@ pub struct Work<'a> {
     pub options: &'a Options,
     /// With what.
     pub services: &'a Services<'a>,
-    /// What is demanded of the image.
-    pub policy: &'a Policy,
     /// Where it goes.
     pub outputs: &'a [Target],
     /// What it is called.
@@ -32,8 +29,6 @@ pub struct Work<'a> {
 pub struct Done {
     /// The image.
     pub built: Built,
-    /// What the policy found, none of it a reason to stop.
-    pub report: Report,
 }
 
 /// Why there is no image.
@@ -41,8 +36,6 @@ pub struct Done {
 pub enum Ended {
     /// Something failed.
     Failed(Box<Failure>),
-    /// The policy refused the image; nothing was written.
-    Refused(Report),
 }
 
 impl From<Failure> for Ended {
@@ -56,13 +49,9 @@ impl From<Failure> for Ended {
 /// No byte is written to an output before the image has passed; each output is replaced whole.
 pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
     let built = exec::run(work.plan, work.options, work.services)?;
-    let facts = facts(work, &built)?;
-    let report = check_image(&facts, work.plan, work.policy);
-    if report.refuses(work.policy) {
-        return Err(Ended::Refused(report));
-    }
+    let _facts = facts(work, &built)?;
     // What leaves has been checked from the outside as well: a bug of ours must not ship.
-    if let Some(problem) = validate(&built.image).first() {
+    if let Some(problem) = validate_documents(&built.image).first() {
         return Err(Failure::new(
             Cause::Internal,
             "invalid-image",
@@ -76,7 +65,7 @@ pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
         })?;
         work.services.events.send(Event::Exported { what });
     }
-    Ok(Done { built, report })
+    Ok(Done { built })
 }
 
 /// Gathers what is true of the image. Tables of own layers were made while they were packed, those
@@ -92,7 +81,7 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
                 .map(|(_, leak)| leak.clone())
                 .collect();
             let origin = match layer.step {
-                Some(step) => Origin::Step(step),
+                Some(step) => Origin::Step(work.plan.steps[step].span),
                 None => Origin::Base,
             };
             layers.push(LayerFacts { table: table(work, &layer.layer)?, origin, leaks });
@@ -114,7 +103,7 @@ fn table(work: &Work<'_>, layer: &crate::image::LayerRef) -> Result<LayerTable, 
         return Ok(table);
     }
     let blob = store.blob(layer.descriptor.digest)?;
-    let plain = decompress(blob.verified(), layer.kind.format(), Bounds::default())?;
+    let plain = decompress(blob.verified(), layer.kind.into(), Bounds::default())?;
     let mut reader = Reader::layer(plain, crate::layer::Limits::default());
     let mut observer = TableObserver::new();
     let mut buffer = vec![0; 64 * 1024];

@@ -10,4 +10,4 @@ mod prepare;
 
 pub use bases::{NamedSource, NamedSourceError, Resolver};
 pub use execute::{Done, Ended, Work, execute};
-pub use prepare::{Job, NotPrepared, Prepared, prepare};
+pub use prepare::{Job, NotPrepared, Prepared, parse, prepare};

@@ -44,9 +44,15 @@ pub struct NotPrepared {
     pub parsed: bool,
 }
 
-/// Parses and plans. All errors of the text are reported together; when there is one, no base is
-/// asked for.
-pub fn prepare(job: &Job, bases: &dyn BaseLookup) -> Result<Prepared, Box<NotPrepared>> {
+/// A text that was understood, line by line.
+struct Parsed {
+    sources: Sources,
+    file: Dockerfile,
+    instructions: Vec<Instruction>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn parse_job(job: &Job) -> Result<Parsed, Box<NotPrepared>> {
     let mut sources = Sources::new();
     let source = sources.add(&job.name, as_text(&job.text));
     let text = sources.get(source).text.clone();
@@ -54,12 +60,22 @@ pub fn prepare(job: &Job, bases: &dyn BaseLookup) -> Result<Prepared, Box<NotPre
     let (instructions, more) = instruction::parse_all(&file);
     diagnostics.extend(more);
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
-    let failed = |sources, diagnostics, file, instructions, parsed| {
-        Err(Box::new(NotPrepared { sources, diagnostics, file, instructions, parsed }))
-    };
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-        return failed(sources, diagnostics, file, instructions, false);
+        return Err(Box::new(NotPrepared { sources, diagnostics, file, instructions, parsed: false }));
     }
+    Ok(Parsed { sources, file, instructions, diagnostics })
+}
+
+/// Tells what is wrong with a text by itself, without planning: for hosts on which nothing else
+/// can be done.
+pub fn parse(job: &Job) -> Result<(), Box<NotPrepared>> {
+    parse_job(job).map(drop)
+}
+
+/// Parses and plans. All errors of the text are reported together; when there is one, no base is
+/// asked for.
+pub fn prepare(job: &Job, bases: &dyn BaseLookup) -> Result<Prepared, Box<NotPrepared>> {
+    let Parsed { mut sources, file, instructions, mut diagnostics } = parse_job(job)?;
     match plan::plan(&file, &instructions, &job.request, bases, &mut sources) {
         Ok(mut plan) => {
             diagnostics.append(&mut plan.warnings);
@@ -68,7 +84,7 @@ pub fn prepare(job: &Job, bases: &dyn BaseLookup) -> Result<Prepared, Box<NotPre
         }
         Err(errors) => {
             diagnostics.extend(errors);
-            failed(sources, diagnostics, file, instructions, true)
+            Err(Box::new(NotPrepared { sources, diagnostics, file, instructions, parsed: true }))
         }
     }
 }

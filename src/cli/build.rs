@@ -1,9 +1,28 @@
 //! `rbuild [build]`: a Dockerfile and a context in, an image out.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::shared::{KeyValue, PolicyArgs, StoreArgs};
+use rbuild::base::{ImageRef, Masker, Platform, Secret, Timestamp};
+use rbuild::build::{Ended, Job, NamedSource, Resolver, Work};
+use rbuild::diag::{Sources, chain, render};
+use rbuild::event::Events;
+use rbuild::exec::{Cause, Failure, Options, Services, Times};
+use rbuild::input::{Context, Ignore};
+use rbuild::layer::Compression;
+use rbuild::output::Target;
+use rbuild::plan::Request;
+use rbuild::sandbox::{Cancel, Hardening, Ulimit};
+use rbuild::store::Store;
+use rbuild::sys;
+use serde_json::json;
+
+use super::environment;
+use super::exit::Exit;
+use super::progress::{Format, Progress, size};
+use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs, attributes, bytes, say};
 
 /// Build an image from a Dockerfile.
 ///
@@ -192,7 +211,6 @@ impl Command {
     }
 
     fn run(self) -> Result<Exit, Stop> {
-        let policy = super::policy::effective(&self.args.policy)?;
         for target in &self.outputs {
             target.check().map_err(|error| {
                 Stop::usage(chain(&error))
@@ -201,7 +219,7 @@ impl Command {
         }
         // What is wrong with the text is told on any host, before powers are asked for.
         if let Err(not) = rbuild::build::parse(&self.job) {
-            return Ok(super::policy::tell_not_prepared(&not, Exit::Parse));
+            return Ok(tell_not_prepared(&not, Exit::Parse));
         }
 
         // From here on this process is root of its own namespace. One thread until here.
@@ -241,7 +259,7 @@ impl Command {
             help: None,
         })?;
         let registry = environment::registry(&self.args.store, &events)?;
-        let resolver = Resolver::new(&store, &registry, &events, &self.named, self.args.pull);
+        let resolver = Resolver::new(&store, &registry, &events, &self.named);
         let prepared = match rbuild::build::prepare(&self.job, &resolver) {
             Ok(prepared) => prepared,
             Err(not) => {
@@ -250,20 +268,332 @@ impl Command {
                     (true, Some(cause)) => exit_of(cause),
                     (true, None) => Exit::Parse,
                 };
-                self.metadata(&Err((exit, first_message(&not.diagnostics), None)));
-                return Ok(super::policy::tell_not_prepared(&not, exit));
+                if let Some(path) = &self.args.metadata_file {
+                    let message = not.diagnostics.first().map(|first| first.message.as_str());
+                    let error = json!({"kind": "not-planned", "message": message, "exit": exit as u8});
+                    write_metadata(path, &json!({"rbuild": {"error": error}}));
+                }
+                return Ok(tell_not_prepared(&not, exit));
             }
         };
         *sources.write().unwrap_or_else(PoisonError::into_inner) = prepared.sources;
-        let prepared = Planned { file: prepared.file, instructions: prepared.instructions, plan: prepared.plan };
-        todo!("{:?} {:?}", policy, prepared.plan.target)
+
+        let contexts = self.contexts(&store)?;
+        let bases = resolver.images(&prepared.plan);
+        let options = self.options()?;
+        let services = Services {
+            store: &store,
+            registry: &registry,
+            events: &events,
+            cancel: &cancel,
+            program: environment::program(),
+            id_mode: entered.mode,
+            context: contexts.main.as_ref(),
+            named: &contexts.named,
+            bases: &bases,
+        };
+        let work = Work {
+            plan: &prepared.plan,
+            options: &options,
+            services: &services,
+            outputs: &self.outputs,
+            tags: &self.tags,
+        };
+        let result = rbuild::build::execute(&work);
+        if let Err(error) = store.stat_cache().flush() {
+            events.note(chain(&error));
+        }
+        let sources = sources.read().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(done) => {
+                let digest = done.built.image.digest.to_string();
+                self.written(&done.built)?;
+                self.summary(&done.built, &progress);
+                if !self.outputs.iter().any(Target::is_stdout) {
+                    // The one line of stdout. A closed pipe is the reader's choice.
+                    let _ = writeln!(std::io::stdout(), "{digest}");
+                }
+                Ok(Exit::Success)
+            }
+            Err(Ended::Failed(failure)) => {
+                let exit = match failure.cause {
+                    Cause::Interrupted if cancel.is_cancelled() => Exit::Interrupted,
+                    cause => exit_of(cause),
+                };
+                tell_failure(&failure, &sources, &progress, exit);
+                self.failed(exit, &failure, &sources);
+                Ok(exit)
+            }
+        }
+    }
+
+    fn contexts(&self, store: &Store) -> Result<Contexts, Stop> {
+        let open = |path: &Path, ignore: Option<Ignore>| {
+            Context::open(path, ignore).map_err(|error| Stop::usage(chain(&error)))
+        };
+        let mut named = BTreeMap::new();
+        for (name, source) in &self.named {
+            if let NamedSource::Folder(path) = source {
+                let file = path.join(".dockerignore");
+                let ignore = if file.is_file() { Some(self.read_ignore(&file, path)?) } else { None };
+                named.insert(name.clone(), open(path, ignore)?);
+            }
+        }
+        let main = if self.args.context == Path::new("-") {
+            if self.args.file.is_none() {
+                None // the Dockerfile came from there
+            } else {
+                let context = Context::from_tar(std::io::stdin().lock(), store)
+                    .map_err(|error| Stop::usage(format!("the context on standard input: {}", chain(&error))))?;
+                Some(context)
+            }
+        } else {
+            let ignore = match &self.ignore {
+                Some(file) => Some(self.read_ignore(file, &self.args.context)?),
+                None => self.own_outputs_ignored(&self.args.context),
+            };
+            Some(open(&self.args.context, ignore)?)
+        };
+        Ok(Contexts { main, named })
+    }
+
+    /// Reads an ignore file; the destinations of this build in the context are added to it.
+    fn read_ignore(&self, file: &Path, context: &Path) -> Result<Ignore, Stop> {
+        let name = file.display().to_string();
+        let text = std::fs::read(file)
+            .map_err(|error| Stop::usage(format!("cannot read `{name}`: {error}")))?;
+        let mut text = String::from_utf8_lossy(&text).into_owned();
+        text.push_str(&self.outputs_inside(context));
+        Ignore::parse(text.as_bytes()).map_err(|error| Stop::usage(format!("`{name}`: {error}")))
+    }
+
+    fn own_outputs_ignored(&self, context: &Path) -> Option<Ignore> {
+        let inside = self.outputs_inside(context);
+        if inside.is_empty() { None } else { Ignore::parse(inside.as_bytes()).ok() }
+    }
+
+    /// The destinations that lie in the context, as ignore patterns: what a build writes is no part
+    /// of what the next one reads.
+    fn outputs_inside(&self, context: &Path) -> String {
+        let Ok(context) = std::path::absolute(context) else { return String::new() };
+        let mut text = String::new();
+        for output in &self.outputs {
+            let Some(path) = output.path().and_then(|path| std::path::absolute(path).ok()) else { continue };
+            if let Ok(inside) = path.strip_prefix(&context)
+                && let Some(inside) = inside.to_str()
+                && !inside.is_empty()
+            {
+                let escaped: String = inside
+                    .chars()
+                    .flat_map(|c| if "*?[\\".contains(c) { vec!['\\', c] } else { vec![c] })
+                    .collect();
+                text.push_str(&format!("\n/{escaped}"));
+            }
+        }
+        text
+    }
+
+    fn options(&self) -> Result<Options, Stop> {
+        let args = &self.args;
+        let mut ulimits = Vec::new();
+        for text in &args.ulimit {
+            let wrong = || Stop::usage(format!("--ulimit `{text}`: write NAME=SOFT[:HARD]"));
+            let (name, values) = text.split_once('=').ok_or_else(wrong)?;
+            let number = |text: &str| match text {
+                "-1" | "unlimited" => Ok(None),
+                text => text.parse().map(Some).map_err(|_| wrong()),
+            };
+            let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+            ulimits.push(Ulimit { name: name.to_owned(), soft: number(soft)?, hard: number(hard)? });
+        }
+        let (no_network, granted) = match args.network.as_str() {
+            "default" => (false, false),
+            "none" => (true, false),
+            "host" => (false, true),
+            other => {
+                return Err(Stop::usage(format!("unknown network `{other}`; there are default, none, host")));
+            }
+        };
+        let mut allow_host_network = false;
+        for word in &args.allow {
+            match word.as_str() {
+                "network.host" => allow_host_network = true,
+                other => {
+                    return Err(Stop::usage(format!("unknown entitlement `{other}`; there is network.host")));
+                }
+            }
+        }
+        if granted && !allow_host_network {
+            return Err(Stop::usage("--network host needs --allow network.host")
+                .help("add --allow network.host"));
+        }
+        let jobs = args.jobs.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+        });
+        Ok(Options {
+            jobs: jobs.max(1),
+            no_cache: args.no_cache,
+            times: self.times,
+            compression: self.compression,
+            squash: args.squash,
+            no_network,
+            allow_host_network,
+            secrets: self.secrets.clone(),
+            hardening: Hardening::Docker,
+            hosts: environment::hosts(&args.add_host)?,
+            resolv_conf: environment::resolv_conf(),
+            shm_size: bytes(&args.shm_size).map_err(Stop::usage)?,
+            ulimits,
+            leak_is_error: true,
+            tables: true,
+            annotations: pairs(&args.annotation),
+        })
+    }
+
+    /// Writes `--iidfile` and `--metadata-file` of a build that succeeded.
+    fn written(&self, built: &rbuild::exec::Built) -> Result<(), Stop> {
+        let image = &built.image;
+        if let Some(path) = &self.args.iidfile {
+            std::fs::write(path, image.config_digest().to_string()).map_err(|error| Stop {
+                exit: Exit::Internal,
+                text: format!("cannot write `{}`: {error}", path.display()),
+                help: None,
+            })?;
+        }
+        if let Some(path) = &self.args.metadata_file {
+            let names: Vec<_> = self.tags.iter().map(ToString::to_string).collect();
+            let layers: Vec<_> = built
+                .layers
+                .iter()
+                .map(|layer| {
+                    json!({
+                        "digest": layer.layer.descriptor.digest,
+                        "diff_id": layer.layer.diff,
+                        "packed": layer.layer.descriptor.size,
+                        "size": layer.size,
+                        "base": layer.step.is_none(),
+                    })
+                })
+                .collect();
+            let document = json!({
+                "containerimage.digest": image.digest,
+                "containerimage.config.digest": image.config_digest(),
+                "containerimage.descriptor": {
+                    "mediaType": image.manifest.media_type,
+                    "digest": image.digest,
+                    "size": image.manifest_bytes.len(),
+                },
+                "image.name": names.join(","),
+                "rbuild": { "layers": layers },
+            });
+            write_metadata(path, &document);
+        }
+        Ok(())
+    }
+
+    fn failed(&self, exit: Exit, failure: &Failure, sources: &Sources) {
+        if let Some(path) = &self.args.metadata_file {
+            let place = failure.diagnostic.span.map(|span| sources.place(span));
+            let error = json!({
+                "kind": failure.diagnostic.code.0,
+                "message": failure.diagnostic.message,
+                "place": place,
+                "status": failure.status,
+                "exit": exit as u8,
+            });
+            write_metadata(path, &json!({"rbuild": {"error": error}}));
+        }
+    }
+
+    fn summary(&self, built: &rbuild::exec::Built, progress: &Progress) {
+        if !matches!(self.format, Format::Plain) {
+            return;
+        }
+        let (cached, run) = progress.counts();
+        let mut text = String::from("layers:\n");
+        for layer in &built.layers {
+            let digest = layer.layer.descriptor.digest.to_string();
+            let origin = if layer.step.is_none() { "base" } else { "own" };
+            text.push_str(&format!("  {digest}  {:>9}  {origin}\n", size(layer.layer.descriptor.size)));
+        }
+        let total: u64 = built.layers.iter().map(|layer| layer.layer.descriptor.size).sum();
+        text.push_str(&format!(
+            "built: {} in {} layers; {run} steps run, {cached} cached\n",
+            size(total),
+            built.layers.len()
+        ));
+        say(&text);
     }
 }
 
-struct Planned {
-    file: rbuild::dockerfile::Dockerfile,
-    instructions: Vec<rbuild::instruction::Instruction>,
-    plan: rbuild::plan::Plan,
+struct Contexts {
+    main: Option<Context>,
+    named: BTreeMap<String, Context>,
+}
+
+/// Tells all that is wrong with a text.
+fn tell_not_prepared(not: &rbuild::build::NotPrepared, exit: Exit) -> Exit {
+    let mut text = String::new();
+    for diagnostic in &not.diagnostics {
+        text.push_str(&render(diagnostic, &not.sources, colour()));
+        text.push('\n');
+    }
+    let errors = not.diagnostics.len();
+    text.push_str(&format!("rbuild: {errors} error{}\n", if errors == 1 { "" } else { "s" }));
+    say(&text);
+    exit
+}
+
+/// Tells why a build ended: the last lines of the step's output, the place, the remedy.
+fn tell_failure(failure: &Failure, sources: &Sources, progress: &Progress, exit: Exit) {
+    if exit == Exit::Interrupted {
+        say("interrupted\n");
+        return;
+    }
+    let mut text = String::new();
+    if let (Some(step), Cause::Step) = (failure.step, failure.cause) {
+        let tail = progress.tail(step);
+        if !tail.is_empty() {
+            text.push_str("the step's last lines:\n");
+            for line in tail {
+                text.push_str(&format!("  | {line}\n"));
+            }
+        }
+    }
+    text.push_str(&render(&failure.diagnostic, sources, colour()));
+    text.push('\n');
+    say(&text);
+}
+
+/// The exit code of a kind of failure.
+fn exit_of(cause: Cause) -> Exit {
+    match cause {
+        Cause::Tampered => Exit::Tampered,
+        Cause::Refused => Exit::Refused,
+        Cause::Step | Cause::Input => Exit::Step,
+        Cause::Network => Exit::Network,
+        Cause::Sandbox => Exit::Sandbox,
+        Cause::Internal => Exit::Internal,
+        Cause::Interrupted => Exit::Interrupted,
+    }
+}
+
+fn colour() -> bool {
+    let forced = environment::variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    let refused = environment::variable("NO_COLOR").is_some()
+        || environment::variable("TERM").is_some_and(|term| term == "dumb");
+    forced || (!refused && std::io::stderr().is_terminal())
+}
+
+/// Writes the metadata file, aside and renamed; that it cannot be written is told, and is no
+/// reason to fail a build that is done.
+fn write_metadata(path: &Path, document: &serde_json::Value) {
+    let text = format!("{document:#}\n");
+    let aside = path.with_extension("partial");
+    let done = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, path));
+    if let Err(error) = done {
+        say(&format!("warning: cannot write `{}`: {error}\n", path.display()));
+    }
 }
 
 fn pairs(list: &[KeyValue]) -> BTreeMap<String, String> {

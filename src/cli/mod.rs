@@ -4,7 +4,6 @@
 pub(crate) mod build;
 pub(crate) mod environment;
 pub(crate) mod exit;
-pub(crate) mod lint;
 pub(crate) mod progress;
 pub(crate) mod shared;
 
@@ -28,10 +27,9 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Build(Box<build::Args>),
-    Lint(lint::Args),
 }
 
-const COMMANDS: &[&str] = &["build", "lint"];
+const COMMANDS: &[&str] = &["build"];
 
 /// Runs the command line `argv` (with the program's name in front).
 pub(crate) fn main(argv: Vec<OsString>) -> Exit {
@@ -46,7 +44,6 @@ pub(crate) fn main(argv: Vec<OsString>) -> Exit {
     };
     match cli.command {
         Command::Build(args) => build::run(*args),
-        Command::Lint(args) => lint::run(args),
     }
 }
 

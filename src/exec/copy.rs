@@ -9,8 +9,8 @@ use super::mounts::no_context;
 use super::pack::Job;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
-use super::{Cause, Failure, Times};
-use crate::base::{Hasher, Span, StepId};
+use super::{Cause, Failure};
+use crate::base::{Hasher, ImagePath, Span, StepId};
 use crate::diag::chain;
 use crate::input::{self, Chmod, Context, Part, Pick, Placement, Selection};
 use crate::plan::{Copy, From, Source, Step, Workdir};
@@ -62,7 +62,7 @@ impl Execution<'_> {
         }
         let placement = Placement {
             dest: &dest,
-            workdir: &crate::base::ImagePath::root(),
+            workdir: &ImagePath::root(),
             chown,
             chmod: chmod.as_ref(),
             unpack: copy.unpack,
@@ -251,11 +251,13 @@ impl Execution<'_> {
         for taken in taken {
             match taken {
                 Taken::Selection(selection) => {
-                    let digest = selection.digest(self.services.store).map_err(input_failure)?;
+                    let mut seen = |path: &ImagePath, mark: String| {
+                        files.insert(path.display().trim_start_matches('/').to_owned(), mark);
+                    };
+                    let digest = selection
+                        .digest(self.services.store, &mut seen)
+                        .map_err(input_failure)?;
                     hasher.field(digest.as_bytes());
-                    for (path, digest) in selection.files() {
-                        files.insert(path, digest);
-                    }
                 }
                 Taken::Inline { name, content } => {
                     hasher.field(name.as_bytes());

@@ -14,7 +14,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::event::Event;
 use crate::facts::{LayerTable, LeakScan, TableObserver};
 use crate::image::LayerRef;
-use crate::layer::{Bounds, Compression, LayerWriter, Observer, Reader, Written, decompress};
+use crate::layer::{Bounds, Compression, LayerWriter, Limits, Observer, Reader, Written, decompress};
 use crate::rootfs::{self, Change};
 use crate::store::{CacheRecord, RawDraft, TreeId};
 use crate::sys::Root;
@@ -130,7 +130,7 @@ impl Execution<'_> {
         } else {
             (Sink::Nowhere, Compression::None)
         };
-        let mut out = LayerWriter::new(sink, compression, self.options.jobs, observers);
+        let mut out = LayerWriter::new(sink, compression, self.options.jobs, observers)?;
         fill(&mut out)?;
         let (sink, written) = out.finish()?;
 
@@ -189,11 +189,11 @@ impl Execution<'_> {
         let (written, _) = match self.packed_anyhow(done.diff) {
             Some(layer) => {
                 let blob = store.blob(layer.descriptor.digest)?;
-                let plain = decompress(blob.verified(), layer.kind.format(), Bounds::default())?;
+                let plain = decompress(blob.verified(), layer.kind.into(), Bounds::default())?;
                 self.write(true, None, |out| {
-                    let mut reader = Reader::new(plain);
-                    while let Some((entry, mut content)) = reader.next_entry()? {
-                        out.entry(&entry, &mut content)?;
+                    let mut reader = Reader::layer(plain, Limits::default());
+                    while let Some(entry) = reader.next_entry()? {
+                        out.entry(&entry, &mut reader.content())?;
                     }
                     Ok(())
                 })?

@@ -287,7 +287,7 @@ impl Execution<'_> {
             let root = Root::open_host(draft.path()).map_err(|error| {
                 Failure::new(Cause::Internal, "store", format!("cannot open a tree: {error}"))
             })?;
-            let plain = decompress(blob.verified(), layer.kind.format(), Bounds::default())
+            let plain = decompress(blob.verified(), layer.kind.into(), Bounds::default())
                 .map_err(|error| malformed(&layer, &error))?;
             let mut tar = DiffReader::new(plain);
             let mut table = TableObserver::new();

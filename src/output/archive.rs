@@ -47,7 +47,7 @@ fn stream<W: Write>(sink: W, image: &Image, tags: &[ImageRef], store: &Store) ->
     blobs.sort_by(|a, b| a.0.cmp(&b.0));
     blobs.dedup_by(|a, b| a.0 == b.0);
 
-    let mut out = LayerWriter::new(sink, Compression::None, 1, Vec::new());
+    let mut out = LayerWriter::new(sink, Compression::None, 1, Vec::new())?;
     out.bare(&entry("blobs", EntryKind::Dir, 0o755))?;
     out.bare(&entry("blobs/sha256", EntryKind::Dir, 0o755))?;
     for (hex, content) in blobs {

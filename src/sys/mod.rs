@@ -18,7 +18,7 @@ mod subid;
 pub mod xattr;
 
 pub use interrupt::on_interrupt;
-pub use namespace::{Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace};
+pub use namespace::{Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, user_id};
 pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
 pub use rename::exchange;
