@@ -132,6 +132,7 @@ mod tests {
     use super::*;
     use crate::base::Platform;
     use crate::image::{Config, Descriptor, HistoryEntry, LayerRef};
+    use crate::layer::{Compression, LayerWriter};
 
     fn image(kind: LayerKind, blob: &[u8], diff: &[u8], history: usize) -> Image {
         let mut config = Config::empty(&Platform::new("linux", "amd64", None));
@@ -161,7 +162,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_found() {
         let tar = vec![0; 1024];
-        let zstd = zstd::encode_all(&tar[..], 1).unwrap();
+        let writer = LayerWriter::new(Vec::new(), Compression::Zstd { level: 3 }, 1, Vec::new());
+        let (zstd, _) = writer.unwrap().finish().unwrap();
         check(&image(LayerKind::Plain, &tar, &tar, 1), &tar, &[]);
         check(&image(LayerKind::Zstd, &zstd, &tar, 0), &zstd, &[]);
         check(
