@@ -124,8 +124,7 @@ impl BaseLookup for Resolver<'_> {
             }
         })?;
         let base = Arc::new(base);
-        let found =
-            Found::Image { pinned: base.pinned.clone(), image: Arc::clone(&base.image) };
+        let found = Found::Image { pinned: base.pinned.clone(), image: Arc::clone(&base.image) };
         let key = (wanted.name.clone(), wanted.platform.clone());
         self.resolved.borrow_mut().insert(key, base);
         Ok(found)

@@ -61,7 +61,11 @@ pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
     }
     for target in work.outputs {
         let what = target.write(&built.image, work.tags, work.services.store).map_err(|error| {
-            Failure::new(Cause::Internal, "output", format!("cannot write the image: {}", chain(&error)))
+            Failure::new(
+                Cause::Internal,
+                "output",
+                format!("cannot write the image: {}", chain(&error)),
+            )
         })?;
         work.services.events.send(Event::Exported { what });
     }
@@ -111,7 +115,9 @@ fn table(work: &Work<'_>, layer: &crate::image::LayerRef) -> Result<LayerTable, 
         observer.entry(&entry);
         let mut content = reader.content();
         loop {
-            match std::io::Read::read(&mut content, &mut buffer).map_err(crate::layer::Error::from)? {
+            match std::io::Read::read(&mut content, &mut buffer)
+                .map_err(crate::layer::Error::from)?
+            {
                 0 => break,
                 got => observer.content(&buffer[..got]),
             }
@@ -122,4 +128,3 @@ fn table(work: &Work<'_>, layer: &crate::image::LayerRef) -> Result<LayerTable, 
     store.put_facts(layer.diff, LayerTable::KIND, &table.to_bytes())?;
     Ok(table)
 }
-

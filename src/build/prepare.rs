@@ -61,7 +61,13 @@ fn parse_job(job: &Job) -> Result<Parsed, Box<NotPrepared>> {
     diagnostics.extend(more);
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-        return Err(Box::new(NotPrepared { sources, diagnostics, file, instructions, parsed: false }));
+        return Err(Box::new(NotPrepared {
+            sources,
+            diagnostics,
+            file,
+            instructions,
+            parsed: false,
+        }));
     }
     Ok(Parsed { sources, file, instructions, diagnostics })
 }

@@ -70,7 +70,12 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) pull: bool,
     /// The network of RUN steps
-    #[arg(long, value_name = "default|none|host", default_value = "default", env = "RBUILD_NETWORK")]
+    #[arg(
+        long,
+        value_name = "default|none|host",
+        default_value = "default",
+        env = "RBUILD_NETWORK"
+    )]
     pub(crate) network: String,
     /// Grant a step more: `network.host`
     #[arg(long, value_name = "ENTITLEMENT")]
@@ -79,10 +84,20 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) squash: bool,
     /// Times in the image: `auto` (SOURCE_DATE_EPOCH, else a constant), seconds, or `preserve`
-    #[arg(long, value_name = "auto|SECONDS|preserve", default_value = "auto", env = "RBUILD_TIMESTAMP")]
+    #[arg(
+        long,
+        value_name = "auto|SECONDS|preserve",
+        default_value = "auto",
+        env = "RBUILD_TIMESTAMP"
+    )]
     pub(crate) timestamp: String,
     /// How layers are packed
-    #[arg(long, value_name = "gzip|zstd|uncompressed", default_value = "gzip", env = "RBUILD_COMPRESSION")]
+    #[arg(
+        long,
+        value_name = "gzip|zstd|uncompressed",
+        default_value = "gzip",
+        env = "RBUILD_COMPRESSION"
+    )]
     pub(crate) compression: String,
     /// The level of the compression [default: gzip 6, zstd 3]
     #[arg(long, value_name = "N", env = "RBUILD_COMPRESSION_LEVEL")]
@@ -106,7 +121,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
     /// How progress is shown
-    #[arg(long, value_name = "auto|plain|json|quiet|none", default_value = "auto", env = "RBUILD_PROGRESS")]
+    #[arg(
+        long,
+        value_name = "auto|plain|json|quiet|none",
+        default_value = "auto",
+        env = "RBUILD_PROGRESS"
+    )]
     pub(crate) progress: String,
     /// Show nothing but the digest and errors
     #[arg(short, long)]
@@ -154,7 +174,8 @@ struct Command {
 
 impl Command {
     fn new(args: Args) -> Result<Self, Stop> {
-        let format = Format::parse(if args.quiet { "none" } else { &args.progress }).map_err(Stop::usage)?;
+        let format =
+            Format::parse(if args.quiet { "none" } else { &args.progress }).map_err(Stop::usage)?;
         let platform = match &args.platform {
             Some(text) => Platform::parse(text).map_err(|error| Stop::usage(error.to_string()))?,
             None => Platform::host(),
@@ -187,7 +208,9 @@ impl Command {
         }
         let mut tags = Vec::new();
         for tag in &args.tag {
-            tags.push(ImageRef::parse(tag).map_err(|error| Stop::usage(format!("--tag: {error}")))?);
+            tags.push(
+                ImageRef::parse(tag).map_err(|error| Stop::usage(format!("--tag: {error}")))?,
+            );
         }
         let mut request = Request::new(platform);
         request.build_platform = Platform::host();
@@ -230,8 +253,11 @@ impl Command {
         })?;
         let cancel = Cancel::new();
         let on_signal = cancel.clone();
-        sys::on_interrupt(move || on_signal.cancel())
-            .map_err(|error| Stop { exit: Exit::Internal, text: format!("cannot watch signals: {error}"), help: None })?;
+        sys::on_interrupt(move || on_signal.cancel()).map_err(|error| Stop {
+            exit: Exit::Internal,
+            text: format!("cannot watch signals: {error}"),
+            help: None,
+        })?;
 
         let masker = Masker::new();
         for secret in self.secrets.values() {
@@ -270,7 +296,8 @@ impl Command {
                 };
                 if let Some(path) = &self.args.metadata_file {
                     let message = not.diagnostics.first().map(|first| first.message.as_str());
-                    let error = json!({"kind": "not-planned", "message": message, "exit": exit as u8});
+                    let error =
+                        json!({"kind": "not-planned", "message": message, "exit": exit as u8});
                     write_metadata(path, &json!({"rbuild": {"error": error}}));
                 }
                 return Ok(tell_not_prepared(&not, exit));
@@ -335,7 +362,8 @@ impl Command {
         for (name, source) in &self.named {
             if let NamedSource::Folder(path) = source {
                 let file = path.join(".dockerignore");
-                let ignore = if file.is_file() { Some(self.read_ignore(&file, path)?) } else { None };
+                let ignore =
+                    if file.is_file() { Some(self.read_ignore(&file, path)?) } else { None };
                 named.insert(name.clone(), open(path, ignore)?);
             }
         }
@@ -343,8 +371,10 @@ impl Command {
             if self.args.file.is_none() {
                 None // the Dockerfile came from there
             } else {
-                let context = Context::from_tar(std::io::stdin().lock(), store)
-                    .map_err(|error| Stop::usage(format!("the context on standard input: {}", chain(&error))))?;
+                let context =
+                    Context::from_tar(std::io::stdin().lock(), store).map_err(|error| {
+                        Stop::usage(format!("the context on standard input: {}", chain(&error)))
+                    })?;
                 Some(context)
             }
         } else {
@@ -378,7 +408,9 @@ impl Command {
         let Ok(context) = std::path::absolute(context) else { return String::new() };
         let mut text = String::new();
         for output in &self.outputs {
-            let Some(path) = output.path().and_then(|path| std::path::absolute(path).ok()) else { continue };
+            let Some(path) = output.path().and_then(|path| std::path::absolute(path).ok()) else {
+                continue;
+            };
             if let Ok(inside) = path.strip_prefix(&context)
                 && let Some(inside) = inside.to_str()
                 && !inside.is_empty()
@@ -404,14 +436,20 @@ impl Command {
                 text => text.parse().map(Some).map_err(|_| wrong()),
             };
             let (soft, hard) = values.split_once(':').unwrap_or((values, values));
-            ulimits.push(Ulimit { name: name.to_owned(), soft: number(soft)?, hard: number(hard)? });
+            ulimits.push(Ulimit {
+                name: name.to_owned(),
+                soft: number(soft)?,
+                hard: number(hard)?,
+            });
         }
         let (no_network, granted) = match args.network.as_str() {
             "default" => (false, false),
             "none" => (true, false),
             "host" => (false, true),
             other => {
-                return Err(Stop::usage(format!("unknown network `{other}`; there are default, none, host")));
+                return Err(Stop::usage(format!(
+                    "unknown network `{other}`; there are default, none, host"
+                )));
             }
         };
         let mut allow_host_network = false;
@@ -419,7 +457,9 @@ impl Command {
             match word.as_str() {
                 "network.host" => allow_host_network = true,
                 other => {
-                    return Err(Stop::usage(format!("unknown entitlement `{other}`; there is network.host")));
+                    return Err(Stop::usage(format!(
+                        "unknown entitlement `{other}`; there is network.host"
+                    )));
                 }
             }
         }
@@ -514,7 +554,10 @@ impl Command {
         for layer in &built.layers {
             let digest = layer.layer.descriptor.digest.to_string();
             let origin = if layer.step.is_none() { "base" } else { "own" };
-            text.push_str(&format!("  {digest}  {:>9}  {origin}\n", size(layer.layer.descriptor.size)));
+            text.push_str(&format!(
+                "  {digest}  {:>9}  {origin}\n",
+                size(layer.layer.descriptor.size)
+            ));
         }
         let total: u64 = built.layers.iter().map(|layer| layer.layer.descriptor.size).sum();
         text.push_str(&format!(
@@ -706,7 +749,10 @@ fn secret_file(path: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the command line hands the time in: `preserve` dates the image")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line hands the time in: `preserve` dates the image"
+)]
 fn times(text: &str) -> Result<Times, Stop> {
     let epoch = match environment::variable("SOURCE_DATE_EPOCH") {
         Some(text) => Some(
@@ -721,10 +767,11 @@ fn times(text: &str) -> Result<Times, Stop> {
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             Timestamp::from_seconds(since.map_or(0, |since| since.as_secs() as i64))
         })),
-        seconds => Times::Fixed(
-            Timestamp::parse_seconds(seconds)
-                .map_err(|error| Stop::usage(format!("--timestamp: {error}, or auto, or preserve")))?,
-        ),
+        seconds => {
+            Times::Fixed(Timestamp::parse_seconds(seconds).map_err(|error| {
+                Stop::usage(format!("--timestamp: {error}, or auto, or preserve"))
+            })?)
+        }
     })
 }
 

@@ -7,7 +7,7 @@ use rbuild::event::Events;
 use rbuild::registry::{Credentials, Network, Proxies, Registry, RegistryConfig};
 
 use super::exit::Exit;
-use super::shared::{StoreArgs, Stop};
+use super::shared::{Stop, StoreArgs};
 
 /// A variable of the environment that is set and not empty.
 #[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
@@ -45,8 +45,9 @@ pub(crate) fn registry(args: &StoreArgs, events: &Events) -> Result<Registry, St
     let mut config = match &args.registry_config {
         None => RegistryConfig::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Stop::usage(format!("cannot read `{}`: {error}", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Stop::usage(format!("cannot read `{}`: {error}", path.display()))
+            })?;
             let folder = path.parent().unwrap_or(Path::new("."));
             RegistryConfig::parse(&text, folder)
                 .map_err(|error| Stop::usage(format!("`{}`: {error}", path.display())))?
@@ -86,8 +87,11 @@ pub(crate) fn registry(args: &StoreArgs, events: &Events) -> Result<Registry, St
         events.note(warning);
     }
     let network = if args.offline { Network::Offline } else { Network::Online };
-    Registry::new(config, credentials, events.clone(), network)
-        .map_err(|error| Stop { exit: Exit::Usage, text: rbuild::diag::chain(&error), help: None })
+    Registry::new(config, credentials, events.clone(), network).map_err(|error| Stop {
+        exit: Exit::Usage,
+        text: rbuild::diag::chain(&error),
+        help: None,
+    })
 }
 
 /// `/etc/resolv.conf` for steps: the host's, but for a stub resolver's the real servers, which a
@@ -96,7 +100,8 @@ pub(crate) fn resolv_conf() -> Vec<u8> {
     let read = |path: &str| std::fs::read(path).unwrap_or_default();
     let own = read("/etc/resolv.conf");
     let real = read("/run/systemd/resolve/resolv.conf");
-    let is_stub = String::from_utf8_lossy(&own).lines().any(|line| line.trim() == "nameserver 127.0.0.53");
+    let is_stub =
+        String::from_utf8_lossy(&own).lines().any(|line| line.trim() == "nameserver 127.0.0.53");
     if is_stub && !real.is_empty() { real } else { own }
 }
 

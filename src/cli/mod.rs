@@ -69,7 +69,8 @@ mod tests {
     fn the_definition_holds() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
-        let names: Vec<_> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        let names: Vec<_> =
+            Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
         assert_eq!(names, COMMANDS);
     }
 

@@ -30,7 +30,9 @@ impl Format {
             "json" | "rawjson" => Ok(Format::Json),
             "quiet" => Ok(Format::Quiet),
             "none" => Ok(Format::None),
-            other => Err(format!("unknown progress format `{other}`; there are auto, plain, json, quiet, none")),
+            other => Err(format!(
+                "unknown progress format `{other}`; there are auto, plain, json, quiet, none"
+            )),
         }
     }
 }
@@ -139,11 +141,18 @@ fn plain(event: &Event, state: &State, sources: &Sources, colour: bool) -> Optio
         Event::Transfer { what, took: Some(took), bytes } => {
             format!("pulled {what}: {} in {:.1} s", size(*bytes), took.as_secs_f64())
         }
-        Event::Transfer { what, took: None, bytes } => format!("already there: {what} ({})", size(*bytes)),
+        Event::Transfer { what, took: None, bytes } => {
+            format!("already there: {what} ({})", size(*bytes))
+        }
         Event::Finding(finding) => render(finding, sources, colour),
         Event::Note(text) => format!("note: {text}"),
         Event::LayerPacked { step, size: full, packed } => {
-            format!("[{}] layer: {} packed into {}", state.position(*step), size(*full), size(*packed))
+            format!(
+                "[{}] layer: {} packed into {}",
+                state.position(*step),
+                size(*full),
+                size(*packed)
+            )
         }
         Event::Exported { what } => format!("written: {what}"),
     })
@@ -156,7 +165,9 @@ fn json_line(event: &Event, state: &State, sources: &Sources) -> String {
             .map(|name| json!({"step": name.position, "title": name.title})).collect::<Vec<_>>()}),
         Event::StepStarted { step } => json!({"kind": "step_started", "step": at(step)}),
         Event::StepCached { step } => json!({"kind": "step_cached", "step": at(step)}),
-        Event::StepMissed { step, why } => json!({"kind": "step_missed", "step": at(step), "why": why}),
+        Event::StepMissed { step, why } => {
+            json!({"kind": "step_missed", "step": at(step), "why": why})
+        }
         Event::StepOutput { step, stream, line } => {
             let stream = match stream {
                 Stream::Stdout => "stdout",
@@ -169,8 +180,10 @@ fn json_line(event: &Event, state: &State, sources: &Sources) -> String {
             json!({"kind": "step_done", "step": at(step), "seconds": took.as_secs_f64()})
         }
         Event::StepFailed { step } => json!({"kind": "step_failed", "step": at(step)}),
-        Event::Transfer { what, bytes, took } => json!({"kind": "transfer", "what": what, "bytes": bytes,
-            "seconds": took.map(|took| took.as_secs_f64())}),
+        Event::Transfer { what, bytes, took } => {
+            json!({"kind": "transfer", "what": what, "bytes": bytes,
+            "seconds": took.map(|took| took.as_secs_f64())})
+        }
         Event::Finding(finding) => json!({"kind": "finding", "code": finding.code.0,
             "severity": finding.severity, "message": finding.message,
             "place": finding.span.map(|span| sources.place(span)), "help": finding.help}),

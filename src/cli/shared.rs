@@ -171,7 +171,8 @@ mod tests {
     #[test]
     fn attributes_are_comma_separated_values() {
         let check = |text: &str, want: &[(&str, &str)]| {
-            let want: Vec<_> = want.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let want: Vec<_> =
+                want.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             assert_eq!(attributes(text).unwrap(), want, "{text}");
         };
         check("id=a,src=b c", &[("id", "a"), ("src", "b c")]);

@@ -42,7 +42,8 @@ impl Execution<'_> {
 
     fn config(&self, stage: &Stage, squashed: bool) -> Config {
         let created = self.options.times.created().to_string();
-        let mut config = match self.plan.base_image(self.plan.target).and_then(|b| b.image.as_ref()) {
+        let mut config = match self.plan.base_image(self.plan.target).and_then(|b| b.image.as_ref())
+        {
             Some(image) => image.config.clone(),
             None => Config::empty(&stage.platform),
         };

@@ -56,13 +56,9 @@ impl Execution<'_> {
             })?),
             None => None,
         };
-        let mut dest = copy.destination.display().into_owned();
-        if copy.directory && !dest.ends_with('/') {
-            dest.push('/');
-        }
         let placement = Placement {
-            dest: &dest,
-            workdir: &ImagePath::root(),
+            dest: &copy.destination,
+            directory: copy.directory,
             chown,
             chmod: chmod.as_ref(),
             unpack: copy.unpack,
@@ -78,8 +74,8 @@ impl Execution<'_> {
             })
             .collect();
         let under: &dyn Lookup = if copy.link { &Nothing } else { &lower };
-        let changes = input::place(&parts, under, &placement, self.services.store)
-            .map_err(input_failure)?;
+        let changes =
+            input::place(&parts, under, &placement, self.services.store).map_err(input_failure)?;
         self.finish_copy(id, request, parents, packers, changes, Some(files), under, since)
     }
 
@@ -236,7 +232,11 @@ impl Execution<'_> {
                 let empty = self.services.store.tmp_path()?;
                 std::fs::create_dir(&empty).and_then(|()| Root::open_host(&empty)).map_err(
                     |error| {
-                        Failure::new(Cause::Internal, "store", format!("cannot make a folder: {error}"))
+                        Failure::new(
+                            Cause::Internal,
+                            "store",
+                            format!("cannot make a folder: {error}"),
+                        )
                     },
                 )?
             }
@@ -254,9 +254,8 @@ impl Execution<'_> {
                     let mut seen = |path: &ImagePath, mark: String| {
                         files.insert(path.display().trim_start_matches('/').to_owned(), mark);
                     };
-                    let digest = selection
-                        .digest(self.services.store, &mut seen)
-                        .map_err(input_failure)?;
+                    let digest =
+                        selection.digest(self.services.store, &mut seen).map_err(input_failure)?;
                     hasher.field(digest.as_bytes());
                 }
                 Taken::Inline { name, content } => {

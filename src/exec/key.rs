@@ -62,7 +62,11 @@ impl Request {
 
     /// Says in words why this request does not match `last`, the record of the last build at the
     /// same place. `files` is what was copied then and now, where that is known.
-    pub(super) fn why_missed(&self, last: Option<&CacheRecord>, files: Option<(&Files, &Files)>) -> String {
+    pub(super) fn why_missed(
+        &self,
+        last: Option<&CacheRecord>,
+        files: Option<(&Files, &Files)>,
+    ) -> String {
         let Some(last) = last else {
             return "no record of this step yet".to_owned();
         };
@@ -194,7 +198,8 @@ mod tests {
         };
         let check = |now: &[(&str, &str)], want: &str| {
             let (then, now) = (files(&[("a", "1"), ("b", "1")]), files(now));
-            let why = request("x", "2").why_missed(Some(&record(&request("x", "1"))), Some((&then, &now)));
+            let why = request("x", "2")
+                .why_missed(Some(&record(&request("x", "1"))), Some((&then, &now)));
             assert_eq!(why, want);
         };
         check(&[("a", "2"), ("b", "1")], "changed: a");

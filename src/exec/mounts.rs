@@ -58,7 +58,12 @@ impl Execution<'_> {
         Ok(shown)
     }
 
-    fn show(&self, from: &From, source: &ImagePath, span: Span) -> Result<(Shown, String), Failure> {
+    fn show(
+        &self,
+        from: &From,
+        source: &ImagePath,
+        span: Span,
+    ) -> Result<(Shown, String), Failure> {
         let digests = |stack: &Stack| -> Result<String, Failure> {
             let mut hasher = crate::base::Hasher::new();
             for cell in stack {
@@ -81,14 +86,13 @@ impl Execution<'_> {
             let selection = input::select(context, &pick).map_err(place)?;
             let digest = selection.digest(self.services.store, &mut |_, _| {}).map_err(place)?;
             // The files lie at the path that the mount names, so that a file's own name is kept.
-            let folder = selection.is_folder();
             let dest = match source.parent() {
-                Some(parent) if !folder => format!("{}/", parent.display()),
-                _ => format!("{}/", source.display()),
+                Some(parent) if !selection.is_folder() => parent,
+                _ => source.clone(),
             };
             let placement = Placement {
                 dest: &dest,
-                workdir: &ImagePath::root(),
+                directory: true,
                 chown: None,
                 chmod: None,
                 unpack: false,
@@ -135,7 +139,9 @@ impl Execution<'_> {
                     let kind = sandbox::MountKind::Bind { source, writable: *writable };
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
-                MountKind::Cache { target, id, sharing, source, readonly, mode, uid, gid, .. } => {
+                MountKind::Cache {
+                    target, id, sharing, source, readonly, mode, uid, gid, ..
+                } => {
                     let cache = self.cache_mount(id, *sharing, step)?;
                     if cache.is_fresh() {
                         self.seed(&cache, shown, source, (*mode, *uid, *gid), &mut held)?;
@@ -209,7 +215,9 @@ impl Execution<'_> {
             waits += 1;
             if waits == 20 {
                 let name = &self.plan.steps[step].title;
-                self.services.events.note(format!("waiting for the cache `{id}`, which another step uses: {name}"));
+                self.services
+                    .events
+                    .note(format!("waiting for the cache `{id}`, which another step uses: {name}"));
             }
             !self.cancel().is_cancelled()
         })?;
@@ -241,8 +249,8 @@ impl Execution<'_> {
             let context = Context::tree(tree, self.services.id_mode);
             let selection = input::select(&context, &pick).map_err(input_failure)?;
             let placement = Placement {
-                dest: "/",
-                workdir: &ImagePath::root(),
+                dest: &ImagePath::root(),
+                directory: true,
                 chown: None,
                 chmod: None,
                 unpack: false,

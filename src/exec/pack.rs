@@ -14,7 +14,9 @@ use crate::diag::{Code, Diagnostic};
 use crate::event::Event;
 use crate::facts::{LayerTable, LeakScan, TableObserver};
 use crate::image::LayerRef;
-use crate::layer::{Bounds, Compression, LayerWriter, Limits, Observer, Reader, Written, decompress};
+use crate::layer::{
+    Bounds, Compression, LayerWriter, Limits, Observer, Reader, Written, decompress,
+};
 use crate::rootfs::{self, Change};
 use crate::store::{CacheRecord, RawDraft, TreeId};
 use crate::sys::Root;
@@ -116,8 +118,7 @@ impl Execution<'_> {
     ) -> Result<(Written, bool), Failure> {
         let store = self.services.store;
         let mut table = self.options.tables.then(TableObserver::new);
-        let mut secrets =
-            (!self.needles.is_empty()).then(|| LeakScan::new(self.needles.clone()));
+        let mut secrets = (!self.needles.is_empty()).then(|| LeakScan::new(self.needles.clone()));
         let mut observers: Vec<&mut dyn Observer> = Vec::new();
         if let Some(table) = table.as_mut() {
             observers.push(table);
@@ -141,8 +142,10 @@ impl Execution<'_> {
                 1 => String::new(),
                 n => format!(" (and in {} more)", n - 1),
             };
-            let message =
-                format!("the build secret `{}` is in the file `{}`{more}", first.secret, first.path);
+            let message = format!(
+                "the build secret `{}` is in the file `{}`{more}",
+                first.secret, first.path
+            );
             let diagnostic = Diagnostic::error(Code("build-secret-leaked"), message)
                 .at(span)
                 .label("this step wrote it")
@@ -167,8 +170,7 @@ impl Execution<'_> {
         }
         if let Sink::Blob(draft) = sink {
             draft.commit(written.blob, written.packed)?;
-            let packed =
-                Packed { blob: written.blob, packed: written.packed, size: written.size };
+            let packed = Packed { blob: written.blob, packed: written.packed, size: written.size };
             let bytes = serde_json::to_vec(&packed).expect("digests and numbers");
             store.put_facts(written.diff, &packed_kind(self.options.compression), &bytes)?;
             if let Some(step) = step {

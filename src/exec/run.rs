@@ -144,11 +144,16 @@ impl Execution<'_> {
     fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
         let mut request = Request::new("RUN");
         for (index, word) in run.args.iter().enumerate() {
-            let name = if index + 1 == run.args.len() { "command".into() } else { format!("argument {index}") };
+            let name = if index + 1 == run.args.len() {
+                "command".into()
+            } else {
+                format!("argument {index}")
+            };
             request.operation(name, word.as_str());
         }
         for file in &run.files {
-            request.operation(format!("script {} {:o}", file.path, file.mode), file.content.as_str());
+            request
+                .operation(format!("script {} {:o}", file.path, file.mode), file.content.as_str());
         }
         for (name, value) in run.env.iter() {
             request.operation(format!("env {name}"), value.as_str());
@@ -161,7 +166,10 @@ impl Execution<'_> {
         request.operation("ids", if self.services.id_mode.has_many() { "many" } else { "one" });
         request.operation("shm", self.options.shm_size.to_string());
         for limit in &self.options.ulimits {
-            request.operation(format!("ulimit {}", limit.name), format!("{:?} {:?}", limit.soft, limit.hard));
+            request.operation(
+                format!("ulimit {}", limit.name),
+                format!("{:?} {:?}", limit.soft, limit.hard),
+            );
         }
         request.operation("times", times_part(self.options.times));
         for mount in &run.mounts {
@@ -240,7 +248,9 @@ fn judge(outcome: Result<Outcome, sandbox::Error>, run: &Run) -> Result<(), Fail
     match outcome {
         Ok(Outcome::Exited(0)) => Ok(()),
         Ok(Outcome::Exited(status)) => Err(failed(status, format!("exit code: {status}"))),
-        Ok(Outcome::Signaled(signal)) => Err(failed(128 + signal, format!("killed by signal {signal}"))),
+        Ok(Outcome::Signaled(signal)) => {
+            Err(failed(128 + signal, format!("killed by signal {signal}")))
+        }
         Ok(Outcome::Cancelled) => Err(Failure::stopped()),
         Err(error) => Err(Failure::from(error)),
     }
@@ -249,8 +259,12 @@ fn judge(outcome: Result<Outcome, sandbox::Error>, run: &Run) -> Result<(), Fail
 /// What a status often means.
 fn likely_cause(status: i32) -> Option<&'static str> {
     match status {
-        126 => Some("126: the program is there, but cannot be run: no execute bit, another architecture, or a missing interpreter"),
-        127 => Some("127: a program was not found: is its package installed in this stage, and is PATH right?"),
+        126 => Some(
+            "126: the program is there, but cannot be run: no execute bit, another architecture, or a missing interpreter",
+        ),
+        127 => Some(
+            "127: a program was not found: is its package installed in this stage, and is PATH right?",
+        ),
         137 => Some("137: killed; most often there was too little memory"),
         139 => Some("139: the program crashed (segmentation fault)"),
         _ => None,
@@ -272,7 +286,9 @@ fn mount_part(kind: &MountKind) -> String {
         MountKind::Bind { target, from: _, source, writable } => {
             format!("bind {target} {source} writable={writable}")
         }
-        MountKind::Cache { target, id, readonly, .. } => format!("cache {target} {id} ro={readonly}"),
+        MountKind::Cache { target, id, readonly, .. } => {
+            format!("cache {target} {id} ro={readonly}")
+        }
         MountKind::Tmpfs { target, size } => format!("tmpfs {target} {size:?}"),
         MountKind::Secret { id, target, env, mode, uid, gid, required } => {
             let target = target.as_ref().map(ToString::to_string).unwrap_or_default();

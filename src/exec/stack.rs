@@ -14,9 +14,9 @@ use crate::facts::{LayerTable, TableObserver};
 use crate::image::{Descriptor, LayerKind, LayerRef};
 use crate::layer::{Bounds, Compression, DiffReader, decompress};
 use crate::plan::{BaseId, Plan};
+use crate::rootfs::{self, Lookup, Nothing, Tree, TreeLookup};
 use crate::store::{CacheRecord, TreeDraft, TreeId};
 use crate::sys::{IdMode, Root};
-use crate::rootfs::{self, Lookup, Nothing, Tree, TreeLookup};
 use crate::{input, layer};
 
 /// What is known of a layer once it has been written.
@@ -292,9 +292,8 @@ impl Execution<'_> {
             let mut tar = DiffReader::new(plain);
             let mut table = TableObserver::new();
             let mode = self.services.id_mode;
-            let extracted =
-                rootfs::extract(&mut tar, &root, mode, lower, &mut [&mut table])
-                    .map_err(|error| malformed(&layer, &error))?;
+            let extracted = rootfs::extract(&mut tar, &root, mode, lower, &mut [&mut table])
+                .map_err(|error| malformed(&layer, &error))?;
             let (diff, _) = tar.finish().map_err(|error| malformed(&layer, &error))?;
             if diff != layer.diff {
                 return Err(Failure::new(

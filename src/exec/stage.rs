@@ -85,7 +85,9 @@ impl<'a> Execution<'a> {
                     workers.spawn(|| {
                         loop {
                             let index = next.fetch_add(1, Ordering::Relaxed);
-                            let Some((stage, _)) = self.plan.stages.iter().nth(index) else { break };
+                            let Some((stage, _)) = self.plan.stages.iter().nth(index) else {
+                                break;
+                            };
                             let keeper = Keeper::new(&self.stages[index]);
                             match self.stage(stage, packers) {
                                 Ok(stack) => keeper.keep(stack),
@@ -100,7 +102,8 @@ impl<'a> Execution<'a> {
                 Err(stopped) => Err(stopped.into()),
             }
         });
-        for tree in std::mem::take(&mut *self.doomed.lock().unwrap_or_else(PoisonError::into_inner)) {
+        for tree in std::mem::take(&mut *self.doomed.lock().unwrap_or_else(PoisonError::into_inner))
+        {
             let _ = self.services.store.remove_tree(&tree);
         }
         let first = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();

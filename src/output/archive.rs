@@ -12,7 +12,12 @@ use crate::layer::{Compression, Entry, EntryKind, LayerWriter};
 use crate::store::Store;
 
 /// Writes the archive to the file `dest`, atomically, or to standard output for `-`.
-pub(super) fn write(dest: &Path, image: &Image, tags: &[ImageRef], store: &Store) -> Result<(), Error> {
+pub(super) fn write(
+    dest: &Path,
+    image: &Image,
+    tags: &[ImageRef],
+    store: &Store,
+) -> Result<(), Error> {
     let io = |doing, source| Error::Io { doing, path: dest.to_owned(), source };
     if dest.as_os_str() == "-" {
         let out = BufWriter::new(io::stdout().lock());

@@ -38,7 +38,12 @@ pub(super) fn check(dest: &Path) -> Result<(), Error> {
 }
 
 /// Writes the layout at `dest`.
-pub(super) fn write(dest: &Path, image: &Image, tags: &[ImageRef], store: &Store) -> Result<(), Error> {
+pub(super) fn write(
+    dest: &Path,
+    image: &Image,
+    tags: &[ImageRef],
+    store: &Store,
+) -> Result<(), Error> {
     check(dest)?;
     let parent = match dest.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -116,7 +121,11 @@ mod tests {
     fn image(store: &Store, content: &[u8]) -> Image {
         let digest = store.put(content).unwrap();
         let layer = LayerRef {
-            descriptor: Descriptor::new("application/vnd.oci.image.layer.v1.tar", digest, content.len() as u64),
+            descriptor: Descriptor::new(
+                "application/vnd.oci.image.layer.v1.tar",
+                digest,
+                content.len() as u64,
+            ),
             kind: LayerKind::Plain,
             diff: crate::base::Digest::of(content),
         };
@@ -146,7 +155,10 @@ mod tests {
         let index = Index::parse(&fs::read(dest.join("index.json")).unwrap()).unwrap();
         assert_eq!(index.manifests.len(), 1);
         assert_eq!(index.manifests[0].digest, second.digest.as_blob());
-        assert_eq!(index.manifests[0].annotations["io.containerd.image.name"], "docker.io/library/a:1");
+        assert_eq!(
+            index.manifests[0].annotations["io.containerd.image.name"],
+            "docker.io/library/a:1"
+        );
     }
 
     #[test]

@@ -83,7 +83,8 @@ impl Target {
                 }
                 other => {
                     let near = crate::diag::nearest(other, ["type", "dest", "tar", "name"]);
-                    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                    let hint =
+                        near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
                     return error(format!("unknown key `{other}` of an output{hint}"));
                 }
             }
@@ -91,7 +92,9 @@ impl Target {
         match kind {
             Some("oci") => {}
             Some(other) => return error(format!("unknown output type `{other}`; there is `oci`")),
-            None => return error("an output needs `type=`, for example type=oci,dest=image.oci".into()),
+            None => {
+                return error("an output needs `type=`, for example type=oci,dest=image.oci".into());
+            }
         }
         match dest {
             Some(dest) if dest.as_os_str() == "-" && !tar => {
@@ -149,8 +152,10 @@ mod tests {
     use super::*;
 
     fn check(attributes: &[(&str, &str)], want: Result<Target, &str>) {
-        let attributes: Vec<_> =
-            attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let attributes: Vec<_> = attributes
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         let found = Target::from_attributes(&attributes);
         match (found, want) {
             (Ok(found), Ok(want)) => assert_eq!(found, want),
