@@ -11,6 +11,7 @@ mod chmod;
 mod context;
 mod error;
 mod glob;
+pub mod http;
 mod ignore;
 mod place;
 mod select;
