@@ -23,3 +23,6 @@ pub use error::Error;
 pub use ignore::{Ignore, PatternError};
 pub use place::{Part, Placement, place};
 pub use select::{Pick, Selection, select};
+
+#[cfg(test)]
+mod tests;
