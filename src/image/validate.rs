@@ -16,6 +16,14 @@ impl std::fmt::Display for Problem {
     }
 }
 
+/// Checks the documents against each other: what every image has to pass before it leaves. Reads
+/// no layer. An empty list says that all is well.
+pub fn validate_documents(image: &Image) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    documents(image, &mut problems);
+    problems
+}
+
 /// Checks documents against each other and each layer's bytes, which `open` gives: size, digest,
 /// compression and diff id; and the history's count of layers. Reads every layer once.
 ///
@@ -24,33 +32,8 @@ pub fn validate(
     image: &Image,
     mut open: impl FnMut(Digest<Blob>) -> io::Result<Box<dyn Read + Send>>,
 ) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let mut problems = validate_documents(image);
     let mut tell = |text: String| problems.push(Problem(text));
-    match Manifest::parse(&image.manifest_bytes) {
-        Ok(manifest) if manifest != image.manifest => {
-            tell("the manifest's bytes say otherwise".into())
-        }
-        Err(error) => tell(error.to_string()),
-        Ok(_) => {}
-    }
-    if let Err(error) = Image::read(image.manifest_bytes.clone(), image.config_bytes.clone()) {
-        tell(error.to_string());
-    }
-    if Digest::of(&image.manifest_bytes) != image.digest {
-        tell("the digest is not that of the manifest's bytes".into());
-    }
-    if image.config.architecture.is_empty() || image.config.os.is_empty() {
-        tell("the config names no platform".into());
-    }
-    let docker = image.manifest.media_type.starts_with("application/vnd.docker.");
-    if !docker && image.manifest.config.media_type != CONFIG {
-        tell(format!("the config is of type `{}`", image.manifest.config.media_type));
-    }
-    let history = &image.config.history;
-    let with_layer = history.iter().filter(|entry| !entry.empty_layer).count();
-    if !history.is_empty() && with_layer != image.layers.len() {
-        tell(format!("the history tells of {with_layer} layers, there are {}", image.layers.len()));
-    }
     for (number, layer) in image.layers.iter().enumerate() {
         let digest = layer.descriptor.digest;
         let mut tell = |text: String| tell(format!("layer {number} ({}): {text}", digest.short()));
@@ -85,6 +68,35 @@ pub fn validate(
         }
     }
     problems
+}
+
+fn documents(image: &Image, problems: &mut Vec<Problem>) {
+    let mut tell = |text: String| problems.push(Problem(text));
+    match Manifest::parse(&image.manifest_bytes) {
+        Ok(manifest) if manifest != image.manifest => {
+            tell("the manifest's bytes say otherwise".into())
+        }
+        Err(error) => tell(error.to_string()),
+        Ok(_) => {}
+    }
+    if let Err(error) = Image::read(image.manifest_bytes.clone(), image.config_bytes.clone()) {
+        tell(error.to_string());
+    }
+    if Digest::of(&image.manifest_bytes) != image.digest {
+        tell("the digest is not that of the manifest's bytes".into());
+    }
+    if image.config.architecture.is_empty() || image.config.os.is_empty() {
+        tell("the config names no platform".into());
+    }
+    let docker = image.manifest.media_type.starts_with("application/vnd.docker.");
+    if !docker && image.manifest.config.media_type != CONFIG {
+        tell(format!("the config is of type `{}`", image.manifest.config.media_type));
+    }
+    let history = &image.config.history;
+    let with_layer = history.iter().filter(|entry| !entry.empty_layer).count();
+    if !history.is_empty() && with_layer != image.layers.len() {
+        tell(format!("the history tells of {with_layer} layers, there are {}", image.layers.len()));
+    }
 }
 
 fn blob(

@@ -34,9 +34,13 @@ pub use changes::changes;
 pub use content::{Change, Content};
 pub use error::Error;
 pub use extract::{Extracted, extract, unpack};
+pub(crate) use lookup::below;
 pub use lookup::{Lookup, Nothing, Table, TreeLookup, make_dirs, resolve};
 pub use materialise::materialise;
 pub use merge::merge;
-pub use meta::entry_at;
+pub use meta::{entry_at, is_taken_over};
 pub use pack::{Times, pack};
 pub use work::{Tree, Work};
+
+#[cfg(test)]
+mod tests;
