@@ -1,3 +1,5 @@
+//! Downloads from a server that misbehaves on purpose.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
