@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Build, Place, Who, run};
+use crate::harness::{Build, Place, Who, measured, run};
 
 fn twenty_steps() -> String {
     let mut text = String::from("FROM busybox\nCOPY early /early\n");
@@ -49,10 +49,10 @@ fn a_cached_rebuild_runs_nothing() {
         assert_eq!(err.matches("] CACHED ").count(), 20, "all are cached:\n{err}");
         assert!(!err.contains("miss:") && !err.contains("] | "), "nothing runs:\n{err}");
         let cpu = err.lines().last().unwrap_or_default();
-        println!(
+        measured(&format!(
             "20 cached steps as {who:?}: user and system seconds {cpu}, wall {:?}",
             again.wall
-        );
+        ));
     }
 }
 
@@ -122,6 +122,6 @@ fn twenty_trivial_steps_are_quick() {
         (1..=20).for_each(|step| writeln!(text, "RUN echo {step} > /step").expect("memory"));
         Build::text(&place, "FROM busybox\nRUN true\n").image();
         let (outcome, _) = Build::text(&place, &text).image();
-        println!("20 trivial steps as {who:?}: {:?}", outcome.done.wall);
+        measured(&format!("20 trivial steps as {who:?}: {:?}", outcome.done.wall));
     }
 }

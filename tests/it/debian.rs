@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use crate::harness::{
-    Build, Engine, Place, Registry, Who, debian, have, is_root, podman, skip, skopeo_copy,
-    skopeo_inspect, umoci_unpack,
+    Build, Engine, Place, Registry, Who, debian, have, is_root, measured, podman, skip,
+    skopeo_copy, skopeo_inspect, umoci_unpack,
 };
 
 /// A build stage that installs, and a final stage on this base that gets the results.
@@ -47,7 +47,7 @@ fn a_debian_with_apt_get_builds_and_others_accept_it() {
     place.file("ctx/answer.py", "print('the answer is', 6 * 7)\n");
     let build = proxies(Build::text(&place, &dockerfile(&name, &name))).limit(240);
     let (outcome, image) = build.image();
-    println!("debian with apt-get: {:?}", outcome.done.wall);
+    measured(&format!("debian with apt-get: {:?}", outcome.done.wall));
     assert_eq!(image.text("app/answer"), "the answer is 42\n");
     assert_eq!(image.tree["app/answer"].owner, (10001, 10001));
     assert_eq!(image.config["config"]["User"], "10001");

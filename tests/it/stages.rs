@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Build, Place, Who};
+use crate::harness::{Build, Place, Who, measured};
 
 const FOUR: &str = "FROM busybox AS a\nRUN sleep 1 && echo a > /a\nFROM busybox AS b\nRUN sleep 1 && echo b > /b\n\
                     FROM busybox AS c\nRUN sleep 1 && echo c > /c\nFROM busybox AS d\nRUN sleep 1 && echo d > /d\n\
@@ -14,7 +14,7 @@ fn four_stages_that_sleep_overlap() {
         let place = Place::new(who);
         let (outcome, image) = Build::text(&place, FOUR).arg("--jobs=4").image();
         let wall = outcome.done.wall;
-        println!("four stages that sleep a second, as {who:?}: {wall:?}");
+        measured(&format!("four stages that sleep a second, as {who:?}: {wall:?}"));
         assert!(wall < Duration::from_millis(3500), "they overlap: {wall:?}\n{}", outcome.story());
         assert_eq!(image.text("d"), "d\n");
     }

@@ -208,7 +208,7 @@ fn apt_sources(suite: &str) -> String {
 
 // How this machine's apt reaches its mirror: a proxy, a clock that is off.
 fn apt_options() -> String {
-    let dump = ok(&mut Command::new("apt-config").arg("dump"));
+    let dump = ok(Command::new("apt-config").arg("dump"));
     let wanted = ["Acquire::Check-", "Acquire::http::", "Acquire::https::", "Acquire::Retries"];
     dump.lines()
         .filter(|line| wanted.iter().any(|prefix| line.starts_with(prefix)))

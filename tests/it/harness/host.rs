@@ -20,6 +20,11 @@ pub(crate) fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIP {name}: {why}");
 }
 
+/// Shows a figure that is measured and not judged: it depends on the machine and its other work.
+pub(crate) fn measured(what: &str) {
+    let _ = writeln!(std::io::stderr(), "MEASURED {what}");
+}
+
 /// Whether all these programs are here; says which is not.
 pub(crate) fn have(programs: &[&str]) -> bool {
     for program in programs {

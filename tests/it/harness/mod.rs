@@ -15,7 +15,7 @@ mod server;
 pub(crate) use bases::{busybox, debian};
 pub(crate) use build::{Build, Outcome};
 pub(crate) use engine::Engine;
-pub(crate) use host::{Who, have, is_root, skip};
+pub(crate) use host::{Who, have, is_root, measured, skip};
 pub(crate) use oci::{Image, Kind};
 pub(crate) use place::Place;
 pub(crate) use process::{Done, ok, run};
