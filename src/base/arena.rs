@@ -50,8 +50,10 @@ impl<T> Id<T> {
 }
 
 /// Marks the ids of stages.
+#[derive(Clone, Copy, Debug)]
 pub enum StageMark {}
 /// Marks the ids of steps.
+#[derive(Clone, Copy, Debug)]
 pub enum StepMark {}
 /// Names a stage of a plan.
 pub type StageId = Id<StageMark>;

@@ -12,7 +12,7 @@ mod secret;
 mod span;
 mod time;
 
-pub use arena::{Arena, Id, StageId, StepId};
+pub use arena::{Arena, Id, StageId, StageMark, StepId, StepMark};
 pub use digest::{
     Blob, Cache, Chain, Config, Diff, Digest, DigestError, Hasher, Kind, Manifest, chain_of, hex,
 };

@@ -1,1 +1,11 @@
-//! (being built)
+//! What is true of a script and of an image, without an opinion: which commands a body runs, what
+//! each layer holds, where a secret shows up. `policy` judges; `inspect` and `audit` print.
+
+pub mod shell;
+mod leak;
+mod table;
+mod view;
+
+pub use leak::{Leak, LeakScan, Needles};
+pub use table::{FileFact, FileKind, LayerTable, TableObserver};
+pub use view::{Account, ImageFacts, LayerFacts, Origin, Visible};

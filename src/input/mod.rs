@@ -1,1 +1,25 @@
-//! (being built)
+//! All that a build reads from outside: contexts, archives, URLs, base images.
+//!
+//! What COPY and ADD do is done in three moves. [`select`] finds what the source patterns mean in a
+//! [`Context`] (a folder less what its ignore file excludes, a tar stream, or the tree of another
+//! stage). [`Selection::digest`] says what was found, for the cache key. [`place`] works out what
+//! that makes of a destination, as a sorted list of `rootfs::Change`s, which goes into a layer or a
+//! tree. Rules where a choice was open are BuildKit's.
+
+mod archive;
+mod base;
+mod chmod;
+mod context;
+mod error;
+mod glob;
+mod ignore;
+mod place;
+mod select;
+
+pub use base::{BaseError, BaseImage, BaseSource, fetch_layers, resolve};
+pub use chmod::Chmod;
+pub use context::{Context, Owners};
+pub use error::Error;
+pub use ignore::{Ignore, PatternError};
+pub use place::{Part, Placement, place};
+pub use select::{Pick, Selection, select};

@@ -6,9 +6,15 @@
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
 mod cancel;
+mod init;
+mod lines;
+mod prepare;
 mod run;
+mod setup;
 mod spec;
+mod stubs;
 
 pub use cancel::Cancel;
-pub use run::{Error, Outcome, run, sandbox_main};
+pub use init::sandbox_main;
+pub use run::{Error, Outcome, run};
 pub use spec::{FileMount, Hardening, Mount, MountKind, Network, Source, Spec, Ulimit, User};

@@ -1,10 +1,23 @@
 //! Starts a step and stays with it until it is gone.
 
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::{Cancel, Spec};
+use super::init::{Report, TERMINATE};
+use super::lines::Lines;
+use super::{Cancel, Spec, prepare, setup};
 use crate::base::Masker;
 use crate::event::Stream;
+use crate::sys::child::{self, End};
+use crate::sys::socket;
+
+/// How long a cancelled step may take to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,12 +50,19 @@ pub enum Error {
         cause: String,
     },
     /// The step vanished without telling how.
-    #[error("the step's first process was lost: {0}")]
+    #[error("the first process of the step was lost: {0}")]
     Lost(String),
 }
 
+impl Error {
+    fn setup(doing: &str, error: &io::Error) -> Self {
+        Error::Setup { doing: doing.into(), cause: error.to_string() }
+    }
+}
+
 /// Runs `spec` to its end. `program` is this program's own file; `output` is called with each line
-/// (without its newline, masked, at most 64 KiB at a time) on the calling thread.
+/// (without its newline, masked, at most 64 KiB at a time) on the calling thread, which must live as
+/// long as the step: the kernel kills the step when it ends.
 ///
 /// When it returns, every process that the step started is dead, and the mount points made for the
 /// step are gone from [`Spec::upper`] unless the step changed them.
@@ -53,11 +73,222 @@ pub fn run(
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Outcome, Error> {
-    let _ = (spec, program, masker, cancel, output);
-    Err(Error::Lost("not built yet".into()))
+    if cancel.is_cancelled() {
+        return Ok(Outcome::Cancelled);
+    }
+    let (orders, numbers) = setup::orders(spec);
+    let fds = prepare::descriptors(spec, &numbers.mounts)?;
+    let json = serde_json::to_vec(&orders).map_err(|error| Error::Lost(error.to_string()))?;
+    let (control, theirs) =
+        UnixStream::pair().map_err(|error| Error::setup("make a socket", &error))?;
+    let step = Step::start(program, theirs)?;
+
+    let mut parts = vec![json.as_slice()];
+    parts.extend(numbers.bytes);
+    socket::send(&control, &socket::borrow(&fds), &parts)
+        .map_err(|error| Error::setup("describe the step to its first process", &error))?;
+    drop(fds);
+
+    let (reports, cancelled) = step.attend(control, masker, cancel, output)?;
+    judge(spec, &reports, cancelled)
 }
 
-/// The entry of `rbuild __sandbox`: becomes the step described on standard input.
-pub fn sandbox_main() -> ! {
-    std::process::abort()
+fn judge(spec: &Spec, reports: &[Report], cancelled: bool) -> Result<Outcome, Error> {
+    for report in reports {
+        if let Report::Ready(stubs) = report {
+            let upper = prepare::open_folder(&spec.upper)?;
+            stubs
+                .remove(&upper)
+                .map_err(|error| Error::setup("remove the mount points of the step", &error))?;
+        }
+    }
+    if cancelled {
+        return Ok(Outcome::Cancelled);
+    }
+    for report in reports {
+        match report {
+            Report::Failed { doing, cause } => {
+                return Err(Error::Setup { doing: doing.clone(), cause: cause.clone() });
+            }
+            Report::NoExec { program, cause } => {
+                let program = String::from_utf8_lossy(&program.0).into_owned();
+                return Err(Error::Exec { program, cause: cause.clone() });
+            }
+            Report::Ready(_) | Report::Ended(_) => {}
+        }
+    }
+    reports
+        .iter()
+        .find_map(|report| match report {
+            Report::Ended(End::Exited(code)) => Some(Outcome::Exited(*code)),
+            Report::Ended(End::Signaled(signal)) => Some(Outcome::Signaled(*signal)),
+            Report::Ready(_) | Report::Failed { .. } | Report::NoExec { .. } => None,
+        })
+        .ok_or_else(|| Error::Lost("it was killed, perhaps for want of memory".into()))
+}
+
+// The process that holds the step; killed with all it holds when this is dropped.
+struct Step(Child);
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        // Both fail when it has ended and been waited for, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Step {
+    fn start(program: &Path, control: UnixStream) -> Result<Self, Error> {
+        // The builder's copies of the step's ends are closed when the command is dropped here.
+        Command::new(program)
+            .arg0("rbuild")
+            .arg("__sandbox")
+            .env_clear()
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(control)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map(Step)
+            .map_err(|error| Error::setup("start the first process of the step", &error))
+    }
+
+    // Passes output on until the step is gone; returns what it told, and whether it was cancelled.
+    fn attend(
+        mut self,
+        control: UnixStream,
+        masker: &Masker,
+        cancel: &Cancel,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<(Vec<Report>, bool), Error> {
+        let lost = |error: io::Error| Error::Lost(error.to_string());
+        let mut streams = Streams::new(&mut self.0, masker)?;
+        let mut told = Vec::new();
+        let mut buffer = vec![0u8; 64 << 10];
+        let mut killed_at = None;
+        loop {
+            let [spoke, out, err] = child::poll(
+                [
+                    Some(control.as_fd()),
+                    streams.out.as_ref().map(AsFd::as_fd),
+                    streams.err.as_ref().map(AsFd::as_fd),
+                ],
+                100,
+            )
+            .map_err(lost)?;
+            streams.take(out, err, &mut buffer, output);
+            if spoke {
+                let read = match { &control }.read(&mut buffer) {
+                    Ok(read) => read,
+                    // The other side may have gone without having read everything.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(lost(error)),
+                };
+                if read == 0 {
+                    break;
+                }
+                told.extend_from_slice(&buffer[..read]);
+            }
+            match killed_at {
+                None if cancel.is_cancelled() => {
+                    // When nobody reads it, the step is about to end anyway.
+                    let _ = { &control }.write_all(&[TERMINATE]);
+                    killed_at = Some(Instant::now() + GRACE);
+                }
+                Some(at) if Instant::now() >= at => {
+                    let _ = self.0.kill();
+                }
+                _ => {}
+            }
+        }
+        self.0.wait().map_err(lost)?;
+        streams.drain(&mut buffer, output);
+        let reports = told
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| {
+                serde_json::from_slice(line).map_err(|error| Error::Lost(error.to_string()))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok((reports, killed_at.is_some()))
+    }
+}
+
+// The two output streams of a step.
+struct Streams<'a> {
+    out: Option<std::process::ChildStdout>,
+    err: Option<std::process::ChildStderr>,
+    out_lines: Lines<'a>,
+    err_lines: Lines<'a>,
+}
+
+impl<'a> Streams<'a> {
+    fn new(child: &mut Child, masker: &'a Masker) -> Result<Self, Error> {
+        let streams = Streams {
+            out: child.stdout.take(),
+            err: child.stderr.take(),
+            out_lines: Lines::new(masker),
+            err_lines: Lines::new(masker),
+        };
+        let both = [streams.out.as_ref().map(AsFd::as_fd), streams.err.as_ref().map(AsFd::as_fd)];
+        for fd in both.into_iter().flatten() {
+            child::set_nonblocking(fd).map_err(|error| Error::setup("read the output", &error))?;
+        }
+        Ok(streams)
+    }
+
+    // Reads once from each stream that has something; closes one that has ended.
+    fn take(
+        &mut self,
+        out: bool,
+        err: bool,
+        buffer: &mut [u8],
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> bool {
+        let mut got = false;
+        if out {
+            got |= read_once(&mut self.out, &mut self.out_lines, buffer, &mut |line| {
+                output(Stream::Stdout, line);
+            });
+        }
+        if err {
+            got |= read_once(&mut self.err, &mut self.err_lines, buffer, &mut |line| {
+                output(Stream::Stderr, line);
+            });
+        }
+        got
+    }
+
+    // Takes what is still in the pipes, without waiting for somebody who may hold their other ends.
+    fn drain(mut self, buffer: &mut [u8], output: &mut dyn FnMut(Stream, &[u8])) {
+        // A pipe holds at most 1 MiB (pipe(7)): more than this comes from one who is still writing.
+        for _ in 0..1024 {
+            if !self.take(true, true, buffer, output) {
+                break;
+            }
+        }
+        self.out_lines.finish(&mut |line| output(Stream::Stdout, line));
+        self.err_lines.finish(&mut |line| output(Stream::Stderr, line));
+    }
+}
+
+fn read_once(
+    stream: &mut Option<impl Read>,
+    lines: &mut Lines<'_>,
+    buffer: &mut [u8],
+    output: &mut dyn FnMut(&[u8]),
+) -> bool {
+    let Some(open) = stream else { return false };
+    match open.read(buffer) {
+        Ok(0) => {
+            *stream = None;
+            false
+        }
+        Ok(read) => {
+            lines.push(&buffer[..read], output);
+            true
+        }
+        Err(error) => error.kind() == io::ErrorKind::Interrupted,
+    }
 }

@@ -4,15 +4,22 @@
 //! pointer or flag leaves it. What is run in a sandbox and why is not decided here but in
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
-mod child;
-mod copy;
-mod mount;
+pub(crate) mod child;
+pub mod copy;
+mod interrupt;
+pub(crate) mod mount;
 mod namespace;
+mod overlay;
+mod rename;
 mod root;
-mod seccomp;
-mod socket;
+pub(crate) mod seccomp;
+pub(crate) mod socket;
 mod subid;
-mod xattr;
+pub mod xattr;
 
-pub use mount::{OverlayError, Upper, overlay_mount, tree_mount};
-pub use namespace::{Entered, IdMode, NamespaceError, enter_user_namespace};
+pub use interrupt::on_interrupt;
+pub use namespace::{Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, user_id};
+pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
+pub(crate) use overlay::{like, throw_away_mount};
+pub use rename::exchange;
+pub use root::{Dir, FileKind, Follow, Root, Stat, set_mode, set_mtime, set_owner, stat_of};

@@ -1,0 +1,112 @@
+//! A text and where each byte of it is written.
+
+use std::ops::Range;
+
+use crate::base::Span;
+
+/// A run of bytes from one place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Segment {
+    /// The first byte in the text.
+    pub(super) at: usize,
+    /// Where it is written.
+    pub(super) span: Span,
+    /// Whether byte after byte corresponds; if not, every byte comes from the whole span.
+    pub(super) linear: bool,
+}
+
+/// A text to analyse, with a map back into the files.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    text: String,
+    map: Vec<Segment>,
+}
+
+impl Body {
+    /// Starts empty; see [`Body::push`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends text; `locate` says where a byte range of `text` is written.
+    pub fn push(&mut self, text: &str, locate: impl Fn(Range<usize>) -> Span) {
+        let base = self.text.len();
+        let mut last: Option<Span> = None;
+        for at in 0..text.len() {
+            let span = locate(at..at + 1);
+            let follows =
+                last.is_some_and(|last| last.source == span.source && last.start + 1 == span.start);
+            if !follows {
+                self.map.push(Segment { at: base + at, span, linear: true });
+            }
+            last = Some(span);
+        }
+        self.text.push_str(text);
+    }
+
+    /// Appends text that is written nowhere; it is shown at `span`.
+    pub fn push_at(&mut self, text: &str, span: Span) {
+        self.map.push(Segment { at: self.text.len(), span, linear: false });
+        self.text.push_str(text);
+    }
+
+    /// Makes a body of a text with its map.
+    pub(super) fn with_map(text: &str, map: &[Segment]) -> Self {
+        Body { text: text.to_owned(), map: map.to_vec() }
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns where a range is written: the smallest span from its first to its last byte.
+    pub fn span(&self, range: Range<usize>) -> Span {
+        let first = self.byte(range.start);
+        if range.end <= range.start + 1 {
+            return first;
+        }
+        let last = self.byte(range.end - 1);
+        if last.source == first.source { first.to(last) } else { first }
+    }
+
+    fn byte(&self, at: usize) -> Span {
+        locate(&self.map, at)
+    }
+
+    /// Returns the map of a range, shifted to start at `to`.
+    pub(super) fn segments(&self, range: Range<usize>, to: usize) -> Vec<Segment> {
+        slice(&self.map, range, to)
+    }
+}
+
+fn locate(map: &[Segment], at: usize) -> Span {
+    let index = map.partition_point(|segment| segment.at <= at);
+    let Some(segment) = index.checked_sub(1).and_then(|index| map.get(index)) else {
+        return Span::default();
+    };
+    if !segment.linear {
+        return segment.span;
+    }
+    let start = segment.span.start as usize + (at - segment.at);
+    Span::new(segment.span.source, start, start + 1)
+}
+
+pub(super) fn slice(map: &[Segment], range: Range<usize>, to: usize) -> Vec<Segment> {
+    let first = map.partition_point(|segment| segment.at <= range.start).saturating_sub(1);
+    let mut out = Vec::new();
+    for segment in map[first.min(map.len())..].iter().take_while(|segment| segment.at < range.end) {
+        let cut = range.start.saturating_sub(segment.at);
+        let mut span = segment.span;
+        if segment.linear {
+            span.start += cut as u32;
+            span.end = span.start + 1;
+        }
+        out.push(Segment {
+            at: to + (segment.at + cut - range.start),
+            span,
+            linear: segment.linear,
+        });
+    }
+    out
+}

@@ -1,0 +1,525 @@
+//! `.dockerignore`: which paths of a context are left out. The rules are moby's (its packages
+//! `patternmatcher` and `ignorefile`), which are neither those of git nor those of Go's
+//! `filepath.Match`.
+//!
+//! A pattern that matches a folder excludes what is below it; a later `!` pattern brings back.
+//! `**` crosses slashes, also none; at the end of a pattern it matches what is below, at the start
+//! a name at any depth. Matching takes time in the order of pattern times path.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::glob::{Glob, characters};
+use crate::base::ImagePath;
+use crate::sys::{Follow, Root};
+
+/// Bytes that an ignore file may have.
+const LIMIT: u64 = 10 << 20;
+
+/// The patterns of an ignore file, or of `--exclude`, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Ignore {
+    patterns: Vec<Pattern>,
+}
+
+/// Why a pattern is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("bad pattern `{pattern}`{line}: {reason}")]
+pub struct PatternError {
+    /// As written.
+    pub pattern: String,
+    /// Empty, or where: ` on line 3`.
+    pub line: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// Which patterns matched a folder: what is asked again for what is below it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Verdict {
+    pub(super) matched: Vec<bool>,
+    /// Whether the path is excluded.
+    pub(super) excluded: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    brings_back: bool,
+    matcher: Matcher,
+}
+
+impl Ignore {
+    /// Parses an ignore file.
+    pub fn parse(text: &[u8]) -> Result<Ignore, PatternError> {
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let mut ignore = Ignore::default();
+        for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            if line.first() == Some(&b'#') {
+                continue;
+            }
+            let line = line.trim_ascii();
+            let (brings_back, pattern) = match line.strip_prefix(b"!") {
+                Some(rest) => (true, rest.trim_ascii()),
+                None => (false, line),
+            };
+            if line.is_empty() {
+                continue;
+            }
+            let mut pattern = if pattern.is_empty() { Vec::new() } else { clean(pattern) };
+            if pattern.len() > 1 && pattern[0] == b'/' {
+                pattern.remove(0);
+            }
+            ignore.add(brings_back, &pattern).map_err(|reason| PatternError {
+                pattern: String::from_utf8_lossy(line).into_owned(),
+                line: format!(" on line {}", number + 1),
+                reason,
+            })?;
+        }
+        Ok(ignore)
+    }
+
+    /// Takes patterns one by one, as `--exclude` has them.
+    pub fn from_patterns(patterns: &[String]) -> Result<Ignore, PatternError> {
+        let mut ignore = Ignore::default();
+        for text in patterns {
+            let pattern = text.trim();
+            if pattern.is_empty() {
+                continue;
+            }
+            let cleaned = clean(pattern.as_bytes());
+            let (brings_back, pattern) = match cleaned.strip_prefix(b"!") {
+                Some(rest) => (true, rest),
+                None => (false, cleaned.as_slice()),
+            };
+            ignore.add(brings_back, pattern).map_err(|reason| PatternError {
+                pattern: text.clone(),
+                line: String::new(),
+                reason,
+            })?;
+        }
+        Ok(ignore)
+    }
+
+    /// Finds and reads the ignore file of a context: `<Dockerfile>.dockerignore` beside the
+    /// Dockerfile if there is one, else `.dockerignore` at the top of the context. Returns its
+    /// name too; an absent file is `None`.
+    pub fn find(
+        context: &Root,
+        dockerfile: Option<&Path>,
+    ) -> Result<Option<(PathBuf, Ignore)>, Error> {
+        let mut found = None;
+        if let Some(dockerfile) = dockerfile {
+            let mut name = dockerfile.as_os_str().to_owned();
+            name.push(".dockerignore");
+            let path = PathBuf::from(name);
+            // Named by the command line, so it may lie anywhere, as the Dockerfile may.
+            match std::fs::File::open(&path) {
+                Ok(file) => found = Some((path, file)),
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(read_error(&path, error)),
+            }
+        }
+        if found.is_none() {
+            let path = ImagePath::from_entry(b".dockerignore").expect("a clean path");
+            match context.open(&path, Follow::InRoot) {
+                Ok(file) => found = Some((PathBuf::from(".dockerignore"), file)),
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(read_error(Path::new(".dockerignore"), error)),
+            }
+        }
+        let Some((path, file)) = found else { return Ok(None) };
+        let mut text = Vec::new();
+        file.take(LIMIT + 1).read_to_end(&mut text).map_err(|error| read_error(&path, error))?;
+        if text.len() as u64 > LIMIT {
+            return Err(Error::TooLarge { path: path.display().to_string(), limit: LIMIT });
+        }
+        Ok(Some((path, Ignore::parse(&text)?)))
+    }
+
+    fn add(&mut self, brings_back: bool, pattern: &[u8]) -> Result<(), &'static str> {
+        if pattern.is_empty() {
+            return Err("there is nothing behind the `!`");
+        }
+        if Glob::parse(pattern).is_none() {
+            return Err("syntax error in pattern");
+        }
+        self.patterns.push(Pattern { brings_back, matcher: Matcher::new(pattern) });
+        Ok(())
+    }
+
+    /// Tells whether there is no pattern at all.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Tells whether a pattern brings back what another excludes: then an excluded folder may hold
+    /// something that is not.
+    pub(super) fn brings_back(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.brings_back)
+    }
+
+    /// Tells whether the path is excluded, by itself or by a folder above it.
+    pub fn excludes(&self, path: &ImagePath) -> bool {
+        let mut verdict = Verdict::default();
+        let mut at = ImagePath::root();
+        for name in path.components() {
+            at = match at.join(name) {
+                Ok(at) => at,
+                Err(_) => return false,
+            };
+            verdict = self.judge(at.relative(), &verdict);
+        }
+        verdict.excluded
+    }
+
+    /// Judges `path` (without leading slash), given the verdict on the folder that holds it.
+    pub(super) fn judge(&self, path: &[u8], parent: &Verdict) -> Verdict {
+        let mut verdict =
+            Verdict { matched: Vec::with_capacity(self.patterns.len()), excluded: false };
+        let mut letters = None;
+        for (number, pattern) in self.patterns.iter().enumerate() {
+            let mut matched = parent.matched.get(number).copied().unwrap_or(false);
+            // A pattern that could change nothing is not looked at, and counts as not matched for
+            // what is below, too: moby's order of asking is part of its meaning.
+            if !matched && pattern.brings_back == verdict.excluded {
+                matched = pattern.matcher.matches(path, &mut letters);
+            }
+            verdict.matched.push(matched);
+            if matched {
+                verdict.excluded = !pattern.brings_back;
+            }
+        }
+        verdict
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+fn read_error(path: &Path, source: std::io::Error) -> Error {
+    Error::Io { what: "read", path: path.display().to_string(), source }
+}
+
+/// Go's `filepath.Clean`: empty, `.` and `x/..` components go; nothing is left as `.`.
+pub(super) fn clean(path: &[u8]) -> Vec<u8> {
+    let rooted = path.first() == Some(&b'/');
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if parts.last().is_some_and(|last| *last != b"..") => {
+                parts.pop();
+            }
+            b".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join(&b'/');
+    match (rooted, joined.is_empty()) {
+        (true, _) => [b"/", joined.as_slice()].concat(),
+        (false, true) => b".".to_vec(),
+        (false, false) => joined,
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Matcher {
+    Exact(Vec<u8>),
+    Prefix(Vec<u8>),
+    Suffix(Vec<u8>),
+    Items(Vec<Item>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Item {
+    Literal(u32),
+    /// Any character but `/`.
+    Any,
+    /// Any number of them.
+    Run,
+    /// Nothing, or anything that ends with a `/`.
+    Folders,
+    /// Anything.
+    All,
+    Class {
+        negated: bool,
+        ranges: Vec<(u32, u32)>,
+    },
+}
+
+const SLASH: u32 = b'/' as u32;
+
+impl Matcher {
+    /// Follows moby, which turns a pattern into a regular expression unless it is simple.
+    fn new(pattern: &[u8]) -> Matcher {
+        #[derive(PartialEq)]
+        enum Simple {
+            Exact,
+            Prefix,
+            Suffix,
+            No,
+        }
+        let characters = characters(pattern);
+        let mut rest = characters.as_slice();
+        let mut items = Vec::new();
+        let mut simple = Simple::Exact;
+        let is = |rest: &[u32], what: u8| rest.first() == Some(&u32::from(what));
+        let mut first = true;
+        while let Some((&character, tail)) = rest.split_first() {
+            rest = tail;
+            match char::from_u32(character) {
+                Some('*') if is(rest, b'*') => {
+                    rest = &rest[1..];
+                    if is(rest, b'/') {
+                        rest = &rest[1..];
+                    }
+                    if rest.is_empty() {
+                        items.push(Item::All);
+                        simple = if simple == Simple::Exact { Simple::Prefix } else { Simple::No };
+                    } else {
+                        items.push(Item::Folders);
+                        simple = Simple::No;
+                    }
+                    if first {
+                        simple = Simple::Suffix;
+                    }
+                }
+                Some('*') => {
+                    items.push(Item::Run);
+                    simple = Simple::No;
+                }
+                Some('?') => {
+                    items.push(Item::Any);
+                    simple = Simple::No;
+                }
+                Some('\\') => {
+                    if let Some((&next, tail)) = rest.split_first() {
+                        rest = tail;
+                        items.push(Item::Literal(next));
+                        simple = Simple::No;
+                    }
+                }
+                Some('[') => {
+                    let (class, tail) = class(rest);
+                    rest = tail;
+                    items.push(class);
+                    simple = Simple::No;
+                }
+                _ => items.push(Item::Literal(character)),
+            }
+            first = false;
+        }
+        match simple {
+            Simple::Exact => Matcher::Exact(pattern.to_vec()),
+            Simple::Prefix => Matcher::Prefix(pattern[..pattern.len() - 2].to_vec()),
+            Simple::Suffix => Matcher::Suffix(pattern[2..].to_vec()),
+            Simple::No => Matcher::Items(items),
+        }
+    }
+
+    /// `letters` keeps the characters of `path` from one pattern to the next.
+    fn matches(&self, path: &[u8], letters: &mut Option<Vec<u32>>) -> bool {
+        match self {
+            Matcher::Exact(pattern) => path == pattern,
+            Matcher::Prefix(prefix) => path.starts_with(prefix),
+            Matcher::Suffix(suffix) => {
+                path.ends_with(suffix) || suffix.strip_prefix(b"/") == Some(path)
+            }
+            Matcher::Items(items) => run(items, letters.get_or_insert_with(|| characters(path))),
+        }
+    }
+}
+
+/// Takes a class behind its `[`, which is known to be closed.
+fn class(mut rest: &[u32]) -> (Item, &[u32]) {
+    let is = |rest: &[u32], what: u8| rest.first() == Some(&u32::from(what));
+    let negated = is(rest, b'^');
+    if negated {
+        rest = &rest[1..];
+    }
+    let mut ranges = Vec::new();
+    let take = |rest: &mut &[u32]| -> Option<u32> {
+        let (&first, tail) = rest.split_first()?;
+        *rest = tail;
+        if first != u32::from(b'\\') {
+            return Some(first);
+        }
+        let (&escaped, tail) = rest.split_first()?;
+        *rest = tail;
+        Some(escaped)
+    };
+    while !rest.is_empty() {
+        if is(rest, b']') && !ranges.is_empty() {
+            rest = &rest[1..];
+            break;
+        }
+        let Some(low) = take(&mut rest) else { break };
+        let mut high = low;
+        if is(rest, b'-') {
+            rest = &rest[1..];
+            high = take(&mut rest).unwrap_or(low);
+        }
+        ranges.push((low, high));
+    }
+    (Item::Class { negated, ranges }, rest)
+}
+
+/// Runs all ways through the pattern at once, one character of the path after the other.
+fn run(items: &[Item], path: &[u32]) -> bool {
+    // `at[n]`: the items before `n` are used up. `inside[n]`: in the middle of `Folders` at `n`.
+    let mut at = vec![false; items.len() + 1];
+    let mut inside = vec![false; items.len() + 1];
+    at[0] = true;
+    let skip = |at: &mut [bool]| {
+        for (number, item) in items.iter().enumerate() {
+            if at[number] && matches!(item, Item::Run | Item::Folders | Item::All) {
+                at[number + 1] = true;
+            }
+        }
+    };
+    skip(&mut at);
+    for &character in path {
+        let (mut next, mut next_inside) = (vec![false; at.len()], vec![false; at.len()]);
+        for (number, item) in items.iter().enumerate() {
+            if !at[number] && !inside[number] {
+                continue;
+            }
+            match item {
+                Item::Literal(want) => next[number + 1] |= character == *want,
+                Item::Any => next[number + 1] |= character != SLASH,
+                Item::Run => next[number] |= character != SLASH,
+                Item::All => next[number] = true,
+                Item::Folders => {
+                    next_inside[number] = true;
+                    next[number + 1] |= character == SLASH;
+                }
+                Item::Class { negated, ranges } => {
+                    let fits = ranges.iter().any(|(low, high)| (low..=high).contains(&&character));
+                    next[number + 1] |= fits != *negated;
+                }
+            }
+        }
+        skip(&mut next);
+        (at, inside) = (next, next_inside);
+    }
+    at[items.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(patterns: &str, path: &str) -> String {
+        match Ignore::parse(patterns.as_bytes()) {
+            Ok(ignore) => {
+                let path = ImagePath::from_entry(path.as_bytes()).unwrap();
+                ignore.excludes(&path).to_string()
+            }
+            Err(error) => error.reason.to_string(),
+        }
+    }
+    /// Excludes a path as it is, also one that an image cannot have.
+    fn excludes(ignore: &Ignore, path: &str) -> bool {
+        let mut verdict = Verdict::default();
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        for end in ends {
+            verdict = ignore.judge(&path.as_bytes()[..end], &verdict);
+        }
+        verdict.excluded
+    }
+
+    #[test]
+    fn agrees_with_moby() {
+        // Answers of moby's own matcher: pattern file, excluded, not excluded. Neither: an error.
+        #[rustfmt::skip]
+        let table: &[(&str, &[&str], &[&str])] = &[
+            ("*.md", &["README.md"], &["docs/README.md"]),
+            ("foo", &["foo", "foo/bar"], &["a/foo"]),
+            ("/foo", &["foo"], &["a/foo"]),
+            ("foo/", &["foo", "foo/x"], &[]),
+            ("**/foo", &["foo", "a/foo", "a/b/foo/c"], &[]),
+            ("a/**/b", &["a/b", "a/x/b", "a/x/y/b"], &[]),
+            ("a/**", &["a/x"], &["a"]),
+            ("*\n!keep", &["other"], &["keep", "keep/x"]),
+            ("dir\n!dir/keep.txt", &["dir/other.txt", "dir"], &["dir/keep.txt"]),
+            ("dir/*\n!dir/sub/keep", &["dir/sub/x"], &["dir/sub/keep"]),
+            ("*.go\n!main.go", &["x.go"], &["main.go", "sub/x.go"]),
+            ("[a-c].txt", &["a.txt"], &["d.txt"]),
+            ("[^a-c].txt", &["d.txt"], &["a.txt"]),
+            ("[!a-c].txt", &["a.txt", "!.txt"], &["d.txt"]),
+            ("a?b", &["axb", "aéb"], &["a/b"]),
+            ("\\*.txt", &["*.txt"], &["a.txt"]),
+            ("# comment\n#foo", &[], &["#foo", "foo"]),
+            ("  spaced  ", &["spaced"], &["  spaced  "]),
+            ("trailing\\ ", &[], &[]),
+            ("{a,b}.txt", &["{a,b}.txt"], &["a.txt"]),
+            ("./foo", &["foo"], &[]),
+            ("../foo", &["../foo"], &["foo"]),
+            ("foo/../bar", &["bar"], &["foo/bar"]),
+            ("a//b", &["a/b"], &[]),
+            (".", &[], &["foo"]),
+            ("**", &["foo", "a/b"], &[]),
+            ("**/*.pyc", &["a.pyc", "x/y/a.pyc"], &[]),
+            ("foo**", &["foobar", "foo/bar", "foo"], &[]),
+            ("**foo", &["xfoo", "a/xfoo"], &[]),
+            ("a**b", &["ab", "a/b", "a/x/b"], &["axb"]),
+            ("*.*", &["a.b"], &["ab", "d/a.b"]),
+            ("!", &[], &[]),
+            ("!a", &[], &["a"]),
+            ("[", &[], &[]),
+            ("[]a]", &[], &[]),
+            ("[a-]", &[], &[]),
+            ("A.txt", &[], &["a.txt"]),
+            (".*", &[".git", ".git/config"], &["a"]),
+            ("*/temp*", &["a/temp", "a/tempdir/x"], &["a/b/temp", "temp"]),
+            ("*/*/temp*", &["a/b/temp"], &["a/temp"]),
+            ("temp?", &["tempa"], &["temp", "tempab"]),
+            ("\\#x", &["#x"], &[]),
+            ("\\!x", &["!x"], &[]),
+            ("foo/**/", &["foo/a"], &["foo"]),
+            ("**/", &["a/b", "a"], &[]),
+            ("**/.git\n!sub/.git", &[".git/config", "x/.git"], &["sub/.git/config"]),
+            ("a\n!a\na/b", &["a/b"], &["a/c", "a"]),
+            ("a/b/*\n!a/b/c\na/b/c/d", &["a/b/c/d", "a/b/x"], &["a/b/c", "a/b/c/e"]),
+            ("\u{feff}bom", &["bom"], &[]),
+        ];
+        for (patterns, excluded, kept) in table {
+            let ignore = match Ignore::parse(patterns.as_bytes()) {
+                Ok(ignore) => ignore,
+                Err(error) => {
+                    assert!(excluded.is_empty() && kept.is_empty(), "{patterns:?}: {error}");
+                    continue;
+                }
+            };
+            assert!(!(excluded.is_empty() && kept.is_empty()), "{patterns:?} was taken");
+            for path in *excluded {
+                assert!(excludes(&ignore, path), "{patterns:?} keeps {path:?}");
+            }
+            for path in *kept {
+                assert!(!excludes(&ignore, path), "{patterns:?} excludes {path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines() {
+        for (patterns, path, want) in [
+            ("\u{feff}*.md\r\n.git\r\n", ".git/config", "true"),
+            ("   *.md   \n\t.git\n", "a.md", "true"),
+            ("*\n!*.txt\n!d/g\n**/h*\n", "d/g/h.md", "true"),
+            ("*\n!*.txt\n!d/g\n**/h*\n", "d/g", "false"),
+            ("c\\.txt", "c.txt", "true"),
+            ("x\n!", "x", "there is nothing behind the `!`"),
+        ] {
+            assert_eq!(check(patterns, path), want, "{patterns:?} {path}");
+        }
+    }
+
+    #[test]
+    fn many_stars_take_little_time() {
+        let ignore = Ignore::parse("**/a*".repeat(200).as_bytes()).unwrap();
+        assert!(!excludes(&ignore, &"a".repeat(250)));
+    }
+}

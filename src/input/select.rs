@@ -1,0 +1,494 @@
+//! What the sources of a COPY or ADD mean in a context.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::glob::{Glob, has_wildcard};
+use super::ignore::Verdict;
+use super::{Context, Error, Ignore};
+use crate::base::{Blob, Cache, Digest, Hasher, ImagePath};
+use crate::layer::{Entry, EntryKind};
+use crate::rootfs::{Content, Lookup, resolve};
+use crate::store::{FileStamp, Store};
+use crate::sys::{Follow, Root, Stat};
+
+/// What to take.
+#[derive(Debug, Clone, Default)]
+pub struct Pick {
+    /// The source paths or patterns, as written but expanded.
+    pub sources: Vec<String>,
+    /// `--exclude`, in order.
+    pub exclude: Vec<String>,
+    /// `--parents`: sources keep their folders, and `**` is known.
+    pub parents: bool,
+}
+
+/// What was found, in the order of the sources.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    pub(super) groups: Vec<Group>,
+    lasts: bool,
+}
+
+/// One source, or one match of a source pattern: a single file, or a folder with what is in it.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    /// The last component of the source as written: the name of a file in a destination folder.
+    pub(super) name: Vec<u8>,
+    /// The path in the context, for messages.
+    pub(super) path: ImagePath,
+    /// The first is the source itself, with an empty `below`; parents stand before children.
+    pub(super) items: Vec<Item>,
+}
+
+/// One file or folder of a group.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    /// The path below the source; empty for the source itself.
+    pub(super) below: Vec<u8>,
+    /// What it is, with its path in the context.
+    pub(super) entry: Entry,
+    pub(super) content: Content,
+    /// Which file it is, if that has several names.
+    pub(super) inode: Option<(u64, u64)>,
+    /// A folder that is there because of what is below it, not because it was asked for.
+    pub(super) on_the_way: bool,
+}
+
+impl Selection {
+    /// Tells whether no source matched anything.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Tells whether the first thing found is a folder.
+    pub fn is_folder(&self) -> bool {
+        let first = self.groups.first().and_then(|group| group.items.first());
+        first.is_some_and(|item| item.entry.kind == EntryKind::Dir)
+    }
+
+    /// Returns the digest of everything that can show in an image: names, kinds, modes, owners,
+    /// links, attributes and contents, but not times. Contents are read only if `store` has not
+    /// seen the files, unchanged, before. `seen` is told each path with its own mark, which changes
+    /// when the file does.
+    pub fn digest(
+        &self,
+        store: &Store,
+        seen: &mut dyn FnMut(&ImagePath, String),
+    ) -> Result<Digest<Cache>, Error> {
+        let files: Vec<&Content> = self.items().map(|item| &item.content).collect();
+        let digests = self.digests(&files, store)?;
+        let mut hasher = Hasher::new();
+        let mut digests = digests.iter();
+        for group in &self.groups {
+            hasher.field(b"group");
+            hasher.field(&group.name);
+            let mut inodes: BTreeMap<(u64, u64), usize> = BTreeMap::new();
+            for (number, item) in group.items.iter().enumerate() {
+                hash_item(&mut hasher, item);
+                let content = digests.next().copied().flatten();
+                hasher.field(content.as_ref().map_or(&[][..], |digest| digest.as_bytes()));
+                if item.entry.kind != EntryKind::Dir {
+                    let mark = content.map_or(String::new(), |digest| digest.hex());
+                    seen(&item.entry.path, format!("{:o} {mark}", item.entry.mode));
+                }
+                let first = item.inode.map(|inode| *inodes.entry(inode).or_insert(number));
+                hasher.field(&first.unwrap_or(number).to_le_bytes());
+            }
+        }
+        Ok(hasher.finish())
+    }
+
+    fn items(&self) -> impl Iterator<Item = &Item> {
+        self.groups.iter().flat_map(|group| &group.items)
+    }
+
+    /// Reads on several threads; the answers keep the order.
+    fn digests(
+        &self,
+        files: &[&Content],
+        store: &Store,
+    ) -> Result<Vec<Option<Digest<Blob>>>, Error> {
+        let threads = if files.len() < 64 { 1 } else { 4 };
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut found = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(content) = files.get(number) else { return Ok(found) };
+                if let Some(digest) = digest_of(content, self.lasts.then_some(store))? {
+                    found.push((number, digest));
+                }
+            }
+        };
+        let parts = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
+            let mut parts: Vec<Result<_, Error>> = vec![work()];
+            for other in others {
+                parts.push(other.join().expect("hashing does not panic"));
+            }
+            parts
+        });
+        let mut digests = vec![None; files.len()];
+        for part in parts {
+            for (number, digest) in part? {
+                digests[number] = Some(digest);
+            }
+        }
+        Ok(digests)
+    }
+}
+
+fn digest_of(content: &Content, cache: Option<&Store>) -> Result<Option<Digest<Blob>>, Error> {
+    let stamp = match content {
+        Content::Empty => return Ok(None),
+        Content::File { stamp, .. } => Some(*stamp),
+        Content::Bytes(_) | Content::Part { .. } => None,
+    };
+    let cache = cache.map(Store::stat_cache);
+    if let (Some(cache), Some(stamp)) = (cache, &stamp)
+        && let Some(digest) = cache.get(stamp)
+    {
+        return Ok(Some(digest));
+    }
+    let mut reader = content.open()?;
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(got) => hasher.update(&buffer[..got]),
+            Err(source) => {
+                let path = match content {
+                    Content::File { path, .. } => path.to_string(),
+                    _ => String::new(),
+                };
+                return Err(Error::Io { what: "read", path, source });
+            }
+        }
+    }
+    let digest = hasher.finish();
+    if let (Some(cache), Some(stamp)) = (cache, stamp) {
+        cache.put(stamp, digest);
+    }
+    Ok(Some(digest))
+}
+
+fn hash_item(hasher: &mut Hasher, item: &Item) {
+    let entry = &item.entry;
+    let (kind, a, b): (&str, u64, u64) = match &entry.kind {
+        EntryKind::File { size } => ("file", *size, 0),
+        EntryKind::Dir => ("dir", u64::from(item.on_the_way), 0),
+        EntryKind::Symlink(_) => ("symlink", 0, 0),
+        EntryKind::Char { major, minor } => ("char", u64::from(*major), u64::from(*minor)),
+        EntryKind::Block { major, minor } => ("block", u64::from(*major), u64::from(*minor)),
+        EntryKind::Fifo => ("fifo", 0, 0),
+        EntryKind::Hardlink(_) | EntryKind::Whiteout | EntryKind::Opaque => ("none", 0, 0),
+    };
+    hasher.field(&item.below);
+    hasher.field(kind.as_bytes());
+    // The mode of a symlink means nothing.
+    let mode = if kind == "symlink" { 0 } else { entry.mode };
+    for number in [a, b, u64::from(mode), u64::from(entry.uid), u64::from(entry.gid)] {
+        hasher.field(&number.to_le_bytes());
+    }
+    if let EntryKind::Symlink(target) = &entry.kind {
+        hasher.field(target);
+    }
+    hasher.field(&entry.xattrs.len().to_le_bytes());
+    for (name, value) in &entry.xattrs {
+        hasher.field(name);
+        hasher.field(value);
+    }
+}
+
+/// Finds what `pick` means in `context`.
+///
+/// A path must exist; a pattern may match nothing. Links on the way to a source, and a source that
+/// is one, are followed inside the context; links in a folder that is taken are kept. Matches come
+/// sorted by name.
+pub fn select(context: &Context, pick: &Pick) -> Result<Selection, Error> {
+    let exclude = match pick.exclude.is_empty() {
+        true => None,
+        false => Some(Ignore::from_patterns(&pick.exclude)?),
+    };
+    let mut selection = Selection { groups: Vec::new(), lasts: context.lasts() };
+    for source in &pick.sources {
+        if pick.parents {
+            let group = with_parents(context, source, exclude.as_ref())?;
+            selection.groups.push(group);
+            continue;
+        }
+        let clean = ImagePath::root()
+            .resolve(source.as_bytes())
+            .map_err(|error| not_possible(source, error))?;
+        for path in matches(context, source, &clean)? {
+            let filter = Filter { exclude: exclude.as_ref(), include: None };
+            match group(context, &path, &filter)? {
+                Some(group) => selection.groups.push(group),
+                None if has_wildcard(clean.as_bytes()) => {}
+                None => return Err(not_found(context, &clean)),
+            }
+        }
+    }
+    Ok(selection)
+}
+
+fn not_possible(source: &str, error: crate::base::PathError) -> Error {
+    Error::Io { what: "use the source", path: source.into(), source: std::io::Error::other(error) }
+}
+
+fn not_found(context: &Context, path: &ImagePath) -> Error {
+    // Is it only the ignore file that hides it?
+    let hidden = context.ignore().is_some()
+        && context.root().stat_opt(path, Follow::InRoot).is_ok_and(|stat| stat.is_some());
+    let hint = if hidden { ", since the ignore file excludes it" } else { "" };
+    Error::NotFound { path: path.to_string(), hint }
+}
+
+/// Returns the paths that a source means: itself, or the matches of a pattern.
+fn matches(context: &Context, source: &str, clean: &ImagePath) -> Result<Vec<ImagePath>, Error> {
+    let parts: Vec<&[u8]> = clean.components().collect();
+    let Some(first) = parts.iter().position(|part| has_wildcard(part)) else {
+        return Ok(vec![clean.clone()]);
+    };
+    let mut start = ImagePath::root();
+    for part in &parts[..first] {
+        start = start.join(part).map_err(|error| not_possible(source, error))?;
+    }
+    let mut found = vec![resolve(context, &start, Follow::InRoot)?];
+    for (number, part) in parts[first..].iter().enumerate() {
+        let last = first + number + 1 == parts.len();
+        let Some(glob) = Glob::parse(part) else {
+            return Err(super::PatternError {
+                pattern: source.into(),
+                line: String::new(),
+                reason: "syntax error in pattern",
+            }
+            .into());
+        };
+        let mut next = Vec::new();
+        for folder in found {
+            let dir = match context.root().open_dir(&folder, Follow::No) {
+                Ok(dir) => dir,
+                Err(_) => continue, // not there, or no folder: nothing matches in it
+            };
+            for (name, _) in dir.list().map_err(Error::io("read", &folder))? {
+                if !glob.matches(&name) {
+                    continue;
+                }
+                let path = folder.join(&name).map_err(|error| not_possible(source, error))?;
+                if let Some(entry) = context.entry(&path)?
+                    && (last || entry.kind == EntryKind::Dir)
+                {
+                    next.push(path);
+                }
+            }
+        }
+        found = next;
+    }
+    Ok(found)
+}
+
+/// What of a folder is taken.
+struct Filter<'a> {
+    exclude: Option<&'a Ignore>,
+    include: Option<&'a Include>,
+}
+
+/// The pattern of a source with `--parents`.
+struct Include {
+    pattern: Ignore,
+    /// Folders before the first wildcard: nothing else needs to be looked at.
+    fixed: Vec<Vec<u8>>,
+}
+
+/// Takes what is at `path`; `None` if nothing is, or nothing of it may be seen.
+fn group(context: &Context, path: &ImagePath, filter: &Filter<'_>) -> Result<Option<Group>, Error> {
+    let real = resolve(context, path, Follow::InRoot)?;
+    let top = if real.is_root() {
+        // Its metadata is never used: the destination has its own.
+        context.entry(&real)?.map(|entry| (entry, None))
+    } else {
+        match context.entry(&real)? {
+            None => None,
+            Some(_) => {
+                let (dir, name) = context.root().parent(&real).map_err(Error::io("read", &real))?;
+                context.entry_in(&dir, &name, &real)?.map(|(entry, stat)| (entry, Some(stat)))
+            }
+        }
+    };
+    let Some((entry, stat)) = top else { return Ok(None) };
+    let is_dir = entry.kind == EntryKind::Dir;
+    let source = item(context.root(), Vec::new(), entry, stat.as_ref());
+    let mut items = vec![source];
+    if is_dir {
+        let seen = walk(context, &real, filter, &mut items)?;
+        if !seen && context.judge(&real).excluded {
+            return Ok(None);
+        }
+    }
+    Ok(Some(Group { name: path.name().to_vec(), path: path.clone(), items }))
+}
+
+fn item(root: &Arc<Root>, below: Vec<u8>, entry: Entry, stat: Option<&Stat>) -> Item {
+    let content = match (&entry.kind, stat) {
+        (EntryKind::File { size }, Some(stat)) if *size > 0 => Content::File {
+            root: Arc::clone(root),
+            path: entry.path.clone(),
+            stamp: FileStamp {
+                dev: stat.dev,
+                ino: stat.ino,
+                size: stat.size,
+                mtime_ns: nanoseconds(stat.mtime, stat.mtime_nsec),
+                ctime_ns: nanoseconds(stat.ctime, stat.ctime_nsec),
+            },
+        },
+        _ => Content::Empty,
+    };
+    let inode = stat
+        .filter(|stat| stat.links > 1 && matches!(entry.kind, EntryKind::File { .. }))
+        .map(|stat| (stat.dev, stat.ino));
+    Item { below, entry, content, inode, on_the_way: false }
+}
+
+fn nanoseconds(seconds: i64, ns: u32) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(ns))
+}
+
+/// A folder that is being read.
+struct Frame {
+    /// What is in it and still to be looked at, last name first.
+    rest: Vec<(Vec<u8>, Entry, Stat)>,
+    /// The folder itself, until something asks for it.
+    pending: Option<Item>,
+    below: Vec<u8>,
+    ignored: Verdict,
+    excluded: Verdict,
+    included: Verdict,
+}
+
+/// Reads the folder `top` in the order of names, and adds what is taken to `items`. Returns whether
+/// anything could be seen.
+fn walk(
+    context: &Context,
+    top: &ImagePath,
+    filter: &Filter<'_>,
+    items: &mut Vec<Item>,
+) -> Result<bool, Error> {
+    let mut seen = false;
+    let mut stack = vec![Frame {
+        rest: read(context, top)?,
+        pending: None,
+        below: Vec::new(),
+        ignored: context.judge(top),
+        excluded: Verdict::default(),
+        included: Verdict::default(),
+    }];
+    while let Some(frame) = stack.last_mut() {
+        let Some((name, entry, stat)) = frame.rest.pop() else {
+            stack.pop();
+            continue;
+        };
+        let mut below = frame.below.clone();
+        if !below.is_empty() {
+            below.push(b'/');
+        }
+        below.extend_from_slice(&name);
+        let is_dir = entry.kind == EntryKind::Dir;
+        if filter.include.is_some_and(|include| !include.may_lead(&below)) {
+            continue;
+        }
+        let ignored = match context.ignore() {
+            Some(ignore) => ignore.judge(entry.path.relative(), &frame.ignored),
+            None => Verdict::default(),
+        };
+        let excluded = match filter.exclude {
+            Some(exclude) => exclude.judge(&below, &frame.excluded),
+            None => Verdict::default(),
+        };
+        let included = match filter.include {
+            Some(include) => include.pattern.judge(&below, &frame.included),
+            None => Verdict { excluded: true, ..Verdict::default() },
+        };
+        let hidden = ignored.excluded;
+        let taken = !hidden && !excluded.excluded && included.excluded;
+        seen |= !hidden;
+        let mut item = item(context.root(), below.clone(), entry, Some(&stat));
+        let path = item.entry.path.clone();
+        let mut pending = None;
+        if taken {
+            for frame in &mut stack {
+                items.extend(frame.pending.take());
+            }
+            items.push(item);
+        } else if is_dir {
+            // Taken if something in it is. To be in the context is one thing, to be asked for
+            // another: only the second makes a difference for its owner.
+            item.on_the_way = excluded.excluded || !included.excluded;
+            pending = Some(item);
+        }
+        let may_return = |ignore: Option<&Ignore>| ignore.is_some_and(Ignore::brings_back);
+        if is_dir
+            && (!hidden || may_return(context.ignore()))
+            && (!excluded.excluded || may_return(filter.exclude))
+        {
+            let rest = read(context, &path)?;
+            stack.push(Frame { rest, pending, below, ignored, excluded, included });
+        }
+    }
+    Ok(seen)
+}
+
+/// Returns what is in a folder, last name first.
+fn read(context: &Context, path: &ImagePath) -> Result<Vec<(Vec<u8>, Entry, Stat)>, Error> {
+    let dir = context.root().open_dir(path, Follow::No).map_err(Error::io("read", path))?;
+    let mut found = Vec::new();
+    for (name, _) in dir.list().map_err(Error::io("read", path))?.into_iter().rev() {
+        let inner = path.join(&name).map_err(|error| not_possible(&path.display(), error))?;
+        if let Some((entry, stat)) = context.entry_in(&dir, &name, &inner)? {
+            found.push((name, entry, stat));
+        }
+    }
+    Ok(found)
+}
+
+/// Takes a source with `--parents`: `a/./b/c` starts at `a` and keeps `b`, without `/./` it starts
+/// at the top.
+fn with_parents(context: &Context, source: &str, exclude: Option<&Ignore>) -> Result<Group, Error> {
+    let (start, pattern) = source.split_once("/./").unwrap_or(("/", source));
+    let path = |text: &str| {
+        ImagePath::root().resolve(text.as_bytes()).map_err(|error| not_possible(source, error))
+    };
+    let (start, pattern) = (path(start)?, path(pattern)?);
+    let wild = has_wildcard(pattern.as_bytes());
+    let text = String::from_utf8_lossy(pattern.relative()).into_owned();
+    if text.is_empty() {
+        // The start itself: all that is in it.
+        let filter = Filter { exclude, include: None };
+        return group(context, &start, &filter)?.ok_or_else(|| not_found(context, &start));
+    }
+    let include = Include {
+        pattern: Ignore::from_patterns(&[text])?,
+        fixed: pattern
+            .components()
+            .take_while(|part| !has_wildcard(part))
+            .map(<[u8]>::to_vec)
+            .collect(),
+    };
+    let filter = Filter { exclude, include: Some(&include) };
+    let found = group(context, &start, &filter)?.ok_or_else(|| not_found(context, &start))?;
+    if found.items.len() == 1 && !wild {
+        return Err(not_found(context, &pattern));
+    }
+    Ok(found)
+}
+
+impl Include {
+    /// Tells whether something at or below this path can match.
+    fn may_lead(&self, below: &[u8]) -> bool {
+        below.split(|byte| *byte == b'/').zip(&self.fixed).all(|(have, want)| have == want)
+    }
+}

@@ -1,0 +1,150 @@
+//! Plans of hostile and of ordinary files.
+
+#![expect(clippy::result_large_err, reason = "the signature is that of `BaseLookup`")]
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::base::Platform;
+use crate::dockerfile::parse;
+use crate::instruction::parse_all;
+
+fn planned(text: &str, request: &Request) -> Result<Plan, Vec<Diagnostic>> {
+    let mut sources = Sources::new();
+    let source = sources.add("Dockerfile", text);
+    let (file, mut errors) = parse(source, text);
+    let (instructions, more) = parse_all(&file);
+    errors.extend(more);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let unread = |_: &Wanted| Ok(Found::Unread);
+    super::plan(&file, &instructions, request, &unread, &mut sources)
+}
+
+fn request() -> Request {
+    Request::new(Platform::new("linux", "amd64", None))
+}
+
+// Stages with bases, steps and history; or the errors.
+fn check(text: &str, want: Expect) {
+    let mut out = String::new();
+    match planned(text, &request()) {
+        Ok(plan) => {
+            for (_, stage) in plan.stages.iter() {
+                out.push_str(&format!("{} {:?}\n", stage.index, stage.base));
+                for entry in &stage.history {
+                    let layer = if entry.step.is_some() { "L" } else { "e" };
+                    out.push_str(&format!("  {layer} {}\n", entry.created_by));
+                }
+            }
+        }
+        Err(errors) => {
+            for error in errors {
+                out.push_str(&format!("{}: {}\n", error.code, error.message));
+            }
+        }
+    }
+    want.assert_eq(&out);
+}
+
+#[test]
+fn only_what_the_target_needs() {
+    check(
+        "FROM a AS dead\nRUN x\nFROM b AS used\nRUN y\nFROM scratch\nCOPY --from=USED /y /\nENV A=1\n",
+        expect![[r#"
+            1 Unread { name: "b" }
+              L RUN /bin/sh -c y
+            2 Scratch
+              L COPY /y /
+              e ENV A=1
+        "#]],
+    );
+}
+
+#[test]
+fn attack_89_cycles_and_odd_names() {
+    check(
+        "FROM scratch AS scratch\nCOPY --from=scratch /a /b\n",
+        expect![[r#"
+            stage-order: stage `scratch` copies from itself: a circular dependency
+        "#]],
+    );
+    check(
+        "FROM b AS a\nCOPY --from=b /x /\nCOPY --from=1 /x /\nCOPY --from=0 /x /\nFROM a AS b\n",
+        expect![[r#"
+            stage-order: stage `b` must be defined before the stage that uses it
+            stage-order: no earlier stage has the index 1
+            stage-order: no earlier stage has the index 0
+        "#]],
+    );
+    check(
+        "FROM busybox AS busybox\nFROM busybox\nRUN x\n",
+        expect![[r#"
+            0 Unread { name: "busybox" }
+            1 Stage(#0)
+              L RUN /bin/sh -c x
+        "#]],
+    );
+}
+
+#[test]
+fn named_contexts_come_first() {
+    let mut request = request();
+    request.named_contexts.insert("src".into(), NamedContext::Files);
+    request.named_contexts.insert("docker.io/library/alpine".into(), NamedContext::Image);
+    let text =
+        "FROM x AS src\nFROM alpine:latest\nCOPY --from=src a b\nFROM src\nCOPY --from=1 a b\n";
+    let plan = planned(text, &request).unwrap();
+    let stages: Vec<usize> = plan.stages.iter().map(|(_, stage)| stage.index).collect();
+    assert_eq!(stages, [1, 2]);
+    let wanted = &plan.bases.iter().next().unwrap().1.wanted;
+    assert_eq!(wanted.name, "docker.io/library/alpine");
+    assert!(matches!(&plan.stages[plan.target].base, Base::Files(name) if name == "src"));
+}
+
+#[test]
+fn proxies_and_values_of_arguments_are_not_told() {
+    let mut request = request();
+    request.build_args.insert("http_proxy".into(), Some("http://u:hunter2@p".into()));
+    request.build_args.insert("TOKEN".into(), Some("hunter2".into()));
+    let plan = planned("FROM scratch\nARG TOKEN=default\nRUN x $TOKEN\n", &request).unwrap();
+    let stage = &plan.stages[plan.target];
+    assert!(!format!("{:?} {:?}", stage.history, stage.config).contains("hunter2"));
+    let Op::Run(run) = &plan.steps[stage.steps[0]].op else { panic!("a RUN") };
+    assert_eq!(run.proxy.len(), 2);
+    assert!(run.env.contains(&("TOKEN".into(), "hunter2".into())));
+}
+
+#[test]
+fn attack_85_and_86_end_soon() {
+    let stages = "FROM scratch\n".repeat(STAGE_LIMIT + 1);
+    assert_eq!(planned(&stages, &request()).unwrap_err()[0].code.0, "too-many-stages");
+    let mut doubling = String::from("FROM scratch\nENV a=xxxxxxxx\n");
+    for _ in 0..40 {
+        doubling.push_str("ENV a=$a$a\n");
+    }
+    assert_eq!(planned(&doubling, &request()).unwrap_err()[0].code.0, "expansion");
+    let mut many = String::from("FROM scratch\n");
+    for index in 0..20_000 {
+        many.push_str(&format!("ENV a{index}=b\nRUN x\n"));
+    }
+    assert_eq!(planned(&many, &request()).unwrap_err()[0].code.0, "too-much");
+    let deep = format!("FROM scratch\nLABEL a={}\n", "${b:-".repeat(100_000));
+    assert_eq!(planned(&deep, &request()).unwrap_err()[0].code.0, "expansion");
+    let wrong = format!("FROM scratch\n{}", "ENV a=${\n".repeat(100_000));
+    assert!(planned(&wrong, &request()).unwrap_err().len() <= crate::instruction::ERROR_LIMIT);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_file_is_planned_or_refused(
+        lines in proptest::collection::vec(
+            "(FROM|COPY|RUN|ENV|ARG|ADD|USER|WORKDIR|EXPOSE|VOLUME|LABEL|CMD|ONBUILD) \
+             (--(from|mount|chmod|exclude|checksum)=)?[a-c0-2/$\\{\\}:,=\"'-]{1,12} ?[a-c0-2/$. -]{0,8}",
+            0..12,
+        ),
+    ) {
+        let _ = planned(&format!("FROM a AS b\n{}\n", lines.join("\n")), &request());
+    }
+}

@@ -1,0 +1,104 @@
+//! The folder that a step wrote into, as a list of changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Change, Content, Error, Lookup, meta};
+use crate::base::ImagePath;
+use crate::layer::{Entry, EntryKind};
+use crate::store::FileStamp;
+use crate::sys::{Dir, Follow, IdMode, Root, Stat, xattr};
+
+/// Lists what the overlay folder `upper` changes in `lower`, sorted by the bytes of the paths.
+///
+/// Names of one file in `upper` become hard links to the first of them. Whiteouts and opaque
+/// folders are listed only where they hide something: overlayfs marks every new folder opaque.
+/// The root folder itself, sockets, and the attributes of overlayfs and of ours are left out.
+pub fn changes(upper: &Arc<Root>, mode: IdMode, lower: &dyn Lookup) -> Result<Vec<Change>, Error> {
+    let mut found = Vec::new();
+    // Folders still to be read. Depth costs neither stack nor descriptors: each is opened by its
+    // path when its turn comes.
+    let mut folders = vec![ImagePath::root()];
+    // The first name of each file that has several; the smallest one after sorting.
+    let mut names: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        let dir = upper.open_dir(&folder, Follow::No).map_err(Error::io("read", &folder))?;
+        for (name, _) in dir.list().map_err(Error::io("read", &folder))? {
+            let path = folder
+                .join(&name)
+                .map_err(|source| Error::Path { path: folder.clone(), source })?;
+            let Some(stat) = dir.stat_opt(&name).map_err(Error::io("read", &path))? else {
+                continue;
+            };
+            if stat.is_whiteout() {
+                if lower.entry(&path)?.is_some() {
+                    found.push(Change::bare(Entry::new(path, EntryKind::Whiteout, 0)));
+                }
+                continue;
+            }
+            let Some((entry, stat)) = meta::entry_at(&dir, &name, &path, mode)? else { continue };
+            match entry.kind {
+                EntryKind::Dir => {
+                    folders.push(path.clone());
+                    found.push(Change::bare(entry));
+                    if hides(&dir, &name, &path, lower)? {
+                        found.push(Change::bare(Entry::new(path, EntryKind::Opaque, 0)));
+                    }
+                }
+                _ => {
+                    if stat.links > 1 {
+                        names.entry((stat.dev, stat.ino)).or_default().push(found.len());
+                    }
+                    let content = content_of(upper, &entry, &stat);
+                    found.push(Change { entry, content });
+                }
+            }
+        }
+    }
+    for same in names.values() {
+        let Some(first) = same.iter().map(|at| &found[*at].entry.path).min().cloned() else {
+            continue;
+        };
+        for at in same {
+            if found[*at].entry.path != first {
+                found[*at].entry.kind = EntryKind::Hardlink(first.clone());
+                found[*at].content = Content::Empty;
+            }
+        }
+    }
+    // Stable: an opaque mark stays behind its folder.
+    found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
+    Ok(found)
+}
+
+/// Tells whether the folder is opaque, and there is something to hide.
+fn hides(dir: &Dir, name: &[u8], path: &ImagePath, lower: &dyn Lookup) -> Result<bool, Error> {
+    let inner = dir.open_dir(name).map_err(Error::io("read", path))?;
+    let mark = xattr::get(inner, meta::OPAQUE).map_err(Error::io("read", path))?;
+    Ok(mark.as_deref() == Some(b"y")
+        && lower.entry(path)?.is_some_and(|entry| entry.kind == EntryKind::Dir))
+}
+
+/// Returns where the bytes of an entry read from `root` are.
+pub(super) fn content_of(root: &Arc<Root>, entry: &Entry, stat: &Stat) -> Content {
+    match entry.kind {
+        EntryKind::File { size } if size > 0 => Content::File {
+            root: Arc::clone(root),
+            path: entry.path.clone(),
+            stamp: stamp_of(stat),
+        },
+        _ => Content::Empty,
+    }
+}
+
+fn stamp_of(stat: &Stat) -> FileStamp {
+    let ns =
+        |seconds: i64, ns: u32| seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(ns));
+    FileStamp {
+        dev: stat.dev,
+        ino: stat.ino,
+        size: stat.size,
+        mtime_ns: ns(stat.mtime, stat.mtime_nsec),
+        ctime_ns: ns(stat.ctime, stat.ctime_nsec),
+    }
+}

@@ -1,0 +1,215 @@
+//! Metadata between an [`Entry`] and a file on disk: owners, attributes, device nodes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+
+use super::Error;
+use crate::base::ImagePath;
+use crate::layer::{Entry, EntryKind};
+use crate::sys::{self, Dir, FileKind, IdMode, Stat, xattr};
+
+/// Marks a folder that hides what lower layers have in it (overlayfs with `userxattr`).
+pub(super) const OPAQUE: &[u8] = b"user.overlay.opaque";
+/// Our record of an owner or a device node; the form stands in the module's page.
+pub(super) const OWN: &[u8] = b"user.rbuild.own";
+const CAPABILITY: &[u8] = b"security.capability";
+const OVERLAY: &[u8] = b"user.overlay.";
+/// How an attribute `user.overlay.x` that a step sets arrives on disk (overlayfs since 6.7).
+const ESCAPED: &[u8] = b"user.overlay.overlay.";
+const OURS: &[u8] = b"user.rbuild.";
+
+/// Tells whether an attribute that comes from outside (a layer, an archive, a context) is taken
+/// over: `security.capability`, and `user.*` that means nothing to overlayfs or to us.
+pub fn is_taken_over(name: &[u8]) -> bool {
+    name == CAPABILITY
+        || (name.starts_with(b"user.") && !name.starts_with(OVERLAY) && !name.starts_with(OURS))
+}
+
+/// Gives a file or folder owner, attributes, mode and time as in `entry`. By descriptor, in the
+/// one order that works: a change of owner clears set-uid bits and capabilities.
+pub(super) fn apply(fd: impl AsFd, entry: &Entry, mode: IdMode) -> Result<(), Error> {
+    let fd = fd.as_fd();
+    let node = match entry.kind {
+        EntryKind::Char { major, minor } => Some(('c', major, minor)),
+        EntryKind::Block { major, minor } => Some(('b', major, minor)),
+        _ => None,
+    };
+    if mode.has_many() {
+        sys::set_owner(fd, entry.uid, entry.gid).map_err(|error| owner_error(error, entry))?;
+    }
+    let recorded = !mode.has_many() && (entry.uid, entry.gid) != (0, 0);
+    let own = match node {
+        Some((kind, major, minor)) => {
+            Some(format!("{}:{}:{kind}:{major}:{minor}", entry.uid, entry.gid))
+        }
+        None => recorded.then(|| format!("{}:{}", entry.uid, entry.gid)),
+    };
+    let path = &entry.path;
+    match own {
+        Some(own) => xattr::set(fd, OWN, own.as_bytes()),
+        // A folder may have one from an earlier entry of the same path.
+        None if !mode.has_many() && entry.kind == EntryKind::Dir => xattr::remove(fd, OWN),
+        None => Ok(()),
+    }
+    .map_err(Error::io("set the owner of", path))?;
+    sys::set_mode(fd, entry.mode).map_err(Error::io("set the mode of", path))?;
+    for (name, value) in &entry.xattrs {
+        if is_taken_over(name) {
+            match xattr::set(fd, name, value) {
+                // Best effort, as Docker does with attributes that a file system does not have.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                result => result.map_err(Error::io("set an extended attribute of", path))?,
+            }
+        }
+    }
+    sys::set_mtime(fd, entry.mtime).map_err(Error::io("set the time of", path))
+}
+
+/// Gives a symlink or pipe owner and time as in `entry`. Without ids of our own their owner is
+/// lost: such files take no `user.*` attributes.
+pub(super) fn apply_special(
+    dir: &Dir,
+    name: &[u8],
+    entry: &Entry,
+    mode: IdMode,
+) -> Result<(), Error> {
+    if mode.has_many() {
+        dir.set_owner(name, entry.uid, entry.gid).map_err(|error| owner_error(error, entry))?;
+    }
+    if entry.kind == EntryKind::Fifo {
+        let fd = dir.open_meta(name).map_err(Error::io("open", &entry.path))?;
+        sys::set_mode(fd, entry.mode).map_err(Error::io("set the mode of", &entry.path))?;
+    }
+    dir.set_mtime(name, entry.mtime).map_err(Error::io("set the time of", &entry.path))
+}
+
+fn owner_error(error: io::Error, entry: &Entry) -> Error {
+    if error.kind() == io::ErrorKind::InvalidInput {
+        return Error::Unmapped { path: entry.path.clone(), uid: entry.uid, gid: entry.gid };
+    }
+    Error::io("set the owner of", &entry.path)(error)
+}
+
+/// Reads back what is at `name` in `dir`, as the image has it at `path`; `None` for nothing, a
+/// whiteout or a socket. Files are [`EntryKind::File`] however many names they have.
+pub fn entry_at(
+    dir: &Dir,
+    name: &[u8],
+    path: &ImagePath,
+    mode: IdMode,
+) -> Result<Option<(Entry, Stat)>, Error> {
+    match dir.stat_opt(name).map_err(Error::io("read", path))? {
+        Some(stat) => entry_of(Place::Name(dir, name), stat, path, mode),
+        None => Ok(None),
+    }
+}
+
+/// Like [`entry_at`], for an open folder itself.
+pub(super) fn entry_of_dir(dir: &Dir, path: &ImagePath, mode: IdMode) -> Result<Entry, Error> {
+    let stat = dir.own_stat().map_err(Error::io("read", path))?;
+    Ok(entry_of(Place::Open(dir), stat, path, mode)?.expect("a folder has an entry").0)
+}
+
+enum Place<'a> {
+    Name(&'a Dir, &'a [u8]),
+    Open(&'a Dir),
+}
+
+fn entry_of(
+    place: Place<'_>,
+    stat: Stat,
+    path: &ImagePath,
+    mode: IdMode,
+) -> Result<Option<(Entry, Stat)>, Error> {
+    let io = |error| Error::io("read", path)(error);
+    let kind = match stat.kind {
+        FileKind::File => EntryKind::File { size: stat.size },
+        FileKind::Dir => EntryKind::Dir,
+        FileKind::Symlink => match &place {
+            Place::Name(dir, name) => EntryKind::Symlink(dir.readlink(name).map_err(io)?),
+            Place::Open(_) => return Ok(None),
+        },
+        FileKind::Fifo => EntryKind::Fifo,
+        FileKind::Char if stat.is_whiteout() => return Ok(None),
+        FileKind::Char => EntryKind::Char { major: stat.major, minor: stat.minor },
+        FileKind::Block => EntryKind::Block { major: stat.major, minor: stat.minor },
+        FileKind::Other => return Ok(None),
+    };
+    let mut entry = Entry::new(path.clone(), kind, stat.mode);
+    (entry.uid, entry.gid, entry.mtime) = (stat.uid, stat.gid, stat.mtime);
+    if matches!(stat.kind, FileKind::File | FileKind::Dir) {
+        let attributes = match place {
+            Place::Name(dir, name) => match dir.open_meta(name) {
+                Ok(fd) => attributes(fd),
+                // Attributes of what cannot be read are not worth a failure: its content, if it
+                // is wanted, will be one.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Vec::new()),
+                Err(error) => Err(error),
+            },
+            Place::Open(dir) => attributes(dir),
+        };
+        for (name, value) in attributes.map_err(io)? {
+            if name == OWN {
+                take_own(&mut entry, &value, mode);
+            } else if let Some(rest) = name.strip_prefix(ESCAPED) {
+                entry.xattrs.insert([OVERLAY, rest].concat(), value);
+            } else if name == CAPABILITY {
+                entry.xattrs.insert(name, capability_v2(value));
+            } else if is_taken_over(&name) {
+                entry.xattrs.insert(name, value);
+            }
+        }
+    }
+    Ok(Some((entry, stat)))
+}
+
+fn attributes(fd: impl AsFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut found = Vec::new();
+    for name in xattr::list(&fd)? {
+        if name == CAPABILITY || name.starts_with(b"user.") {
+            if let Some(value) = xattr::get(&fd, &name)? {
+                found.push((name, value));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Reads our record. A step can write one as well; it gains no more than root in any container
+/// has: an entry with an owner or a node of its choice.
+fn take_own(entry: &mut Entry, value: &[u8], mode: IdMode) {
+    let Ok(text) = std::str::from_utf8(value) else { return };
+    let mut parts = text.split(':');
+    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
+    let (Some(uid), Some(gid)) = (number(), number()) else { return };
+    if !mode.has_many() {
+        (entry.uid, entry.gid) = (uid, gid);
+    }
+    if entry.kind != (EntryKind::File { size: 0 }) {
+        return;
+    }
+    let kind = parts.next();
+    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
+    if let (Some(kind @ ("c" | "b")), Some(major), Some(minor)) = (kind, number(), number()) {
+        entry.kind = match kind {
+            "c" => EntryKind::Char { major, minor },
+            _ => EntryKind::Block { major, minor },
+        };
+    }
+}
+
+/// Capabilities set in a user namespace are stored with the id of its root (revision 3, 24 bytes);
+/// layers hold revision 2, which is the same without it (linux/capability.h).
+fn capability_v2(mut value: Vec<u8>) -> Vec<u8> {
+    if value.len() == 24 && value[3] == 3 {
+        value.truncate(20);
+        value[3] = 2;
+    }
+    value
+}
+
+/// Returns the attributes that a layer may hand on.
+pub(super) fn clean(xattrs: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+    xattrs.retain(|name, _| is_taken_over(name));
+}

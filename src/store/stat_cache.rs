@@ -1,0 +1,178 @@
+//! Digests of files that were read before, so that unchanged ones need not be read again.
+//!
+//! One file, only ever appended to, of lines of 80 bytes, numbers little endian:
+//!
+//! ```text
+//! 0    8    16   24            32            40              72      80
+//! | dev | ino | size | mtime ns | ctime ns | SHA-256 (32) | check |
+//! ```
+//!
+//! `check` is the first 8 bytes of the SHA-256 of what stands before it. Writers hold a lock and
+//! cut off a torn line first, so a process killed in the middle costs its last lines at most.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use super::Error;
+use super::tmp::is_at;
+use crate::base::{Blob, Digest};
+
+const LINE: usize = 80;
+// 1.3 million files. A longer file is begun anew: files of builds long ago are most of it.
+const LARGEST: u64 = 100 << 20;
+
+/// What tells that a file is the one that was read before, unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileStamp {
+    /// The file system.
+    pub dev: u64,
+    /// The file on it.
+    pub ino: u64,
+    /// Bytes of content.
+    pub size: u64,
+    /// Time of the last change of content, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Time of the last change of anything, nanoseconds since 1970. Cannot be set by programs.
+    pub ctime_ns: i64,
+}
+
+impl FileStamp {
+    /// Takes the stamp from what `fstat` said before the file was read.
+    pub fn of(meta: &Metadata) -> Self {
+        let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
+        FileStamp {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            size: meta.size(),
+            mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+/// Digests by [`FileStamp`].
+pub struct StatCache {
+    path: PathBuf,
+    // The clock of the file system when this process began to look: 0 if it could not be asked.
+    began_ns: i64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    known: HashMap<FileStamp, Digest<Blob>>,
+    fresh: Vec<u8>,
+}
+
+impl StatCache {
+    // A cache that cannot be read is an empty one.
+    pub(super) fn load(path: PathBuf) -> Self {
+        let mut bytes = Vec::new();
+        if let Ok(file) = File::open(&path) {
+            let _ = file.take(LARGEST).read_to_end(&mut bytes);
+        }
+        let known = bytes.chunks_exact(LINE).filter_map(read_line).collect();
+        // A file made now has the time of now, by the clock that stamps the others too.
+        let began_ns = path
+            .parent()
+            .and_then(|folder| tempfile::Builder::new().prefix(".now-").tempfile_in(folder).ok())
+            .and_then(|file| file.as_file().metadata().ok())
+            .map_or(0, |meta| FileStamp::of(&meta).mtime_ns);
+        StatCache { path, began_ns, state: Mutex::new(State { known, fresh: Vec::new() }) }
+    }
+
+    /// Returns the digest of the file's content, if it was read before and has not changed.
+    pub fn get(&self, stamp: &FileStamp) -> Option<Digest<Blob>> {
+        self.state().known.get(stamp).copied()
+    }
+
+    /// Remembers the digest of a file that had this stamp **before** it was read.
+    ///
+    /// Files that changed just now are not remembered: a second change within the same tick of
+    /// the clock would leave the stamp as it is.
+    pub fn put(&self, stamp: FileStamp, digest: Digest<Blob>) {
+        // Ticks are 10 ms or less, but of file systems without fractions, where they are 1 or 2 s.
+        let coarse = stamp.ctime_ns % 1_000_000_000 == 0;
+        let tick_ns: i64 = if coarse { 3_000_000_000 } else { 50_000_000 };
+        if stamp.ctime_ns.saturating_add(tick_ns) >= self.began_ns {
+            return;
+        }
+        let mut state = self.state();
+        if state.known.insert(stamp, digest) != Some(digest) {
+            write_line(&stamp, &digest, &mut state.fresh);
+        }
+    }
+
+    /// Appends to the file what was learned. Done too when the store is dropped.
+    pub fn flush(&self) -> Result<(), Error> {
+        let fresh = std::mem::take(&mut self.state().fresh);
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        self.append(&fresh).map_err(Error::io("write", &self.path))
+    }
+
+    fn append(&self, lines: &[u8]) -> std::io::Result<()> {
+        let mut file = loop {
+            let file = File::options()
+                .append(true)
+                .read(true)
+                .create(true)
+                .mode(0o600)
+                .open(&self.path)?;
+            file.lock()?;
+            if is_at(&file, &self.path) {
+                break file;
+            }
+        };
+        let size = file.metadata()?.len();
+        if size + lines.len() as u64 > LARGEST {
+            file.set_len(0)?;
+        } else if size % LINE as u64 != 0 {
+            file.set_len(size - size % LINE as u64)?;
+        }
+        file.write_all(lines)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for StatCache {
+    fn drop(&mut self) {
+        let _ = self.flush();
+    }
+}
+
+fn write_line(stamp: &FileStamp, digest: &Digest<Blob>, out: &mut Vec<u8>) {
+    let start = out.len();
+    for number in [stamp.dev, stamp.ino, stamp.size, stamp.mtime_ns as u64, stamp.ctime_ns as u64] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.extend_from_slice(digest.as_bytes());
+    let check = Digest::<Blob>::of(&out[start..]);
+    out.extend_from_slice(&check.as_bytes()[..8]);
+}
+
+fn read_line(line: &[u8]) -> Option<(FileStamp, Digest<Blob>)> {
+    let (data, check) = line.split_at_checked(LINE - 8)?;
+    if Digest::<Blob>::of(data).as_bytes()[..8] != *check {
+        return None;
+    }
+    let number = |at: usize| {
+        data[at * 8..].first_chunk().map_or(0, |bytes: &[u8; 8]| u64::from_le_bytes(*bytes))
+    };
+    let stamp = FileStamp {
+        dev: number(0),
+        ino: number(1),
+        size: number(2),
+        mtime_ns: number(3) as i64,
+        ctime_ns: number(4) as i64,
+    };
+    Some((stamp, Digest::from_bytes(*data[40..].first_chunk()?)))
+}

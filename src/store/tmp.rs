@@ -1,0 +1,105 @@
+//! Unfinished things, and how they are told from those that a dead process left behind.
+//!
+//! A process that needs to write takes a name, makes `tmp/<name>.lock`, locks it, and works in
+//! `tmp/<name>/`. The kernel frees the lock when the process ends, however it ends; so a lock that
+//! can be taken belongs to the dead, and its folder can go.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::open::lock_file;
+use super::{Error, remove_tree};
+
+/// The folder of this process in `tmp/`, made when it is first needed, removed when dropped.
+pub(super) struct Session {
+    tmp: PathBuf,
+    own: Mutex<Option<Own>>,
+    next: AtomicU64,
+}
+
+struct Own {
+    folder: PathBuf,
+    lock_path: PathBuf,
+    _lock: File,
+}
+
+impl Session {
+    pub(super) fn new(tmp: PathBuf) -> Self {
+        Session { tmp, own: Mutex::new(None), next: AtomicU64::new(0) }
+    }
+
+    /// Returns a path that nothing else has.
+    pub(super) fn path(&self) -> Result<PathBuf, Error> {
+        let mut own = self.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let own = match &mut *own {
+            Some(own) => own,
+            none => none.insert(Own::take(&self.tmp).map_err(Error::io("write to", &self.tmp))?),
+        };
+        Ok(own.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string()))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let own = self.own.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(own) = own.take() {
+            let _ = remove_tree(&own.folder);
+            let _ = fs::remove_file(&own.lock_path);
+        }
+    }
+}
+
+impl Own {
+    fn take(tmp: &Path) -> io::Result<Own> {
+        loop {
+            let (lock, lock_path) = tempfile::Builder::new()
+                .prefix("")
+                .rand_bytes(10)
+                .suffix(".lock")
+                .tempfile_in(tmp)?
+                .keep()
+                .map_err(|error| error.error)?;
+            lock.lock()?;
+            // A sweeper may have been faster, and have removed the file as a dead one's.
+            if is_at(&lock, &lock_path) {
+                let folder = lock_path.with_extension("");
+                fs::create_dir(&folder)?;
+                return Ok(Own { folder, lock_path, _lock: lock });
+            }
+        }
+    }
+}
+
+/// Tells whether the open file is still the one at `path`.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(open), Ok(there)) => open.dev() == there.dev() && open.ino() == there.ino(),
+        _ => false,
+    }
+}
+
+/// Removes what dead processes left. What cannot be removed stays: the next one may succeed.
+pub(super) fn sweep(tmp: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(tmp).map_err(Error::io("read", tmp))? {
+        let Ok(entry) = entry else { continue };
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "lock")
+            && let Ok(lock) = lock_file_if_there(&path)
+            && lock.try_lock().is_ok()
+            && is_at(&lock, &path)
+            && remove_tree(&path.with_extension("")).is_ok()
+        {
+            let _ = fs::remove_file(&path);
+        }
+    }
+    Ok(())
+}
+
+fn lock_file_if_there(path: &Path) -> io::Result<File> {
+    fs::symlink_metadata(path)?;
+    lock_file(path)
+}

@@ -1,0 +1,138 @@
+//! Trees: layers unpacked, in the form that overlayfs reads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Store, remove_tree};
+use crate::base::{Diff, Digest};
+
+/// Names a tree in the store: short, made by [`TreeDraft::commit`] alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TreeId(String);
+
+impl TreeId {
+    /// Returns the id as text: letters, digits and `-`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for TreeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<TreeId> for String {
+    fn from(id: TreeId) -> String {
+        id.0
+    }
+}
+
+impl TryFrom<String> for TreeId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if (1..=40).contains(&text.len()) && text.bytes().all(good) {
+            Ok(TreeId(text))
+        } else {
+            Err("not the id of a tree")
+        }
+    }
+}
+
+impl Store {
+    /// Starts a tree.
+    pub fn tree_draft(&self) -> Result<TreeDraft, Error> {
+        let folder = self.tmp_path()?;
+        let (fs, work) = (folder.join("fs"), folder.join("work"));
+        for path in [&folder, &fs, &work] {
+            fs::create_dir(path).map_err(Error::io("create", path))?;
+        }
+        Ok(TreeDraft { store: self.clone(), folder, fs, work, kept: false })
+    }
+
+    /// Returns the folder of a tree, there or not.
+    pub fn tree_path(&self, id: &TreeId) -> PathBuf {
+        self.path("trees").join(&id.0).join("fs")
+    }
+
+    /// Tells whether the tree is there.
+    pub fn has_tree(&self, id: &TreeId) -> bool {
+        self.tree_path(id).is_dir()
+    }
+
+    /// Returns the tree of a layer, if it was unpacked or made here and is still there.
+    pub fn tree_of(&self, diff: Digest<Diff>) -> Option<TreeId> {
+        let text = fs::read_to_string(self.path("records/tree").join(diff.hex())).ok()?;
+        let id = TreeId::try_from(text).ok()?;
+        self.has_tree(&id).then_some(id)
+    }
+
+    /// Records that the tree is that of this layer.
+    pub fn bind_tree(&self, diff: Digest<Diff>, id: &TreeId) -> Result<(), Error> {
+        self.put_file(&self.path("records/tree").join(diff.hex()), &[id.0.as_bytes()])
+    }
+
+    /// Removes a tree. It is no longer found at once, and removed behind that.
+    pub fn remove_tree(&self, id: &TreeId) -> Result<(), Error> {
+        let (from, aside) = (self.path("trees").join(&id.0), self.tmp_path()?);
+        match fs::rename(&from, &aside) {
+            Ok(()) => remove_tree(&aside).map_err(Error::io("remove", &aside)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io("remove", &from)(error)),
+        }
+    }
+}
+
+/// A tree being made. Dropped, it is gone.
+pub struct TreeDraft {
+    store: Store,
+    folder: PathBuf,
+    fs: PathBuf,
+    work: PathBuf,
+    kept: bool,
+}
+
+impl TreeDraft {
+    /// Returns the folder that becomes the tree: an overlay's upper, or where a layer is
+    /// unpacked. Empty and of mode 0777 less the umask at first.
+    pub fn path(&self) -> &Path {
+        &self.fs
+    }
+
+    /// Returns an empty folder on the same file system: an overlay's `workdir`. Not kept.
+    pub fn work(&self) -> &Path {
+        &self.work
+    }
+
+    /// Keeps the tree. Nothing may be mounted on or with it any more.
+    pub fn commit(mut self) -> Result<TreeId, Error> {
+        remove_tree(&self.work).map_err(Error::io("remove", &self.work))?;
+        // `tmp/<random>/<number>` has no twin; its two parts make the id.
+        let name = |path: Option<&Path>| {
+            path.and_then(Path::file_name)
+                .expect("a folder two levels below `tmp`")
+                .to_string_lossy()
+                .into_owned()
+        };
+        let id = format!("{}-{}", name(self.folder.parent()), name(Some(&self.folder)));
+        let id = TreeId::try_from(id).expect("made of ten letters or digits and a number");
+        let to = self.store.path("trees").join(&id.0);
+        fs::rename(&self.folder, &to).map_err(Error::io("write", &to))?;
+        self.kept = true;
+        Ok(id)
+    }
+}
+
+impl Drop for TreeDraft {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = remove_tree(&self.folder);
+        }
+    }
+}
