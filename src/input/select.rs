@@ -124,7 +124,7 @@ impl Selection {
             }
         };
         let parts = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mut parts: Vec<Result<_, Error>> = vec![work()];
             for other in others {
                 parts.push(other.join().expect("hashing does not panic"));

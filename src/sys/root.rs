@@ -139,6 +139,12 @@ impl AsFd for Dir {
     }
 }
 
+impl From<Dir> for OwnedFd {
+    fn from(dir: Dir) -> OwnedFd {
+        dir.0
+    }
+}
+
 impl Dir {
     /// Takes an open folder.
     pub fn from_fd(fd: OwnedFd) -> Self {
