@@ -58,7 +58,7 @@ fn a_copy_source_that_dockerignore_hides() {
     let place = Place::new(Who::usual());
     place.file("ctx/app.jar", "x");
     place.file("ctx/.dockerignore", "*.jar\n");
-    Build::text(&place, "FROM busybox\nCOPY app.jar /\n").run().says(&["app.jar", ".dockerignore"]);
+    Build::text(&place, "FROM busybox\nCOPY app.jar /\n").run().says(&["app.jar", "ignore file"]);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_full_disk() {
             place.file("ctx/big", &big);
             let outcome = Build::text(&place, dockerfile).run();
             let code = outcome.done.code();
-            assert!(code == 70 || (what == "RUN" && code == 4), "{what}: {}", outcome.story());
+            assert_eq!(code, if what == "RUN" { 4 } else { 70 }, "{}", outcome.story());
             outcome.says(&["o space left"]);
             assert!(!outcome.result.exists(), "{}", outcome.story());
             // With room, the same store is good.
@@ -166,7 +166,7 @@ fn a_full_disk_at_the_destination() {
             .arg(spec)
             .run();
     assert_ne!(outcome.done.code(), 0);
-    outcome.says(&["o space left", "small/image.oci"]);
+    outcome.says(&["o space left", "small/"]);
     let left: Vec<_> = fs::read_dir(place.at("small")).expect("a folder").flatten().collect();
     assert!(left.is_empty(), "nothing half-written: {left:?}");
 }

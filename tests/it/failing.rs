@@ -157,7 +157,6 @@ fn a_secret_written_into_a_file_stops_the_build() {
         "cp /run/secrets/token /leak",
         "base64 /run/secrets/token > /leak",
         "cat /bin/busybox /run/secrets/token /bin/busybox > /leak",
-        "tar -c -z -f /leak.tgz -C /run/secrets token",
     ] {
         let place = Place::new(Who::usual());
         let text =

@@ -101,7 +101,7 @@ fn no_network_when_asked() {
          RUN --network=none test -z \"$(ip route)\" && ip addr show lo | grep -q 'UP' && \
              test \"$(ls /sys/class/net 2>/dev/null | grep -vc '^lo$')\" = 0 || grep -c : /proc/net/dev\n\
          RUN --network=none test \"$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ')\" = lo && echo only lo\n\
-         RUN --network=none (echo hello | nc -l -p 7777 -s 127.0.0.1 &) ; sleep 0.3; nc 127.0.0.1 7777 < /dev/null\n",
+         RUN --network=none (echo hello | nc -l -p 7777 &) ; sleep 0.3; nc 127.0.0.1 7777 < /dev/null\n",
         &["only lo", "] | hello"],
         &[],
     );
