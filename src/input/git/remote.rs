@@ -432,7 +432,7 @@ mod tests {
                 r#"https://h/b.git "" "" 0123… keep=true no submodules"#,
             ),
             (
-                &format!("https://h/b.git?keep-git-dir=0&branch=a#refs/heads/a:s"),
+                "https://h/b.git?keep-git-dir=0&branch=a#refs/heads/a:s",
                 r#"https://h/b.git "refs/heads/a" "s" keep=false"#,
             ),
         ] {

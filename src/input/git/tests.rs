@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 use super::*;
 
 fn path() -> Option<OsString> {
-    #[expect(clippy::disallowed_methods, reason = "tests run the git of the host")]
     std::env::var_os("PATH")
 }
 
@@ -358,4 +357,38 @@ fn all_arguments() -> String {
         }
     }
     all
+}
+
+// A plain web server can give no part of a history: then all of it is fetched.
+#[test]
+fn a_repository_of_plain_files_is_taken_whole() {
+    let Some(served) = served() else { return };
+    let first = served.commit("r", &[("a", "1")]);
+    served.commit("r", &[("a", "2")]);
+    served.git("r", &["update-server-info"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap();
+    let top = served.folder.path().join("r/.git");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            let request = lines.next().unwrap();
+            lines.find(|line| line.is_empty()).unwrap();
+            let path = request.split([' ', '?']).nth(1).unwrap().replace("/x.git/", "");
+            let (status, body) = match fs::read(top.join(path)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        }
+    });
+    for (rest, want) in [("", "2"), (&format!("#{first}"), "1")] {
+        let remote = Remote::parse(&format!("http://{host}/x.git{rest}")).unwrap();
+        assert_eq!(files(served.checkout(&remote).unwrap().folder())["a"], want);
+    }
 }
