@@ -29,7 +29,7 @@ pub struct Registry {
     pub(super) transport: Transport,
     wallet: Wallet,
     pub(super) events: Events,
-    network: Network,
+    pub(super) network: Network,
     // Loopback hosts that were found to speak plain HTTP, or not to.
     schemes: Mutex<BTreeMap<String, Scheme>>,
 }
