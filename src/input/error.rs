@@ -3,8 +3,8 @@
 use std::io;
 
 use super::PatternError;
-use crate::base::{Blob, Digest, DigestError, ImagePath, PathError};
-use crate::{layer, registry, rootfs, store};
+use crate::base::{ImagePath, PathError};
+use crate::{layer, rootfs, store};
 
 /// Why a context, a source or an archive could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,27 +66,6 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A checksum that is none that is known.
-    #[error("--checksum `{text}`: {source}")]
-    Checksum {
-        /// As written.
-        text: String,
-        /// What is wrong with it.
-        source: DigestError,
-    },
-    /// Fetched bytes that are not those of the checksum.
-    #[error("`{url}` is not what its checksum names: wanted {want}, found {found}")]
-    ChecksumMismatch {
-        /// The address.
-        url: String,
-        /// The checksum written.
-        want: Digest<Blob>,
-        /// That of the bytes.
-        found: Digest<Blob>,
-    },
-    /// A file could not be fetched.
-    #[error(transparent)]
-    Download(#[from] registry::Error),
     /// An ignore file that is too large.
     #[error("`{path}` is larger than {limit} bytes")]
     TooLarge {

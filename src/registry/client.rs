@@ -235,7 +235,7 @@ impl Registry {
     }
 
     // Sends; waits and sends again while the trouble may pass. `tried` counts over all calls.
-    fn exchange(
+    pub(super) fn exchange(
         &self,
         what: &str,
         host: &str,

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! pull        manifests and blobs                       what is asked for
+//! download    any file by its address                   what is asked for
 //! client      tries, authorization, mirrors             one question until there is an answer
 //! auth        challenges, tokens      credentials       who we are
 //! transport   one exchange: TLS, proxy, redirects       ureq
@@ -29,7 +30,7 @@ mod url;
 pub use client::{Network, Registry};
 pub use config::{Proxies, RegistryConfig};
 pub use credentials::{Credentials, Login};
-pub use download::Downloaded;
+pub use download::{Address, AddressError, Download, Downloaded, Sink, Validators};
 pub use error::{Cause, Error, Said};
 pub use helper::HelperEnvironment;
 pub use pull::FetchedManifest;

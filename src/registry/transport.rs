@@ -28,13 +28,15 @@ pub(super) struct Request<'a> {
     pub(super) accept: Option<&'a str>,
     /// First byte wanted, when a transfer goes on.
     pub(super) from: u64,
+    /// Further headers; their values are visible ASCII.
+    pub(super) headers: &'a [(&'static str, &'a str)],
     /// A form to be posted; else it is a GET.
     pub(super) form: Option<&'a str>,
 }
 
 impl Request<'_> {
     pub(super) fn get(url: Url) -> Self {
-        Request { url, authorization: None, accept: None, from: 0, form: None }
+        Request { url, authorization: None, accept: None, from: 0, headers: &[], form: None }
     }
 }
 
@@ -139,6 +141,9 @@ impl Transport {
         }
         if request.from > 0 {
             builder = builder.header("range", format!("bytes={}-", request.from));
+        }
+        for (name, value) in request.headers {
+            builder = builder.header(*name, *value);
         }
         let host = &url.origin.authority;
         let sent = match request.form {
