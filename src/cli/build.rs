@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rbuild::base::{ImageRef, Masker, Platform, Secret, Timestamp};
@@ -253,7 +254,13 @@ impl Command {
         })?;
         let cancel = Cancel::new();
         let on_signal = cancel.clone();
-        sys::on_interrupt(move || on_signal.cancel()).map_err(|error| Stop {
+        let terminated = Arc::new(AtomicBool::new(false));
+        let by_term = Arc::clone(&terminated);
+        let act = move |signal| {
+            by_term.store(signal == sys::TERMINATE, Ordering::SeqCst);
+            on_signal.cancel();
+        };
+        sys::on_interrupt(act).map_err(|error| Stop {
             exit: Exit::Internal,
             text: format!("cannot watch signals: {error}"),
             help: None,
@@ -344,6 +351,7 @@ impl Command {
             }
             Err(Ended::Failed(failure)) => {
                 let exit = match failure.cause {
+                    Cause::Interrupted if terminated.load(Ordering::SeqCst) => Exit::Terminated,
                     Cause::Interrupted if cancel.is_cancelled() => Exit::Interrupted,
                     cause => exit_of(cause),
                 };
@@ -589,7 +597,7 @@ fn tell_not_prepared(not: &rbuild::build::NotPrepared, exit: Exit) -> Exit {
 
 /// Tells why a build ended: the last lines of the step's output, the place, the remedy.
 fn tell_failure(failure: &Failure, sources: &Sources, progress: &Progress, exit: Exit) {
-    if exit == Exit::Interrupted {
+    if matches!(exit, Exit::Interrupted | Exit::Terminated) {
         say("interrupted\n");
         return;
     }
@@ -613,6 +621,7 @@ fn exit_of(cause: Cause) -> Exit {
     match cause {
         Cause::Tampered => Exit::Tampered,
         Cause::Refused => Exit::Refused,
+        Cause::Usage => Exit::Usage,
         Cause::Step | Cause::Input => Exit::Step,
         Cause::Network => Exit::Network,
         Cause::Sandbox => Exit::Sandbox,
