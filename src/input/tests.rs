@@ -133,8 +133,7 @@ impl Setup {
         }
         let dest = pick.sources.pop().unwrap();
         let selection = select(&self.context()?, &pick)?;
-        let digest = || selection.digest(&self.store, &mut |_, _| ());
-        assert_eq!(digest()?, digest()?);
+        assert_eq!(selection.digest(&self.store)?, selection.digest(&self.store)?);
         let how = Placement {
             dest: &path(&dest),
             directory: dest.ends_with('/') || dest == ".",
@@ -166,6 +165,14 @@ fn files_and_folders() {
         "",
         expect![[r#"
         /new 644 0:0 "1"
+    "#]],
+    );
+    check(
+        "a 1",
+        "a /",
+        "",
+        expect![[r#"
+        /a 644 0:0 "1"
     "#]],
     );
     check(
@@ -400,10 +407,7 @@ fn digests_follow_content_and_modes_but_not_times() {
         let setup = setup(context);
         let sources = sources.split(' ').map(str::to_owned).collect();
         let pick = Pick { sources, ..Pick::default() };
-        select(&setup.context().unwrap(), &pick)
-            .unwrap()
-            .digest(&setup.store, &mut |_, _| ())
-            .unwrap()
+        select(&setup.context().unwrap(), &pick).unwrap().digest(&setup.store).unwrap()
     };
     let first = digest("d/a 1\nd/b 2", "d");
     assert_eq!(digest("d/a 1\nd/b 2\nother 3", "d"), first);

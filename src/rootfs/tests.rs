@@ -124,7 +124,7 @@ fn unpack_over(entries: &[Vec<u8>], lower: &dyn Lookup) -> String {
     // What an entry that leaves its root would hit first.
     inner.mkdir(b"root").unwrap();
     inner.create_file(b"host").unwrap();
-    let root = Arc::new(Root::from_mount(inner.open_dir(b"root").unwrap().into()).unwrap());
+    let root = Arc::new(Root::from_fd(inner.open_dir(b"root").unwrap().into()));
     let bytes = [entries.concat(), vec![0; 1024]].concat();
     let result = extract(&bytes[..], &root, mode(), lower, &mut []);
     let names: Vec<_> = inner.list().unwrap().into_iter().map(|(name, _)| name).collect();
