@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rbuild::base::{ImageRef, Masker, Platform, Secret, Timestamp};
-use rbuild::build::{Ended, Job, NamedSource, Resolver, Work};
+use rbuild::build::{Ended, Job, NamedSource, Prepared, Resolver, Work};
 use rbuild::diag::{Sources, chain, render};
-use rbuild::event::Events;
+use rbuild::event::{Event, Events};
 use rbuild::exec::{Cause, Failure, Options, Services, Times};
 use rbuild::input::{Context, Ignore};
 use rbuild::layer::Compression;
 use rbuild::output::Target;
 use rbuild::plan::Request;
+use rbuild::policy::{Bases, Level, Policy, Report};
 use rbuild::sandbox::{Cancel, Hardening, Ulimit};
 use rbuild::store::Store;
 use rbuild::sys;
@@ -227,7 +228,14 @@ impl Command {
             request.build_args.insert(name.to_owned(), value);
         }
         let (text, name, ignore) = dockerfile(&args)?;
-        let job = Job { name, text, request };
+        let job = Job {
+            name,
+            text,
+            request,
+            squash: args.squash,
+            today: Some(environment::today()),
+            known: Bases::none(),
+        };
         let secrets = secrets(&args.secret)?;
         let times = times(&args.timestamp)?;
         let compression = compression(&args)?;
@@ -235,6 +243,7 @@ impl Command {
     }
 
     fn run(self) -> Result<Exit, Stop> {
+        let policy = super::policy::effective(&self.args.policy, &self.args.context)?;
         for target in &self.outputs {
             target.check().map_err(|error| {
                 Stop::usage(chain(&error))
@@ -242,7 +251,7 @@ impl Command {
             })?;
         }
         // What is wrong with the text is told on any host, before powers are asked for.
-        if let Err(not) = rbuild::build::parse(&self.job) {
+        if let Err(not) = rbuild::build::parse(&self.job, &policy) {
             return Ok(tell_not_prepared(&not, Exit::Parse));
         }
 
@@ -293,7 +302,7 @@ impl Command {
         })?;
         let registry = environment::registry(&self.args.store, &events)?;
         let resolver = Resolver::new(&store, &registry, &events, &self.named);
-        let prepared = match rbuild::build::prepare(&self.job, &resolver) {
+        let prepared = match rbuild::build::prepare(&self.job, &policy, &resolver) {
             Ok(prepared) => prepared,
             Err(not) => {
                 let exit = match (not.parsed, resolver.cause()) {
@@ -310,11 +319,20 @@ impl Command {
                 return Ok(tell_not_prepared(&not, exit));
             }
         };
-        *sources.write().unwrap_or_else(PoisonError::into_inner) = prepared.sources;
+        let mut prepared = prepared;
+        let texts = std::mem::take(&mut prepared.sources);
+        prepared.sources = texts.clone();
+        *sources.write().unwrap_or_else(PoisonError::into_inner) = texts;
+        for warning in &prepared.plan.warnings {
+            events.send(Event::Finding(Box::new(warning.clone())));
+        }
+        if prepared.report.verdict(policy.fail_on).refused {
+            return self.refused(&prepared.report, &prepared.sources, &policy);
+        }
 
         let contexts = self.contexts(&store)?;
         let bases = resolver.images(&prepared.plan);
-        let options = self.options()?;
+        let options = self.options(&prepared, &policy)?;
         let services = Services {
             store: &store,
             registry: &registry,
@@ -327,7 +345,9 @@ impl Command {
             bases: &bases,
         };
         let work = Work {
-            plan: &prepared.plan,
+            job: &self.job,
+            prepared: &prepared,
+            policy: &policy,
             options: &options,
             services: &services,
             outputs: &self.outputs,
@@ -343,12 +363,17 @@ impl Command {
                 let digest = done.built.image.digest.to_string();
                 self.written(&done.built)?;
                 self.summary(&done.built, &progress);
+                super::policy::write_reports(&self.args.policy, &done.report, &sources, &policy)?;
+                if self.format != Format::None {
+                    say(&format!("{}\n", done.report.human(&sources, &policy, colour())));
+                }
                 if !self.outputs.iter().any(Target::is_stdout) {
                     // The one line of stdout. A closed pipe is the reader's choice.
                     let _ = writeln!(std::io::stdout(), "{digest}");
                 }
                 Ok(Exit::Success)
             }
+            Err(Ended::Refused(report)) => self.refused(&report, &sources, &policy),
             Err(Ended::Failed(failure)) => {
                 let exit = match failure.cause {
                     Cause::Interrupted if terminated.load(Ordering::SeqCst) => Exit::Terminated,
@@ -360,6 +385,23 @@ impl Command {
                 Ok(exit)
             }
         }
+    }
+
+    /// Tells why the policy refuses, in the terminal and in the reports.
+    fn refused(&self, report: &Report, sources: &Sources, policy: &Policy) -> Result<Exit, Stop> {
+        super::policy::write_reports(&self.args.policy, report, sources, policy)?;
+        say(&format!("{}\n", report.human(sources, policy, colour())));
+        if let Some(path) = &self.args.metadata_file {
+            let rules: Vec<_> = report
+                .findings
+                .iter()
+                .filter(|finding| finding.counts())
+                .map(|finding| json!({"rule": finding.rule, "message": finding.message}))
+                .collect();
+            let error = json!({"kind": "refused", "findings": rules, "exit": Exit::Refused as u8});
+            write_metadata(path, &json!({"rbuild": {"error": error}}));
+        }
+        Ok(Exit::Refused)
     }
 
     fn contexts(&self, store: &Store) -> Result<Contexts, Stop> {
@@ -433,7 +475,7 @@ impl Command {
         text
     }
 
-    fn options(&self) -> Result<Options, Stop> {
+    fn options(&self, prepared: &Prepared, policy: &Policy) -> Result<Options, Stop> {
         let args = &self.args;
         let mut ulimits = Vec::new();
         for text in &args.ulimit {
@@ -483,17 +525,20 @@ impl Command {
             no_cache: args.no_cache,
             times: self.times,
             compression: self.compression,
-            squash: args.squash,
+            squash: prepared.squash,
             no_network,
             allow_host_network,
             secrets: self.secrets.clone(),
-            hardening: Hardening::Docker,
+            hardening: match policy.demands_hardened_steps() {
+                true => Hardening::Hardened,
+                false => Hardening::Docker,
+            },
             hosts: environment::hosts(&args.add_host)?,
             resolv_conf: environment::resolv_conf(),
             shm_size: bytes(&args.shm_size).map_err(Stop::usage)?,
             ulimits,
-            leak_is_error: true,
-            tables: true,
+            leak_is_error: policy.setting("build-secret-leaked").level == Level::Error,
+            tables: policy.looks_at_files(),
             annotations: pairs(&args.annotation),
         })
     }
@@ -630,7 +675,7 @@ fn exit_of(cause: Cause) -> Exit {
     }
 }
 
-fn colour() -> bool {
+pub(super) fn colour() -> bool {
     let forced = environment::variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
     let refused = environment::variable("NO_COLOR").is_some()
         || environment::variable("TERM").is_some_and(|term| term == "dumb");
@@ -652,19 +697,26 @@ fn pairs(list: &[KeyValue]) -> BTreeMap<String, String> {
     list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
 }
 
+/// Reads a Dockerfile, `-` from standard input: its name for messages, and its bytes.
+pub(super) fn read_dockerfile(path: &Path) -> Result<(String, Vec<u8>), Stop> {
+    let mut bytes = Vec::new();
+    let (name, read) = if path == Path::new("-") {
+        let read = std::io::stdin().lock().take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes);
+        ("<stdin>".to_owned(), read)
+    } else {
+        let read = std::fs::File::open(path)
+            .and_then(|file| file.take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes));
+        (path.display().to_string(), read)
+    };
+    read.map_err(|error| Stop::usage(format!("cannot read the Dockerfile `{name}`: {error}")))?;
+    if bytes.len() as u64 > DOCKERFILE_LIMIT {
+        return Err(Stop::usage(format!("`{name}` is larger than {DOCKERFILE_LIMIT} bytes")));
+    }
+    Ok((name, bytes))
+}
+
 /// Finds and reads the Dockerfile: its bytes, its name for messages, and its ignore file.
 fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
-    let read = |source: &mut dyn Read, name: &str| -> Result<Vec<u8>, Stop> {
-        let mut bytes = Vec::new();
-        source
-            .take(DOCKERFILE_LIMIT + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Stop::usage(format!("cannot read `{name}`: {error}")))?;
-        if bytes.len() as u64 > DOCKERFILE_LIMIT {
-            return Err(Stop::usage(format!("`{name}` is larger than {DOCKERFILE_LIMIT} bytes")));
-        }
-        Ok(bytes)
-    };
     let from_stdin = args.file.as_deref() == Some(Path::new("-"))
         || (args.file.is_none() && args.context == Path::new("-"));
     let folder = (args.context != Path::new("-")).then_some(args.context.as_path());
@@ -677,8 +729,8 @@ fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
         [".dockerignore", ".containerignore"].iter().map(|n| folder.join(n)).find(|p| p.is_file())
     });
     if from_stdin {
-        let bytes = read(&mut std::io::stdin().lock(), "standard input")?;
-        return Ok((bytes, "<stdin>".to_owned(), common));
+        let (name, bytes) = read_dockerfile(Path::new("-"))?;
+        return Ok((bytes, name, common));
     }
     let path = match (&args.file, folder) {
         (Some(path), _) => path.clone(),
@@ -692,14 +744,12 @@ fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
             })?,
         (None, None) => unreachable!("a context on standard input was handled above"),
     };
-    let name = path.display().to_string();
-    let mut file = std::fs::File::open(&path)
-        .map_err(|error| Stop::usage(format!("cannot read the Dockerfile `{name}`: {error}")))?;
+    let (name, bytes) = read_dockerfile(&path)?;
     let mut own = path.clone().into_os_string();
     own.push(".dockerignore");
     let own = PathBuf::from(own);
     let ignore = if own.is_file() { Some(own) } else { common };
-    Ok((read(&mut file, &name)?, name, ignore))
+    Ok((bytes, name, ignore))
 }
 
 /// Reads the secrets: `id=ID[,src=FILE|,env=VARIABLE][,type=file|env]`.

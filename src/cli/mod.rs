@@ -4,6 +4,8 @@
 pub(crate) mod build;
 pub(crate) mod environment;
 pub(crate) mod exit;
+pub(crate) mod lint;
+pub(crate) mod policy;
 pub(crate) mod progress;
 pub(crate) mod shared;
 
@@ -27,9 +29,10 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Build(Box<build::Args>),
+    Lint(lint::Args),
 }
 
-const COMMANDS: &[&str] = &["build"];
+const COMMANDS: &[&str] = &["build", "lint"];
 
 /// Runs the command line `argv` (with the program's name in front).
 pub(crate) fn main(argv: Vec<OsString>) -> Exit {
@@ -44,6 +47,7 @@ pub(crate) fn main(argv: Vec<OsString>) -> Exit {
     };
     match cli.command {
         Command::Build(args) => build::run(*args),
+        Command::Lint(args) => lint::run(args),
     }
 }
 

@@ -255,7 +255,7 @@ impl Execution<'_> {
                         files.insert(path.display().trim_start_matches('/').to_owned(), mark);
                     };
                     let digest =
-                        selection.digest(self.services.store, &mut seen).map_err(input_failure)?;
+                        selection.digest_with(self.services.store, &mut seen).map_err(input_failure)?;
                     hasher.field(digest.as_bytes());
                 }
                 Taken::Inline { name, content } => {

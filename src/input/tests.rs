@@ -169,6 +169,14 @@ fn files_and_folders() {
     );
     check(
         "a 1",
+        "a /",
+        "",
+        expect![[r#"
+        /a 644 0:0 "1"
+    "#]],
+    );
+    check(
+        "a 1",
         "a /x/y/z",
         "",
         expect![[r#"
@@ -447,6 +455,7 @@ fn heredocs_and_fetched_files() {
     let fetched =
         |name| Part::Fetched { name, file: Arc::clone(&file), size: 3, mtime: 9, unpack: true };
     assert_eq!(place(fetched("f"), "/d", true), "/d dir 755 0:0\n/d/f 600 0:0 \"web\"\n");
+    assert_eq!(place(fetched(""), "/f", false), "/f 600 0:0 \"web\"\n");
     for name in ["", "..", "a/b", "../x", "."] {
         assert!(place(fetched(name), "/d", true).contains("no name of a file"), "{name:?}");
     }

@@ -93,7 +93,9 @@ impl Target {
             Some("oci") => {}
             Some(other) => return error(format!("unknown output type `{other}`; there is `oci`")),
             None => {
-                return error("an output needs `type=`, for example type=oci,dest=image.oci".into());
+                return error(
+                    "an output needs `type=`, for example type=oci,dest=image.oci".into(),
+                );
             }
         }
         match dest {

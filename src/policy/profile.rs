@@ -275,6 +275,19 @@ impl Policy {
             && setting.params.get("action").and_then(Value::as_str) == Some("squash")
     }
 
+    /// Tells whether steps are to run with less than Docker leaves them: where the image is refused
+    /// for running as root, steps need no raw sockets and device nodes either.
+    pub fn demands_hardened_steps(&self) -> bool {
+        self.setting("final-user-root").level == Level::Error
+    }
+
+    /// Tells whether a rule that is on looks at the files of the image.
+    pub fn looks_at_files(&self) -> bool {
+        rules::RULES
+            .iter()
+            .any(|rule| rule.image_check.is_some() && self.setting(rule.id).level > Level::Off)
+    }
+
     /// Returns the policy as one JSON document, keys sorted: what its digest is of.
     pub fn to_json(&self) -> serde_json::Value {
         let rules: serde_json::Map<String, serde_json::Value> = self

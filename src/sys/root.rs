@@ -363,6 +363,11 @@ impl Root {
         Ok(Root { dir: Dir(rustix::fs::open(path, flags, Mode::empty())?) })
     }
 
+    /// Takes an open folder.
+    pub fn from_fd(fd: OwnedFd) -> Root {
+        Root { dir: Dir(fd) }
+    }
+
     /// Takes a detached mount. What the kernel hands out for one is a mere place (`O_PATH`): it is
     /// opened here, so that it can be listed and asked for attributes. The mount lives as long.
     pub fn from_mount(mount: OwnedFd) -> io::Result<Root> {
