@@ -539,6 +539,8 @@ impl Command {
             ulimits,
             leak_is_error: policy.setting("build-secret-leaked").level == Level::Error,
             tables: policy.looks_at_files(),
+            name: std::path::absolute(&self.job.name)
+                .map_or_else(|_| self.job.name.clone(), |path| path.display().to_string()),
             annotations: pairs(&args.annotation),
         })
     }

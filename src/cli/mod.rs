@@ -7,6 +7,7 @@ pub(crate) mod exit;
 pub(crate) mod lint;
 pub(crate) mod policy;
 pub(crate) mod progress;
+pub(crate) mod rules;
 pub(crate) mod shared;
 
 use std::ffi::OsString;
@@ -30,9 +31,10 @@ struct Cli {
 enum Command {
     Build(Box<build::Args>),
     Lint(lint::Args),
+    Policy(rules::Args),
 }
 
-const COMMANDS: &[&str] = &["build", "lint"];
+const COMMANDS: &[&str] = &["build", "lint", "policy"];
 
 /// Runs the command line `argv` (with the program's name in front).
 pub(crate) fn main(argv: Vec<OsString>) -> Exit {
@@ -48,6 +50,7 @@ pub(crate) fn main(argv: Vec<OsString>) -> Exit {
     match cli.command {
         Command::Build(args) => build::run(*args),
         Command::Lint(args) => lint::run(args),
+        Command::Policy(args) => rules::run(args),
     }
 }
 

@@ -180,7 +180,7 @@ impl<'a> Execution<'a> {
         let stage = &self.plan.stages[step.stage];
         let position = stage.steps.iter().position(|other| *other == id).unwrap_or(0);
         let name = stage.name.as_deref().unwrap_or("");
-        format!("{}/{name}/{position}", stage.index)
+        format!("{}/{}/{name}/{position}", self.options.name, stage.index)
     }
 
     /// Looks for the step's result. `Ok(None)` is a miss, and was told. `files` is what is copied.
