@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
 use super::folder::Folder;
 use super::process::ok;
 use super::readers::skopeo_copy;
 use super::server::{Server, wait_for};
+use serde_json::Value;
 
 /// The password of user `tester` at a registry with a login.
 pub(crate) const PASSWORD: &str = "open-sesame";
