@@ -1,3 +1,5 @@
+//! What `http` fetches, from a server of one file.
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
