@@ -34,8 +34,14 @@ for link in dir/link escape/link escape-up/link file/link star/link \
 done
 grep -v '^#' tests/conformance.known | awk 'NF {print $1}' | sort > "$work/known"
 
+# One case lists `/` while its own shell may already have made the file that the list goes into: on
+# a busy machine such a race is lost now and then. What fails is tried once more, alone.
+failed() { # log
+    grep '^FAIL ' "$1" | sed 's/^FAIL \([^:]*\):.*/\1/' | sort
+}
+
 judge() { # name, log
-    grep '^FAIL ' "$2" | sed 's/^FAIL \([^:]*\):.*/\1/' | sort > "$work/failed"
+    failed "$2" > "$work/failed"
     tail -n 1 "$2" | grep -q '^[0-9]* passed, [0-9]* failed' || { echo "conformance ($1): the runner broke"; tail -n 20 "$2"; return 1; }
     if [ -z "$only" ]; then
         comm -13 "$work/known" "$work/failed" > "$work/new"
@@ -52,8 +58,13 @@ judge() { # name, log
 PATH=$work:$PATH
 export PATH
 start=$(date +%s)
-"$work/suite/run" --bases "$work/bases" --tmp "$work" $only > "$work/log" || true
+suite() {
+    "$work/suite/run" --bases "$work/bases" --tmp "$work" "$@" > "$work/log" || true
+}
+suite $only
 cat "$work/log"
+again=$(failed "$work/log")
+[ -z "$again" ] || { suite -j 1 $again; cat "$work/log"; }
 judge "$(id -un)" "$work/log"
 echo "conformance: $(( $(date +%s) - start )) s"
 
@@ -66,9 +77,17 @@ if [ "$(id -u)" = 0 ]; then
     mkdir "$work/user"
     chown "$user" "$work/user"
     start=$(date +%s)
-    setpriv --reuid "$user" --regid "$user" --clear-groups env -i HOME="/home/$user" PATH="$PATH" \
-        "$work/suite/run" --bases "$work/bases" --tmp "$work/user" $only > "$work/log" || true
+    # The runner cannot remove what belongs to subordinate ids (--keep): we do, at the end.
+    suite() {
+        setpriv --reuid "$user" --regid "$user" --clear-groups \
+            env -i HOME="/home/$user" PATH="$work:/usr/local/bin:/usr/bin:/bin" \
+            "$work/suite/run" --keep --bases "$work/bases" --tmp "$work/user" "$@" \
+            > "$work/log" || true
+    }
+    suite $only
     cat "$work/log"
+    again=$(failed "$work/log")
+    [ -z "$again" ] || { suite -j 1 $again; cat "$work/log"; }
     judge "ordinary user" "$work/log"
     echo "conformance: $(( $(date +%s) - start )) s"
 fi

@@ -13,7 +13,6 @@ use super::shared::{Stop, StoreArgs};
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A variable of the environment that is set and not empty.
-#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

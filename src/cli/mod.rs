@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Build(Box<build::Args>),
-    Lint(lint::Args),
+    Lint(Box<lint::Args>),
     Policy(rules::Args),
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn main(argv: Vec<OsString>) -> Exit {
     };
     match cli.command {
         Command::Build(args) => build::run(*args),
-        Command::Lint(args) => lint::run(args),
+        Command::Lint(args) => lint::run(*args),
         Command::Policy(args) => rules::run(args),
     }
 }

@@ -44,7 +44,8 @@ pub(crate) fn run(args: Args) -> Exit {
             None => {
                 let ids = rbuild::policy::RULES.iter().map(|rule| rule.id);
                 let mut stop = Stop::usage(format!("there is no rule `{id}`"));
-                stop.help = rbuild::diag::nearest(&id, ids).map(|near| format!("did you mean `{near}`?"));
+                stop.help =
+                    rbuild::diag::nearest(&id, ids).map(|near| format!("did you mean `{near}`?"));
                 Err(stop)
             }
         },

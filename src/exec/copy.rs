@@ -13,7 +13,7 @@ use super::stage::{Execution, Packers};
 use super::{Cause, Failure};
 use crate::base::{Digest, Hasher, ImagePath, Span, StepId};
 use crate::diag::chain;
-use crate::input::{self, http, Chmod, Context, Part, Pick, Placement, Selection};
+use crate::input::{self, Chmod, Context, Part, Pick, Placement, Selection, http};
 use crate::plan::{Copy, From, Source, Step, Workdir};
 use crate::rootfs::{self, Change, Lookup, Nothing, passwd};
 use crate::store::TreeId;
@@ -241,8 +241,7 @@ impl Execution<'_> {
             })?),
             None => None,
         };
-        let fetched =
-            http::fetch(url, checksum, http::LIMIT, services.registry, services.store);
+        let fetched = http::fetch(url, checksum, http::LIMIT, services.registry, services.store);
         let file = fetched.map_err(|error| {
             let cause = match &error {
                 http::Error::Checksum { .. } => Cause::Tampered,
@@ -294,8 +293,9 @@ impl Execution<'_> {
                     let mut seen = |path: &ImagePath, mark: String| {
                         files.insert(path.display().trim_start_matches('/').to_owned(), mark);
                     };
-                    let digest =
-                        selection.digest_with(self.services.store, &mut seen).map_err(input_failure)?;
+                    let digest = selection
+                        .digest_with(self.services.store, &mut seen)
+                        .map_err(input_failure)?;
                     hasher.field(digest.as_bytes());
                 }
                 Taken::Inline { name, content } => {

@@ -8,8 +8,10 @@ pub(super) struct Stopped;
 
 /// A slot that is filled once and can be waited for; clones share it.
 pub(super) struct Promise<T> {
-    shared: Arc<(Mutex<Option<Result<T, Stopped>>>, Condvar)>,
+    shared: Arc<(Mutex<Slot<T>>, Condvar)>,
 }
+
+type Slot<T> = Option<Result<T, Stopped>>;
 
 impl<T> Clone for Promise<T> {
     fn clone(&self) -> Self {
@@ -50,7 +52,7 @@ impl<T: Clone> Promise<T> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Result<T, Stopped>>> {
+    fn lock(&self) -> MutexGuard<'_, Slot<T>> {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,20 +96,20 @@ impl Slots {
     }
 
     /// Waits for a slot; it is given back when the holder is dropped.
-    pub(super) fn take(&self) -> Slot<'_> {
+    pub(super) fn take(&self) -> HeldSlot<'_> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {
             free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
         *free -= 1;
-        Slot(self)
+        HeldSlot(self)
     }
 }
 
 /// A held slot.
-pub(super) struct Slot<'a>(&'a Slots);
+pub(super) struct HeldSlot<'a>(&'a Slots);
 
-impl Drop for Slot<'_> {
+impl Drop for HeldSlot<'_> {
     fn drop(&mut self) {
         *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.0.freed.notify_one();

@@ -38,6 +38,9 @@ pub(super) fn stages_read(op: &Op) -> Vec<StageId> {
     }
 }
 
+type Variables = Vec<(String, String)>;
+type SecretVariables = Vec<(String, Arc<Secret>)>;
+
 impl Execution<'_> {
     pub(super) fn run_step<'scope>(
         &'scope self,
@@ -182,7 +185,7 @@ impl Execution<'_> {
         &self,
         run: &Run,
         user: &passwd::User,
-    ) -> Result<(Vec<(String, String)>, Vec<(String, Arc<Secret>)>), Failure> {
+    ) -> Result<(Variables, SecretVariables), Failure> {
         let mut env: Vec<(String, String)> = run.env.as_ref().clone();
         let mut add = |name: &str, value: &str| {
             if !env.iter().any(|(other, _)| other == name) {

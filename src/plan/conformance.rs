@@ -3,8 +3,6 @@
 //! Runs when `RBUILD_CONFORMANCE` names the folder of the suite and its bases are made; else it is
 //! skipped, and says so.
 
-#![expect(clippy::result_large_err, reason = "the signature is that of `BaseLookup`")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -103,7 +103,6 @@ pub enum Found {
 /// Answers what a base is. Asked once for each name and platform.
 pub trait BaseLookup {
     /// Returns the image, or says why it cannot be had.
-    #[expect(clippy::result_large_err, reason = "asked a few times in a build")]
     fn base(&self, wanted: &Wanted) -> Result<Found, Diagnostic>;
 }
 

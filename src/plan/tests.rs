@@ -1,7 +1,5 @@
 //! Plans of hostile and of ordinary files.
 
-#![expect(clippy::result_large_err, reason = "the signature is that of `BaseLookup`")]
-
 use expect_test::{Expect, expect};
 
 use super::*;

@@ -389,6 +389,11 @@ fn explain(error: Errno, host: &Host) -> NamespaceError {
     NamespaceError::new(obstacle, cause, cure)
 }
 
+/// The real user id of this process, as its namespace sees it.
+pub fn user_id() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -414,9 +419,4 @@ mod tests {
             assert!(!told.cause.is_empty() && !told.cure.is_empty());
         }
     }
-}
-
-/// The real user id of this process, as its namespace sees it.
-pub fn user_id() -> u32 {
-    rustix::process::getuid().as_raw()
 }
