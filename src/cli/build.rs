@@ -333,9 +333,11 @@ impl Command {
         let contexts = self.contexts(&store)?;
         let bases = resolver.images(&prepared.plan);
         let options = self.options(&prepared, &policy)?;
+        let git = environment::git(&self.args.store);
         let services = Services {
             store: &store,
             registry: &registry,
+            git: &git,
             events: &events,
             cancel: &cancel,
             program: environment::program(),

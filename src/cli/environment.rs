@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use rbuild::event::Events;
+use rbuild::input::git::Tools;
 use rbuild::registry::{Credentials, Network, Proxies, Registry, RegistryConfig};
 
 use super::exit::Exit;
@@ -55,14 +56,7 @@ pub(crate) fn registry(args: &StoreArgs, events: &Events) -> Result<Registry, St
                 .map_err(|error| Stop::usage(format!("`{}`: {error}", path.display())))?
         }
     };
-    let either = |lower: &str, upper: &str| variable(lower).or_else(|| variable(upper));
-    config.proxies = Proxies {
-        http: either("http_proxy", "HTTP_PROXY"),
-        https: either("https_proxy", "HTTPS_PROXY"),
-        none_for: either("no_proxy", "NO_PROXY")
-            .map(|list| list.split(',').map(|host| host.trim().to_owned()).collect())
-            .unwrap_or_default(),
-    };
+    config.proxies = proxies();
     let mut credentials = Credentials::none();
     if let Some(path) = &args.authfile {
         if !path.exists() {
@@ -88,12 +82,33 @@ pub(crate) fn registry(args: &StoreArgs, events: &Events) -> Result<Registry, St
     for warning in credentials.take_warnings() {
         events.note(warning);
     }
-    let network = if args.offline { Network::Offline } else { Network::Online };
-    Registry::new(config, credentials, events.clone(), network).map_err(|error| Stop {
+    Registry::new(config, credentials, events.clone(), network(args)).map_err(|error| Stop {
         exit: Exit::Usage,
         text: rbuild::diag::chain(&error),
         help: None,
     })
+}
+
+/// What `git` may use, for sources that are repositories.
+pub(crate) fn git(args: &StoreArgs) -> Tools {
+    let path = variable("PATH").map(Into::into);
+    let home = variable("HOME").map(PathBuf::from);
+    Tools { home, proxies: proxies(), ..Tools::new(path, network(args)) }
+}
+
+fn network(args: &StoreArgs) -> Network {
+    if args.offline { Network::Offline } else { Network::Online }
+}
+
+fn proxies() -> Proxies {
+    let either = |lower: &str, upper: &str| variable(lower).or_else(|| variable(upper));
+    Proxies {
+        http: either("http_proxy", "HTTP_PROXY"),
+        https: either("https_proxy", "HTTPS_PROXY"),
+        none_for: either("no_proxy", "NO_PROXY")
+            .map(|list| list.split(',').map(|host| host.trim().to_owned()).collect())
+            .unwrap_or_default(),
+    }
 }
 
 /// `/etc/resolv.conf` for steps: the host's, but for a stub resolver's the real servers, which a

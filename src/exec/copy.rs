@@ -1,8 +1,7 @@
 //! COPY, ADD and WORKDIR: entries from a context or a tree, streamed into a layer, and put into a
 //! tree when a later step will look.
 
-use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::key::{CONTENT, Files, Request};
@@ -10,10 +9,12 @@ use super::mounts::no_context;
 use super::pack::Job;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
-use super::{Cause, Failure};
+use super::{Cause, Failure, Services, Times};
 use crate::base::{Digest, Hasher, ImagePath, Span, StepId};
 use crate::diag::chain;
-use crate::input::{self, Chmod, Context, Part, Pick, Placement, Selection, http};
+use crate::input::git::{self, Remote, Resolved};
+use crate::input::http::{self, Fetched};
+use crate::input::{self, Chmod, Context, Part, Pick, Placement, Selection};
 use crate::plan::{Copy, From, Source, Step, Workdir};
 use crate::rootfs::{self, Change, Lookup, Nothing, passwd};
 use crate::store::TreeId;
@@ -22,11 +23,15 @@ use crate::sys::Root;
 /// The kind of facts under which a copy's list of files is kept, by the layer's diff id.
 pub(super) const FILES: &str = "copied-1";
 
+/// The name of a file whose URL has none, in a folder that was not written as one; as in BuildKit.
+const UNNAMED: &str = "__unnamed__";
+
 /// One source, found.
 enum Taken {
     Selection(Selection),
     Inline { name: String, content: Arc<[u8]> },
-    Fetched { file: http::Fetched, content: Arc<File>, unpack: bool },
+    Fetched(Fetched),
+    Repository(Remote, Resolved),
 }
 
 impl Execution<'_> {
@@ -47,6 +52,7 @@ impl Execution<'_> {
             return Ok(cell);
         }
         let _slot = self.jobs.take();
+        let taken = self.lay_out(taken, copy).map_err(|failure| located(failure, step.span))?;
         let lower = self.lower(parents)?;
         let chmod = match &copy.chmod {
             Some(text) => Some(Chmod::parse(text).map_err(input_failure)?),
@@ -73,13 +79,14 @@ impl Execution<'_> {
                 Taken::Inline { name, content } => {
                     Part::Inline { name, content: Arc::clone(content) }
                 }
-                Taken::Fetched { file, content, unpack } => Part::Fetched {
-                    name: file.name.as_deref().unwrap_or(""),
-                    file: Arc::clone(content),
-                    size: file.size,
-                    mtime: file.mtime,
-                    unpack: *unpack,
+                Taken::Fetched(fetched) => Part::Fetched {
+                    name: fetched.name.as_deref().unwrap_or(UNNAMED),
+                    file: Arc::clone(&fetched.file),
+                    size: fetched.size,
+                    mtime: fetched.mtime,
+                    unpack: copy.unpack_remote,
                 },
+                Taken::Repository(..) => unreachable!("it was laid out"),
             })
             .collect();
         let under: &dyn Lookup = if copy.link { &Nothing } else { &lower };
@@ -160,10 +167,11 @@ impl Execution<'_> {
         let mut request = Request::new("COPY");
         for source in &copy.sources {
             let text = match source {
-                Source::Path { path, .. } => path.as_str(),
-                Source::Inline(file) => file.name.as_str(),
-                Source::Url { url, .. } => url.as_str(),
-                Source::Git { remote, .. } => remote.as_str(),
+                Source::Path { path, .. } => path.clone(),
+                Source::Inline(file) => file.name.clone(),
+                // What is fetched is part of the input; the address may hold a password.
+                Source::Url { .. } => "an URL".to_owned(),
+                Source::Git { .. } => "a repository".to_owned(),
             };
             request.operation("source", text);
         }
@@ -175,6 +183,7 @@ impl Execution<'_> {
         for pattern in &copy.exclude {
             request.operation("exclude", pattern.as_str());
         }
+        request.operation("checksum", copy.checksum.as_deref().unwrap_or(""));
         request.operation("unpack", format!("{} {}", copy.unpack, copy.unpack_remote));
         request.operation("times", super::run::times_part(self.options.times));
         request
@@ -218,46 +227,58 @@ impl Execution<'_> {
                     content: file.content.clone().into_bytes().into(),
                 }),
                 Source::Url { url, span } => {
-                    self.fetch_url(url, copy).map_err(|failure| located(failure, *span))
+                    self.fetch_file(url, copy).map_err(|failure| located(failure, *span))
                 }
-                Source::Git { span, .. } => {
-                    let failure = Failure::new(
-                        Cause::Input,
-                        "remote-source",
-                        "ADD of repositories is not available in this version",
-                    );
-                    Err(located(failure, *span))
+                Source::Git { remote, span } => {
+                    self.find_commit(remote, copy).map_err(|failure| located(failure, *span))
                 }
             })
             .collect::<Result<_, _>>()
             .map_err(|failure: Failure| located(failure, span))
     }
 
-    fn fetch_url(&self, url: &str, copy: &Copy) -> Result<Taken, Failure> {
-        let services = self.services;
+    fn fetch_file(&self, url: &str, copy: &Copy) -> Result<Taken, Failure> {
         let checksum = match &copy.checksum {
             Some(text) => Some(Digest::parse(text).map_err(|error| {
-                Failure::new(Cause::Input, "checksum", format!("--checksum={text}: {error}"))
+                Failure::new(Cause::Input, "checksum", format!("--checksum: {error}"))
             })?),
             None => None,
         };
-        let fetched = http::fetch(url, checksum, http::LIMIT, services.registry, services.store);
-        let file = fetched.map_err(|error| {
-            let cause = match &error {
-                http::Error::Checksum { .. } => Cause::Tampered,
-                http::Error::Store(_) => Cause::Internal,
-                _ => Cause::Network,
-            };
-            let failure = Failure::new(cause, "source-unavailable", chain(&error));
-            match error.help() {
-                Some(help) => failure.help(help),
-                None => failure,
-            }
-        })?;
-        let content = file.file.try_clone().map_err(|error| {
-            Failure::new(Cause::Internal, "store", format!("cannot open a fetched file: {error}"))
-        })?;
-        Ok(Taken::Fetched { file, content: Arc::new(content), unpack: copy.unpack_remote })
+        let Services { registry, store, .. } = self.services;
+        let fetched = http::fetch(url, checksum, http::LIMIT, registry, store)?;
+        if fetched.name.is_none() && copy.directory {
+            let text = "the URL has no file name, and the destination is a directory";
+            return Err(Failure::new(Cause::Input, "url-without-name", text)
+                .help("write the name of the file at the end of the destination"));
+        }
+        Ok(Taken::Fetched(fetched))
+    }
+
+    fn find_commit(&self, remote: &str, copy: &Copy) -> Result<Taken, Failure> {
+        let mut remote = Remote::parse(remote)?;
+        if let Some(checksum) = &copy.checksum {
+            remote = remote.with_checksum(checksum)?;
+        }
+        if copy.keep_git_dir {
+            remote = remote.with_git_dir()?;
+        }
+        let resolved = git::resolve(&remote, self.services.git, self.services.store)?;
+        Ok(Taken::Repository(remote, resolved))
+    }
+
+    /// Checks out repositories. Their files stay until the build ends: they are packed later.
+    fn lay_out(&self, taken: Vec<Taken>, copy: &Copy) -> Result<Vec<Taken>, Failure> {
+        let lay_out = |taken| {
+            let Taken::Repository(remote, resolved) = taken else { return Ok(taken) };
+            let Services { git: tools, store, .. } = self.services;
+            let checkout = git::checkout(&remote, &resolved, tools, store)?;
+            let context = Context::open(checkout.folder(), None).map_err(input_failure)?;
+            self.checkouts.lock().unwrap_or_else(PoisonError::into_inner).push(checkout);
+            let sources = vec!["/".to_owned()];
+            let pick = Pick { sources, exclude: copy.exclude.clone(), parents: false };
+            Ok(Taken::Selection(input::select(&context, &pick).map_err(input_failure)?))
+        };
+        taken.into_iter().map(lay_out).collect()
     }
 
     /// Layers as a place to take files from.
@@ -302,11 +323,19 @@ impl Execution<'_> {
                     hasher.field(name.as_bytes());
                     hasher.field(content);
                 }
-                Taken::Fetched { file, .. } => {
-                    let name = file.name.as_deref().unwrap_or("");
+                Taken::Fetched(fetched) => {
+                    let name = fetched.name.as_deref().unwrap_or(UNNAMED);
                     hasher.field(name.as_bytes());
-                    hasher.field(file.digest.as_bytes());
-                    files.insert(name.to_owned(), file.digest.hex());
+                    hasher.field(fetched.digest.as_bytes());
+                    files.insert(name.to_owned(), fetched.digest.hex());
+                    if let Times::Preserve(_) = self.options.times {
+                        hasher.field(&fetched.mtime.to_le_bytes());
+                    }
+                }
+                Taken::Repository(remote, resolved) => {
+                    hasher.field(resolved.id.as_str().as_bytes());
+                    hasher.field(remote.key().as_bytes());
+                    files.insert(remote.to_string(), resolved.id.to_string());
                 }
             }
         }

@@ -135,6 +135,45 @@ impl From<input::BaseError> for Failure {
     }
 }
 
+impl From<input::http::Error> for Failure {
+    fn from(error: input::http::Error) -> Self {
+        use input::http::Error;
+        let (text, help) = (chain(&error), error.help());
+        let mut failure = match error {
+            Error::Checksum { .. } => Failure::new(Cause::Tampered, "digest-mismatch", text),
+            Error::Address(_) => Failure::new(Cause::Input, "source-address", text),
+            Error::Fetch(_) => Failure::new(Cause::Network, "source-unavailable", text),
+            Error::Store(error) => return error.into(),
+        };
+        failure.diagnostic.help = help;
+        failure
+    }
+}
+
+impl From<input::git::Error> for Failure {
+    fn from(error: input::git::Error) -> Self {
+        use input::git::Error;
+        let (text, help) = (chain(&error), error.help());
+        let mut failure = match error {
+            Error::Checksum { .. } => Failure::new(Cause::Tampered, "digest-mismatch", text),
+            Error::Remote { .. } => Failure::new(Cause::Input, "source-address", text),
+            Error::NoRef { .. } | Error::NoSubdir { .. } => {
+                Failure::new(Cause::Input, "source-missing", text)
+            }
+            Error::NoAgent { .. } => Failure::new(Cause::Usage, "ssh-agent", text),
+            Error::NoProgram { .. } | Error::Io { .. } => {
+                Failure::new(Cause::Internal, "git", text)
+            }
+            Error::Offline { .. } | Error::Failed { .. } | Error::Limit { .. } => {
+                Failure::new(Cause::Network, "source-unavailable", text)
+            }
+            Error::Store(error) => return error.into(),
+        };
+        failure.diagnostic.help = help;
+        failure
+    }
+}
+
 /// What kind of failure a base that cannot be had is.
 pub fn cause_of_base(error: &input::BaseError) -> Cause {
     match error {

@@ -33,6 +33,7 @@ use crate::base::{Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
 use crate::facts::Leak;
 use crate::image::{Image, LayerRef};
+use crate::input::git::Tools;
 use crate::input::{BaseImage, Context};
 use crate::layer::Compression;
 use crate::plan::{BaseId, Plan};
@@ -105,6 +106,8 @@ pub struct Services<'a> {
     pub store: &'a Store,
     /// For layers of bases that are not in the store.
     pub registry: &'a Registry,
+    /// For repositories.
+    pub git: &'a Tools,
     /// Who hears what happens.
     pub events: &'a Events,
     /// Stops everything.

@@ -11,6 +11,7 @@ use super::{Built, Cause, Failure, Options, Services};
 use crate::base::{StageId, StepId};
 use crate::event::{Event, StepName};
 use crate::facts::{Leak, Needles};
+use crate::input::git::Checkout;
 use crate::plan::{Base, Op, Plan, Step};
 use crate::sandbox::Cancel;
 use crate::store::{CacheRecord, TreeId};
@@ -41,6 +42,8 @@ pub(super) struct Execution<'a> {
     pub(super) needles: Needles,
     /// Trees that must not stay: those in which a secret was found.
     pub(super) doomed: Mutex<Vec<TreeId>>,
+    /// Files of repositories, kept until all layers are packed.
+    pub(super) checkouts: Mutex<Vec<Checkout>>,
     failure: Mutex<Option<Failure>>,
 }
 
@@ -73,6 +76,7 @@ impl<'a> Execution<'a> {
                 options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref())),
             ),
             doomed: Mutex::default(),
+            checkouts: Mutex::default(),
             failure: Mutex::default(),
         }
     }
