@@ -37,7 +37,7 @@ impl Drop for Secret {
 /// both cases, URL-escaped.
 ///
 /// Secrets shorter than 4 bytes have no form: masking them would blank out ordinary text.
-pub fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     let trimmed = secret.strip_suffix(b"\n").unwrap_or(secret);
     let trimmed = trimmed.strip_suffix(b"\r").unwrap_or(trimmed);
     if trimmed.len() < 4 {

@@ -1,1 +1,13 @@
-//! (being built)
+//! The river itself, with the policy gates in it.
+//!
+//! [`prepare`] turns a text into a plan and judges it; nothing has run yet, and without a store or a
+//! network it is what `lint` does. [`execute`] runs the plan, judges the image, and writes it to its
+//! outputs. A refusal at any gate leaves nothing behind.
+
+mod bases;
+mod execute;
+mod prepare;
+
+pub use bases::{NamedSource, NamedSourceError, Resolver};
+pub use execute::{Done, Ended, Work, execute};
+pub use prepare::{Job, NotPrepared, Prepared, parse, prepare};

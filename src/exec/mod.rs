@@ -1,1 +1,167 @@
-//! (being built)
+//! A plan to an image: order, cache, snapshots.
+//!
+//! Stages run side by side, each on a thread of its own; a stage that needs another one waits for
+//! it. A step's key holds the *results* of what it reads, so a step that rebuilds to the same bytes
+//! leaves everything after it cached. A layer is packed by another thread while later steps already
+//! run; layers of stages that do not ship are hashed for the keys, but never compressed.
+//!
+//! ```text
+//! key of the operation ──no record of it──▶ run ──▶ tree ──▶ next step
+//!        │ some record                        └──▶ pack (tar, hash, compress, hash) ──▶ record
+//!        ▼
+//! wait for the parents' digests ──▶ key ──▶ hit: nothing runs
+//! ```
+
+mod assemble;
+mod copy;
+mod failure;
+mod key;
+mod mounts;
+mod pack;
+mod promise;
+mod run;
+mod stack;
+mod stage;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use failure::{Cause, Failure, cause_of_base};
+
+use crate::base::{Digest, Secret, StepId, Timestamp};
+use crate::event::Events;
+use crate::facts::Leak;
+use crate::image::{Image, LayerRef};
+use crate::input::{BaseImage, Context};
+use crate::layer::Compression;
+use crate::plan::{BaseId, Plan};
+use crate::registry::Registry;
+use crate::sandbox::{Cancel, Hardening, Ulimit};
+use crate::store::Store;
+use crate::sys::IdMode;
+
+/// How times are written into layers, config and history.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Times {
+    /// Everything that this build makes has this one time.
+    Fixed(Timestamp),
+    /// Copied files keep theirs, RUN's files have the clock's; the image was made at this time.
+    Preserve(Timestamp),
+}
+
+impl Times {
+    /// When the image was made.
+    pub fn created(self) -> Timestamp {
+        match self {
+            Times::Fixed(time) | Times::Preserve(time) => time,
+        }
+    }
+}
+
+/// How a plan is carried out.
+#[derive(Debug)]
+pub struct Options {
+    /// Steps that run at once, and threads that compress.
+    pub jobs: usize,
+    /// Cache records are not read.
+    pub no_cache: bool,
+    /// Times in the image.
+    pub times: Times,
+    /// How layers are packed.
+    pub compression: Compression,
+    /// The layers above the base become one.
+    pub squash: bool,
+    /// Steps without a `--network` of their own have none.
+    pub no_network: bool,
+    /// The host's network was granted by name (`--allow network.host`).
+    pub allow_host_network: bool,
+    /// Secrets by id.
+    pub secrets: BTreeMap<String, Arc<Secret>>,
+    /// How much steps may do.
+    pub hardening: Hardening,
+    /// Content of `/etc/hosts` in steps.
+    pub hosts: Vec<u8>,
+    /// Content of `/etc/resolv.conf` in steps.
+    pub resolv_conf: Vec<u8>,
+    /// Bytes of `/dev/shm` in steps.
+    pub shm_size: u64,
+    /// Limits of steps.
+    pub ulimits: Vec<Ulimit>,
+    /// A secret found in a file of a layer ends the build; otherwise it is reported.
+    pub leak_is_error: bool,
+    /// Tables of the layers' files are made, for rules and audits.
+    pub tables: bool,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What the execution uses.
+pub struct Services<'a> {
+    /// Bytes, trees and records.
+    pub store: &'a Store,
+    /// For layers of bases that are not in the store.
+    pub registry: &'a Registry,
+    /// Who hears what happens.
+    pub events: &'a Events,
+    /// Stops everything.
+    pub cancel: &'a Cancel,
+    /// This program's file, which is started again for each step.
+    pub program: PathBuf,
+    /// Which ids there are.
+    pub id_mode: IdMode,
+    /// The build context; `None` if there is none (a Dockerfile alone).
+    pub context: Option<&'a Context>,
+    /// Named contexts that are files.
+    pub named: &'a BTreeMap<String, Context>,
+    /// The images of the plan, as they were resolved.
+    pub bases: &'a BTreeMap<BaseId, Arc<BaseImage>>,
+}
+
+/// One layer of the result.
+#[derive(Clone, Debug)]
+pub struct BuiltLayer {
+    /// The layer.
+    pub layer: LayerRef,
+    /// The step that made it; `None` for a layer of the base.
+    pub step: Option<StepId>,
+    /// Bytes of its tar, where known.
+    pub size: Option<u64>,
+}
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The image. Its blobs (layers, config, manifest) are in the store.
+    pub image: Image,
+    /// Its layers, bottom first.
+    pub layers: Vec<BuiltLayer>,
+    /// Secrets that were found in files, by step. Empty when a leak is an error.
+    pub leaks: Vec<(StepId, Leak)>,
+}
+
+/// Carries out a plan whose bases are all resolved.
+///
+/// The first failure stops the rest. Whatever happens, no process of a step is left, and the store
+/// holds complete things only.
+pub fn run(plan: &Plan, options: &Options, services: &Services<'_>) -> Result<Built, Failure> {
+    stage::Execution::new(plan, options, services).run()
+}
+
+/// The kind of facts under which the packed form of a layer is kept, by its diff id: no layer is
+/// compressed twice.
+fn packed_kind(compression: Compression) -> String {
+    match compression {
+        Compression::None => "packed-1-plain".to_owned(),
+        Compression::Gzip { level } => format!("packed-1-gzip-{level}"),
+        Compression::Zstd { level } => format!("packed-1-zstd-{level}"),
+    }
+}
+
+/// What is known of a packed layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+struct Packed {
+    blob: Digest<crate::base::Blob>,
+    packed: u64,
+    size: u64,
+}

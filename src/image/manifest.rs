@@ -211,6 +211,7 @@ impl Index {
 
 /// What a name in a registry or a layout leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub enum Document {
     /// One image.
     Manifest(Manifest),
@@ -391,5 +392,20 @@ mod tests {
             )
             .is_ok()
         );
+    }
+
+    proptest::proptest! {
+        // Any byte of a good document changed, and any text: an error or a document, no panic; and
+        // what is read is written and read again.
+        #[test]
+        fn any_bytes_are_read_or_refused(at in 0usize..400, byte: u8, noise in ".{0,200}") {
+            let mut bytes = sample().to_bytes();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(manifest) = Manifest::parse(&bytes) {
+                proptest::prop_assert_eq!(Manifest::parse(&manifest.to_bytes()).unwrap(), manifest);
+            }
+            let _ = Document::parse(noise.as_bytes(), Some(&noise));
+        }
     }
 }

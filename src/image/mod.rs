@@ -18,7 +18,7 @@ pub use layout::{Layout, LayoutError, Selector, read_layout};
 pub use manifest::{Descriptor, Document, Index, MAX_MANIFEST, Manifest};
 pub use media::{CONFIG, DocumentKind, INDEX, LayerKind, MANIFEST};
 pub use select::{Found, SelectError, find};
-pub use validate::{Problem, validate};
+pub use validate::{Problem, validate, validate_documents};
 
 use crate::base::{self, Diff, Digest, Platform};
 

@@ -16,6 +16,14 @@ impl std::fmt::Display for Problem {
     }
 }
 
+/// Checks the documents against each other: what every image has to pass before it leaves. Reads
+/// no layer. An empty list says that all is well.
+pub fn validate_documents(image: &Image) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    documents(image, &mut problems);
+    problems
+}
+
 /// Checks documents against each other and each layer's bytes, which `open` gives: size, digest,
 /// compression and diff id; and the history's count of layers. Reads every layer once.
 ///
@@ -24,33 +32,8 @@ pub fn validate(
     image: &Image,
     mut open: impl FnMut(Digest<Blob>) -> io::Result<Box<dyn Read + Send>>,
 ) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let mut problems = validate_documents(image);
     let mut tell = |text: String| problems.push(Problem(text));
-    match Manifest::parse(&image.manifest_bytes) {
-        Ok(manifest) if manifest != image.manifest => {
-            tell("the manifest's bytes say otherwise".into())
-        }
-        Err(error) => tell(error.to_string()),
-        Ok(_) => {}
-    }
-    if let Err(error) = Image::read(image.manifest_bytes.clone(), image.config_bytes.clone()) {
-        tell(error.to_string());
-    }
-    if Digest::of(&image.manifest_bytes) != image.digest {
-        tell("the digest is not that of the manifest's bytes".into());
-    }
-    if image.config.architecture.is_empty() || image.config.os.is_empty() {
-        tell("the config names no platform".into());
-    }
-    let docker = image.manifest.media_type.starts_with("application/vnd.docker.");
-    if !docker && image.manifest.config.media_type != CONFIG {
-        tell(format!("the config is of type `{}`", image.manifest.config.media_type));
-    }
-    let history = &image.config.history;
-    let with_layer = history.iter().filter(|entry| !entry.empty_layer).count();
-    if !history.is_empty() && with_layer != image.layers.len() {
-        tell(format!("the history tells of {with_layer} layers, there are {}", image.layers.len()));
-    }
     for (number, layer) in image.layers.iter().enumerate() {
         let digest = layer.descriptor.digest;
         let mut tell = |text: String| tell(format!("layer {number} ({}): {text}", digest.short()));
@@ -87,6 +70,35 @@ pub fn validate(
     problems
 }
 
+fn documents(image: &Image, problems: &mut Vec<Problem>) {
+    let mut tell = |text: String| problems.push(Problem(text));
+    match Manifest::parse(&image.manifest_bytes) {
+        Ok(manifest) if manifest != image.manifest => {
+            tell("the manifest's bytes say otherwise".into())
+        }
+        Err(error) => tell(error.to_string()),
+        Ok(_) => {}
+    }
+    if let Err(error) = Image::read(image.manifest_bytes.clone(), image.config_bytes.clone()) {
+        tell(error.to_string());
+    }
+    if Digest::of(&image.manifest_bytes) != image.digest {
+        tell("the digest is not that of the manifest's bytes".into());
+    }
+    if image.config.architecture.is_empty() || image.config.os.is_empty() {
+        tell("the config names no platform".into());
+    }
+    let docker = image.manifest.media_type.starts_with("application/vnd.docker.");
+    if !docker && image.manifest.config.media_type != CONFIG {
+        tell(format!("the config is of type `{}`", image.manifest.config.media_type));
+    }
+    let history = &image.config.history;
+    let with_layer = history.iter().filter(|entry| !entry.empty_layer).count();
+    if !history.is_empty() && with_layer != image.layers.len() {
+        tell(format!("the history tells of {with_layer} layers, there are {}", image.layers.len()));
+    }
+}
+
 fn blob(
     source: io::Result<Box<dyn Read + Send>>,
     digest: Digest<Blob>,
@@ -120,6 +132,7 @@ mod tests {
     use super::*;
     use crate::base::Platform;
     use crate::image::{Config, Descriptor, HistoryEntry, LayerRef};
+    use crate::layer::{Compression, LayerWriter};
 
     fn image(kind: LayerKind, blob: &[u8], diff: &[u8], history: usize) -> Image {
         let mut config = Config::empty(&Platform::new("linux", "amd64", None));
@@ -149,7 +162,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_found() {
         let tar = vec![0; 1024];
-        let zstd = zstd::encode_all(&tar[..], 1).unwrap();
+        let writer = LayerWriter::new(Vec::new(), Compression::Zstd { level: 3 }, 1, Vec::new());
+        let (zstd, _) = writer.unwrap().finish().unwrap();
         check(&image(LayerKind::Plain, &tar, &tar, 1), &tar, &[]);
         check(&image(LayerKind::Zstd, &zstd, &tar, 0), &zstd, &[]);
         check(

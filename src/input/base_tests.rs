@@ -192,15 +192,24 @@ impl Drop for RealRegistry {
 // `me`, `hunter2-PASS`, bcrypt with 2^5 rounds.
 const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuua4LNIwCUqGk6iZW4hxdWM2hA44ViKzy\n";
 
-// Starts it with an empty storage in `folder`, or says why not.
-fn real_registry(folder: &Path, login: bool) -> Result<RealRegistry, String> {
-    for program in ["docker-registry", "skopeo"] {
+fn needs(programs: &[&str]) -> Result<(), String> {
+    for program in programs {
         Command::new(program)
-            .arg("--version")
+            .arg(if *program == "openssl" { "version" } else { "--version" })
             .stdout(Stdio::null())
             .status()
             .map_err(|error| format!("{program}: {error}"))?;
     }
+    Ok(())
+}
+
+// Starts it with an empty storage in `folder`, or says why not.
+fn real_registry(folder: &Path, login: bool) -> Result<RealRegistry, String> {
+    needs(&["docker-registry", "skopeo"])?;
+    start_registry(folder, login, false)
+}
+
+fn start_registry(folder: &Path, login: bool, tls: bool) -> Result<RealRegistry, String> {
     let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     std::fs::write(folder.join("htpasswd"), HTPASSWD).unwrap();
     let mut config = format!(
@@ -211,6 +220,15 @@ fn real_registry(folder: &Path, login: bool) -> Result<RealRegistry, String> {
     if login {
         config +=
             &format!("auth: {{htpasswd: {{realm: test, path: {}/htpasswd}}}}\n", folder.display());
+    }
+    if tls {
+        let at = folder.display();
+        config = config.replace(
+            &format!("http: {{addr: '{host}'}}"),
+            &format!(
+                "http: {{addr: '{host}', tls: {{certificate: {at}/tls.crt, key: {at}/tls.key}}}}"
+            ),
+        );
     }
     let file = folder.join("registry.yml");
     std::fs::write(&file, config).unwrap();
@@ -311,4 +329,42 @@ fn a_real_registry_with_logins() {
     let error = with("wrong-PASS").unwrap_err().to_string();
     assert!(error.contains("a login was used") && !error.contains("wrong-PASS"), "{error}");
     whole(&with("hunter2-PASS").unwrap(), &store);
+}
+
+// On the loopback, TLS is used where it is answered, and then it must be right.
+#[test]
+fn a_real_registry_with_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(why) = needs(&["docker-registry", "skopeo", "openssl"]) {
+        return skipped("a_real_registry_with_tls", &why);
+    }
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "tls.key"])
+        .args(["-out", "tls.crt"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let server = match start_registry(folder.path(), false, true) {
+        Ok(server) => server,
+        Err(why) => return skipped("a_real_registry_with_tls", &why),
+    };
+    let to = format!("{}/team/app:1", server.host);
+    push(folder.path(), &layout(folder.path(), |_| {}), &to, false);
+    let store = store(folder.path());
+    let source = BaseSource::of_name(&to).unwrap();
+
+    let error = get(&source, "linux/amd64", &store, &registry(Credentials::none())).unwrap_err();
+    assert!(error.to_string().contains("no TLS connection to"), "{error}");
+    assert!(error.help().unwrap().contains("ca = "), "{error}");
+
+    for line in ["ca = \"tls.crt\"", "insecure = true"] {
+        let text = format!("[host.\"{}\"]\n{line}", server.host);
+        let config = RegistryConfig::parse(&text, folder.path()).unwrap();
+        let registry =
+            Registry::new(config, Credentials::none(), Events::silent(), Network::Online).unwrap();
+        whole(&get(&source, "linux/amd64", &store, &registry).unwrap(), &store);
+    }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::PatternError;
-use crate::base::ImagePath;
+use crate::base::{ImagePath, PathError};
 use crate::{layer, rootfs, store};
 
 /// Why a context, a source or an archive could not be used.
@@ -51,6 +51,20 @@ pub enum Error {
     WhiteoutName {
         /// Where it would be in the image.
         path: ImagePath,
+    },
+    /// A path that cannot be.
+    #[error("`{path}`: {source}")]
+    Path {
+        /// As written.
+        path: String,
+        /// What is wrong.
+        source: PathError,
+    },
+    /// The name of a heredoc or of a fetched file that is no file name.
+    #[error("`{name}` is no name of a file: give the destination a file name")]
+    FileName {
+        /// The name.
+        name: String,
     },
     /// An ignore file that is too large.
     #[error("`{path}` is larger than {limit} bytes")]

@@ -63,10 +63,21 @@ impl Selection {
         self.groups.is_empty()
     }
 
+    /// Tells whether the first thing found is a folder.
+    pub fn is_folder(&self) -> bool {
+        let first = self.groups.first().and_then(|group| group.items.first());
+        first.is_some_and(|item| item.entry.kind == EntryKind::Dir)
+    }
+
     /// Returns the digest of everything that can show in an image: names, kinds, modes, owners,
     /// links, attributes and contents, but not times. Contents are read only if `store` has not
-    /// seen the files, unchanged, before.
-    pub fn digest(&self, store: &Store) -> Result<Digest<Cache>, Error> {
+    /// seen the files, unchanged, before. `seen` is told each path with its own mark, which changes
+    /// when the file does.
+    pub fn digest(
+        &self,
+        store: &Store,
+        seen: &mut dyn FnMut(&ImagePath, String),
+    ) -> Result<Digest<Cache>, Error> {
         let files: Vec<&Content> = self.items().map(|item| &item.content).collect();
         let digests = self.digests(&files, store)?;
         let mut hasher = Hasher::new();
@@ -79,6 +90,10 @@ impl Selection {
                 hash_item(&mut hasher, item);
                 let content = digests.next().copied().flatten();
                 hasher.field(content.as_ref().map_or(&[][..], |digest| digest.as_bytes()));
+                if item.entry.kind != EntryKind::Dir {
+                    let mark = content.map_or(String::new(), |digest| digest.hex());
+                    seen(&item.entry.path, format!("{:o} {mark}", item.entry.mode));
+                }
                 let first = item.inode.map(|inode| *inodes.entry(inode).or_insert(number));
                 hasher.field(&first.unwrap_or(number).to_le_bytes());
             }

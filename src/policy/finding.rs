@@ -266,8 +266,15 @@ pub struct Verdict {
 }
 
 impl Report {
-    /// Adds what was found at another moment.
+    /// Adds what was found at another moment. What the config of the image repeats of the text (a
+    /// user, a variable) is not told again.
     pub fn append(&mut self, mut other: Report) {
+        other.findings.retain(|new| {
+            new.image.as_ref().is_none_or(|image| image.path != "config")
+                || self.findings.iter().all(|old| {
+                    old.rule != new.rule || old.evidence.get("name") != new.evidence.get("name")
+                })
+        });
         self.findings.append(&mut other.findings);
         self.skipped.append(&mut other.skipped);
         self.sort();

@@ -1,8 +1,101 @@
 //! Facts to verdicts: rules, profiles, suppressions, and how findings are told.
+//!
+//! Judges and never looks: [`check_text`] is a pure function of the text and what is known of its
+//! bases, [`check_image`] of the facts of a finished image. Each rule is one file in `rules/` and
+//! one word in the list there; what it is worth is said by every profile in `policies/`. Nothing
+//! here stops a build: `build` asks [`Report::verdict`].
 
 mod finding;
+mod glob;
+mod outline;
+mod profile;
+mod read;
+mod report;
+mod rule;
+mod rules;
+mod suppress;
 
 pub use finding::{
     Confidence, FailOn, Finding, ImagePlace, Level, Moment, Place, Report, Skipped, Suppressed,
     Verdict,
 };
+pub use outline::{BaseName, Bases, Item, Outline, Stage, TextInput};
+pub use profile::{
+    Exception, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, RuleName, Setting,
+    find_rule, rule,
+};
+pub use rule::{Alias, Found, Param, ParamKind, Rule};
+pub use rules::{RULES, explain};
+
+use std::collections::BTreeMap;
+
+use crate::facts::ImageFacts;
+
+/// A finished image, and the text that it was made from, if there is one.
+#[derive(Clone, Copy)]
+pub struct ImageInput<'a> {
+    /// The facts.
+    pub facts: &'a ImageFacts,
+    /// The text; `None` in `audit`.
+    pub text: Option<TextInput<'a>>,
+}
+
+/// What a rule that looks at images is given.
+pub struct Judged<'a> {
+    /// The facts.
+    pub facts: &'a ImageFacts,
+    /// The text; `None` in `audit`.
+    pub outline: Option<&'a Outline<'a>>,
+}
+
+/// Judges the text: before anything runs.
+pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
+    let outline = Outline::new(input);
+    let mut report = Report::default();
+    for rule in RULES {
+        let (setting, Some(check)) = (policy.setting(rule.id), rule.text_check) else { continue };
+        if setting.level > Level::Off {
+            let moment = Moment::Static;
+            check(&outline, &mut Found { rule, setting, moment, report: &mut report });
+        }
+    }
+    cover(&mut report, Some(&outline), policy);
+    report.sort();
+    report
+}
+
+/// Judges a finished image: before a byte of it leaves.
+///
+/// In a build, add it to the report of [`check_text`] with [`Report::append`]: what both have
+/// found (a user, a variable) is told once.
+pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
+    let outline = input.text.map(Outline::new);
+    let judged = Judged { facts: input.facts, outline: outline.as_ref() };
+    let mut report = Report::default();
+    for rule in RULES {
+        let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };
+        if setting.level > Level::Off {
+            let moment = Moment::Image;
+            check(&judged, &mut Found { rule, setting, moment, report: &mut report });
+        }
+    }
+    cover(&mut report, outline.as_ref(), policy);
+    report.sort();
+    report
+}
+
+fn cover(report: &mut Report, outline: Option<&Outline<'_>>, policy: &Policy) {
+    let Some(outline) = outline else {
+        suppress::exceptions(report, policy, "", &BTreeMap::new(), None);
+        return;
+    };
+    suppress::comments(report, outline, policy);
+    let file = &outline.input.sources.get(outline.input.file.source).name;
+    let stages = outline.stages.iter().map(|stage| (stage.index, stage.shown())).collect();
+    suppress::exceptions(report, policy, file, &stages, outline.input.today);
+}
+
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+mod tests;

@@ -385,4 +385,13 @@ mod tests {
             "https://r.example.com/t?x=1&service=a%20b&scope=repository%3Ateam%2Fapp%3Apull&account=u"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_challenge_is_read(value in "[A-Za-z=,\"\\\\ é]{0,120}") {
+            for challenge in challenges(&value) {
+                proptest::prop_assert!(challenge.parameters.len() <= 16);
+            }
+        }
+    }
 }

@@ -216,4 +216,15 @@ mod tests {
             assert!(!is_inward(host), "{host}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_parsed_has_no_way_to_another_host(text in "https?://[ -~]{0,40}", location in "[ -~]{0,40}") {
+            if let Some(url) = Url::parse(&text) {
+                proptest::prop_assert!(!url.origin.authority.contains(['/', '@', '?', '#', ' ']));
+                proptest::prop_assert_eq!(Url::parse(&url.wire()).map(|url| url.wire()), Some(url.wire()));
+                let _ = url.join(&location);
+            }
+        }
+    }
 }

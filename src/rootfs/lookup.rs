@@ -79,7 +79,7 @@ impl Lookup for TreeLookup<'_> {
 
 /// Returns the range of the bytes of all paths below `path`, itself not among them: from `path/` up
 /// to what follows the slash.
-pub(super) fn below(path: &ImagePath) -> Range<Vec<u8>> {
+pub(crate) fn below(path: &ImagePath) -> Range<Vec<u8>> {
     let bytes: &[u8] = if path.is_root() { b"" } else { path.as_bytes() };
     // The root is `/` itself: start right behind it.
     let start = if path.is_root() { b"/\0".to_vec() } else { [bytes, b"/"].concat() };

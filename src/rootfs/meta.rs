@@ -21,7 +21,7 @@ const OURS: &[u8] = b"user.rbuild.";
 
 /// Tells whether an attribute that comes from outside (a layer, an archive, a context) is taken
 /// over: `security.capability`, and `user.*` that means nothing to overlayfs or to us.
-pub(super) fn is_taken_over(name: &[u8]) -> bool {
+pub fn is_taken_over(name: &[u8]) -> bool {
     name == CAPABILITY
         || (name.starts_with(b"user.") && !name.starts_with(OVERLAY) && !name.starts_with(OURS))
 }

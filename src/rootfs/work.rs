@@ -23,7 +23,8 @@ impl Tree {
             [only] => {
                 Root::open_host(only).map_err(Error::io("open the layer below", &ImagePath::root()))
             }
-            layers => Ok(Root::from_fd(sys::overlay_mount(layers, None)?)),
+            layers => Root::from_mount(sys::overlay_mount(layers, None)?)
+                .map_err(Error::io("open the layers below", &ImagePath::root())),
         }
     }
 }

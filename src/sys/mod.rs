@@ -6,6 +6,7 @@
 
 pub(crate) mod child;
 pub mod copy;
+mod interrupt;
 pub(crate) mod mount;
 mod namespace;
 mod overlay;
@@ -16,7 +17,8 @@ pub(crate) mod socket;
 mod subid;
 pub mod xattr;
 
-pub use namespace::{Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace};
+pub use interrupt::on_interrupt;
+pub use namespace::{Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, user_id};
 pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
 pub use rename::exchange;

@@ -415,3 +415,8 @@ mod tests {
         }
     }
 }
+
+/// The real user id of this process, as its namespace sees it.
+pub fn user_id() -> u32 {
+    rustix::process::getuid().as_raw()
+}

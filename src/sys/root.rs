@@ -357,9 +357,12 @@ impl Root {
         Ok(Root { dir: Dir(rustix::fs::open(path, flags, Mode::empty())?) })
     }
 
-    /// Takes an open folder, such as a detached mount.
-    pub fn from_fd(fd: OwnedFd) -> Root {
-        Root { dir: Dir(fd) }
+    /// Takes a detached mount. What the kernel hands out for one is a mere place (`O_PATH`): it is
+    /// opened here, so that it can be listed and asked for attributes. The mount lives as long.
+    pub fn from_mount(mount: OwnedFd) -> io::Result<Root> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&mount, ".", flags, Mode::empty())?;
+        Ok(Root { dir: Dir(fd) })
     }
 
     /// Makes a second handle on the same tree.

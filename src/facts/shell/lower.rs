@@ -263,8 +263,13 @@ impl<'v> Walk<'v> {
             self.split(body, io);
             return;
         }
-        let options = self.options();
-        match brush_parser::Parser::new(text.as_bytes(), &options).parse_program() {
+        let parse = |options| {
+            let mut parser = brush_parser::Parser::new(text.as_bytes(), &options);
+            parser.parse_program().map_err(|error| error.to_string())
+        };
+        // Where `sh` is bash in disguise, it takes some of bash's additions.
+        let bash = ParserOptions::default();
+        match parse(self.options()).or_else(|error| parse(bash).map_err(|_| error)) {
             Ok(program) => {
                 let text = Rc::new(Text::new(body.clone()));
                 for list in &program.complete_commands {
@@ -272,7 +277,7 @@ impl<'v> Walk<'v> {
                 }
             }
             Err(error) => {
-                self.error.get_or_insert(error.to_string());
+                self.error.get_or_insert(error);
                 self.split(body, io);
             }
         }
@@ -666,10 +671,10 @@ fn cut(redirect: &Redirect, io: &mut Io) {
     match (redirect.kind, redirect.fd) {
         (RedirectKind::Read, None | Some(0)) => io.reads.clear(),
         (RedirectKind::Here, None | Some(0)) => io.reads.clone_from(&redirect.target.from),
-        (RedirectKind::Write | RedirectKind::Append, None | Some(1)) => {
-            if !matches!(redirect.target.known(), Some("/dev/stdout" | "/dev/fd/1")) {
-                io.feeds.clear();
-            }
+        (RedirectKind::Write | RedirectKind::Append, None | Some(1))
+            if !matches!(redirect.target.known(), Some("/dev/stdout" | "/dev/fd/1")) =>
+        {
+            io.feeds.clear();
         }
         _ => {}
     }

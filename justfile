@@ -1,0 +1,30 @@
+# What CI runs, by hand. `just` alone lists the recipes.
+
+default:
+    @just --list
+
+# The newcomer's first command: build rbuild, then a real image.
+hello:
+    sh examples/hello/run
+
+# The newcomer's second command: install what the tests need, run them.
+test:
+    sh tests/run
+
+check:
+    cargo fmt --check
+    cargo clippy --all-targets --locked -- -D warnings
+
+# Bless changed snapshots.
+bless:
+    UPDATE_EXPECT=1 cargo test --locked
+
+# Fuzz one target for a while: `just fuzz parse 60`.
+fuzz target seconds="60":
+    cargo fuzz run {{target}} -- -max_total_time={{seconds}}
+
+deny:
+    cargo deny check
+
+ci:
+    bash .ci/run

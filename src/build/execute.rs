@@ -1,0 +1,130 @@
+//! From plan to output, with the last gate between them.
+
+use crate::base::ImageRef;
+use crate::diag::chain;
+use crate::event::Event;
+use crate::exec::{self, Built, Cause, Failure, Options, Services};
+use crate::facts::{ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, TableObserver};
+use crate::image::validate_documents;
+use crate::layer::{Bounds, Observer, Reader, decompress};
+use crate::output::Target;
+use crate::plan::Plan;
+
+/// All that turns a plan into files.
+pub struct Work<'a> {
+    /// What to do.
+    pub plan: &'a Plan,
+    /// How.
+    pub options: &'a Options,
+    /// With what.
+    pub services: &'a Services<'a>,
+    /// Where it goes.
+    pub outputs: &'a [Target],
+    /// What it is called.
+    pub tags: &'a [ImageRef],
+}
+
+/// An image that passed all gates and is in its places.
+#[derive(Debug)]
+pub struct Done {
+    /// The image.
+    pub built: Built,
+}
+
+/// Why there is no image.
+#[derive(Debug)]
+pub enum Ended {
+    /// Something failed.
+    Failed(Box<Failure>),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Ended::Failed(Box::new(failure))
+    }
+}
+
+/// Runs the plan, judges the image, and writes it to all outputs.
+///
+/// No byte is written to an output before the image has passed; each output is replaced whole.
+pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
+    let built = exec::run(work.plan, work.options, work.services)?;
+    let _facts = facts(work, &built)?;
+    // What leaves has been checked from the outside as well: a bug of ours must not ship.
+    if let Some(problem) = validate_documents(&built.image).first() {
+        return Err(Failure::new(
+            Cause::Internal,
+            "invalid-image",
+            format!("internal error: the image is not valid: {problem}"),
+        )
+        .into());
+    }
+    for target in work.outputs {
+        let what = target.write(&built.image, work.tags, work.services.store).map_err(|error| {
+            Failure::new(
+                Cause::Internal,
+                "output",
+                format!("cannot write the image: {}", chain(&error)),
+            )
+        })?;
+        work.services.events.send(Event::Exported { what });
+    }
+    Ok(Done { built })
+}
+
+/// Gathers what is true of the image. Tables of own layers were made while they were packed, those
+/// of unpacked base layers while they were unpacked; what is missing is read once, and kept.
+fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
+    let mut layers = Vec::with_capacity(built.layers.len());
+    if work.options.tables {
+        for layer in &built.layers {
+            let leaks: Vec<Leak> = built
+                .leaks
+                .iter()
+                .filter(|(step, _)| Some(*step) == layer.step)
+                .map(|(_, leak)| leak.clone())
+                .collect();
+            let origin = match layer.step {
+                Some(step) => Origin::Step(work.plan.steps[step].span),
+                None => Origin::Base,
+            };
+            layers.push(LayerFacts { table: table(work, &layer.layer)?, origin, leaks });
+        }
+    }
+    let secrets = work.options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref()));
+    Ok(ImageFacts::new(
+        built.image.config.clone(),
+        layers,
+        &work.options.annotations,
+        &Needles::new(secrets),
+    ))
+}
+
+fn table(work: &Work<'_>, layer: &crate::image::LayerRef) -> Result<LayerTable, Failure> {
+    let store = work.services.store;
+    let known = store.facts(layer.diff, LayerTable::KIND);
+    if let Some(table) = known.and_then(|bytes| LayerTable::from_bytes(&bytes)) {
+        return Ok(table);
+    }
+    let blob = store.blob(layer.descriptor.digest)?;
+    let plain = decompress(blob.verified(), layer.kind.into(), Bounds::default())?;
+    let mut reader = Reader::layer(plain, crate::layer::Limits::default());
+    let mut observer = TableObserver::new();
+    let mut buffer = vec![0; 64 * 1024];
+    while let Some(entry) = reader.next_entry()? {
+        observer.entry(&entry);
+        let mut content = reader.content();
+        loop {
+            match std::io::Read::read(&mut content, &mut buffer)
+                .map_err(crate::layer::Error::from)?
+            {
+                0 => break,
+                got => observer.content(&buffer[..got]),
+            }
+        }
+        observer.end();
+    }
+    let table = observer.finish();
+    store.put_facts(layer.diff, LayerTable::KIND, &table.to_bytes())?;
+    Ok(table)
+}

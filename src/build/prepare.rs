@@ -1,0 +1,137 @@
+//! From text to plan: everything that can be said before anything runs.
+
+use crate::diag::{Diagnostic, Severity, Sources};
+use crate::dockerfile::{self, Dockerfile};
+use crate::instruction::{self, Instruction};
+use crate::plan::{self, BaseLookup, Plan, Request};
+
+/// A Dockerfile and what is asked of it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What a person calls the file.
+    pub name: String,
+    /// Its bytes.
+    pub text: Vec<u8>,
+    /// The rest.
+    pub request: Request,
+}
+
+/// A plan with the texts that it comes from.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The texts that spans point into.
+    pub sources: Sources,
+    /// The file.
+    pub file: Dockerfile,
+    /// Its instructions.
+    pub instructions: Vec<Instruction>,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub struct NotPrepared {
+    /// The texts that spans point into.
+    pub sources: Sources,
+    /// All that is wrong, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The file, as far as it was understood.
+    pub file: Dockerfile,
+    /// Its instructions, as far as they were understood.
+    pub instructions: Vec<Instruction>,
+    /// The text is fine; what it names could not be planned or resolved.
+    pub parsed: bool,
+}
+
+/// A text that was understood, line by line.
+struct Parsed {
+    sources: Sources,
+    file: Dockerfile,
+    instructions: Vec<Instruction>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn parse_job(job: &Job) -> Result<Parsed, Box<NotPrepared>> {
+    let mut sources = Sources::new();
+    let source = sources.add(&job.name, as_text(&job.text));
+    let text = sources.get(source).text.clone();
+    let (file, mut diagnostics) = dockerfile::parse(source, &text);
+    let (instructions, more) = instruction::parse_all(&file);
+    diagnostics.extend(more);
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(Box::new(NotPrepared {
+            sources,
+            diagnostics,
+            file,
+            instructions,
+            parsed: false,
+        }));
+    }
+    Ok(Parsed { sources, file, instructions, diagnostics })
+}
+
+/// Tells what is wrong with a text by itself, without planning: for hosts on which nothing else
+/// can be done.
+pub fn parse(job: &Job) -> Result<(), Box<NotPrepared>> {
+    parse_job(job).map(drop)
+}
+
+/// Parses and plans. All errors of the text are reported together; when there is one, no base is
+/// asked for.
+pub fn prepare(job: &Job, bases: &dyn BaseLookup) -> Result<Prepared, Box<NotPrepared>> {
+    let Parsed { mut sources, file, instructions, mut diagnostics } = parse_job(job)?;
+    match plan::plan(&file, &instructions, &job.request, bases, &mut sources) {
+        Ok(mut plan) => {
+            diagnostics.append(&mut plan.warnings);
+            plan.warnings = diagnostics;
+            Ok(Prepared { sources, file, instructions, plan })
+        }
+        Err(errors) => {
+            diagnostics.extend(errors);
+            Err(Box::new(NotPrepared { sources, diagnostics, file, instructions, parsed: true }))
+        }
+    }
+}
+
+/// Bytes as text: what is not UTF-8 becomes `?`, one for each byte, so that offsets stay.
+fn as_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Platform;
+    use crate::plan::{Found, Wanted};
+
+    fn check(text: &[u8]) -> Result<usize, Vec<String>> {
+        let job = Job {
+            name: "Dockerfile".into(),
+            text: text.to_vec(),
+            request: Request::new(Platform::host()),
+        };
+        match prepare(&job, &|_: &Wanted| Ok(Found::Unread)) {
+            Ok(prepared) => Ok(prepared.plan.steps.len()),
+            Err(not) => Err(not.diagnostics.into_iter().map(|d| d.message).collect()),
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_keep_their_offsets() {
+        assert_eq!(as_text(b"a\xff\xfeb"), "a??b");
+        assert_eq!(check(b"FROM scratch\nLABEL a=\xff\n"), Ok(0));
+    }
+
+    #[test]
+    fn all_errors_of_a_text_are_told_together() {
+        let errors = check(b"FROM scratch\nCOPPY a b\nRUN --mout=x true\n").unwrap_err();
+        assert!(errors.len() >= 2, "{errors:?}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Why a build ended without an image.
+
+use crate::base::{Span, StepId};
+use crate::diag::{Code, Diagnostic, chain};
+use crate::{input, layer, rootfs, sandbox, store};
+
+/// What kind of end it was: callers choose an exit code by it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Cause {
+    /// A digest did not match.
+    Tampered,
+    /// A secret would have become part of the image, or another gate closed.
+    Refused,
+    /// A step's command failed.
+    Step,
+    /// Something that the Dockerfile asks for is not there or not possible.
+    Input,
+    /// A registry or the network.
+    Network,
+    /// The host cannot sandbox a step.
+    Sandbox,
+    /// The store's disk, or a bug of ours.
+    Internal,
+    /// Somebody interrupted the build.
+    Interrupted,
+}
+
+/// The end of a build that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What kind.
+    pub cause: Cause,
+    /// What to tell.
+    pub diagnostic: Diagnostic,
+    /// The step that failed, if one did.
+    pub step: Option<StepId>,
+    /// How its command ended: the status, or 128 and the signal's number.
+    pub status: Option<i32>,
+}
+
+impl Failure {
+    /// Makes a failure of this kind.
+    pub fn new(cause: Cause, code: &'static str, message: impl Into<String>) -> Self {
+        Failure {
+            cause,
+            diagnostic: Diagnostic::error(Code(code), message),
+            step: None,
+            status: None,
+        }
+    }
+
+    /// Sets the step and the place.
+    #[must_use]
+    pub fn at(mut self, step: StepId, span: Span) -> Self {
+        self.step.get_or_insert(step);
+        self.diagnostic.span.get_or_insert(span);
+        self
+    }
+
+    /// Sets the remedy.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.diagnostic.help = Some(text.into());
+        self
+    }
+
+    /// The build stops because something else failed first.
+    pub(super) fn stopped() -> Self {
+        Self::new(Cause::Interrupted, "stopped", "stopped")
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        let text = chain(&error);
+        match error {
+            store::Error::Corrupt { .. } | store::Error::Size { .. } => {
+                Failure::new(Cause::Tampered, "digest-mismatch", text)
+                    .help("remove the store; it is a cache: nothing is lost")
+            }
+            store::Error::Cancelled(_) => Failure::stopped(),
+            _ => Failure::new(Cause::Internal, "store", text),
+        }
+    }
+}
+
+impl From<layer::Error> for Failure {
+    fn from(error: layer::Error) -> Self {
+        Failure::new(Cause::Internal, "layer", chain(&error))
+    }
+}
+
+impl From<rootfs::Error> for Failure {
+    fn from(error: rootfs::Error) -> Self {
+        Failure::new(Cause::Input, "tree", chain(&error))
+    }
+}
+
+impl From<rootfs::passwd::UserError> for Failure {
+    fn from(error: rootfs::passwd::UserError) -> Self {
+        Failure::new(Cause::Input, "user-unknown", chain(&error))
+    }
+}
+
+impl From<input::BaseError> for Failure {
+    fn from(error: input::BaseError) -> Self {
+        let failure = Failure::new(cause_of_base(&error), "base-unavailable", chain(&error));
+        match error.help() {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}
+
+/// What kind of failure a base that cannot be had is.
+pub fn cause_of_base(error: &input::BaseError) -> Cause {
+    match error {
+        error if error.is_mismatch() => Cause::Tampered,
+        input::BaseError::Store(_) => Cause::Internal,
+        _ => Cause::Network,
+    }
+}
+
+impl From<sandbox::Error> for Failure {
+    fn from(error: sandbox::Error) -> Self {
+        let text = chain(&error);
+        match error {
+            sandbox::Error::Exec { .. } => Failure::new(Cause::Step, "step-failed", text),
+            sandbox::Error::Setup { .. } => Failure::new(Cause::Sandbox, "sandbox", text),
+            sandbox::Error::Lost(_) => Failure::new(Cause::Internal, "sandbox", text),
+        }
+    }
+}
+
+impl From<super::promise::Stopped> for Failure {
+    fn from(_: super::promise::Stopped) -> Self {
+        Failure::stopped()
+    }
+}

@@ -1,0 +1,278 @@
+//! Packs layers behind the steps: tar, hash, compress, hash, in one pass, with facts and the search
+//! for secrets riding along. A layer that does not ship is only hashed.
+
+use std::io::{self, Write};
+use std::sync::{Arc, PoisonError};
+
+use super::key::{Files, Request};
+use super::promise::Keeper;
+use super::stack::{Cell, Done, Stack, StepResult, add_parents};
+use super::stage::{Execution, Packers};
+use super::{Cause, Failure, Packed, Times, copy, packed_kind};
+use crate::base::{Diff, Digest, StepId};
+use crate::diag::{Code, Diagnostic};
+use crate::event::Event;
+use crate::facts::{LayerTable, LeakScan, TableObserver};
+use crate::image::LayerRef;
+use crate::layer::{
+    Bounds, Compression, LayerWriter, Limits, Observer, Reader, Written, decompress,
+};
+use crate::rootfs::{self, Change};
+use crate::store::{CacheRecord, RawDraft, TreeId};
+use crate::sys::Root;
+
+/// A step's result on its way into a layer.
+pub(super) struct Job {
+    pub(super) step: StepId,
+    pub(super) request: Request,
+    pub(super) parents: Stack,
+    pub(super) cell: Cell,
+    pub(super) changes: Vec<Change>,
+    /// The tree of the same layer, if it has one.
+    pub(super) tree: Option<TreeId>,
+    /// The changes are what the tree holds, so that the layer can be made from it again.
+    pub(super) from_tree: bool,
+    /// What was copied.
+    pub(super) files: Option<Files>,
+}
+
+/// Where a tar goes: a blob, or nowhere when only its digest is asked for.
+enum Sink {
+    Blob(RawDraft),
+    Nowhere,
+}
+
+impl Write for Sink {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Sink::Blob(draft) => draft.write(data),
+            Sink::Nowhere => Ok(data.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Execution<'_> {
+    /// Packs on another thread. The step's cell gets its digest when that is done.
+    pub(super) fn pack<'scope>(&'scope self, packers: Packers<'scope, '_>, job: Job) {
+        packers.spawn(move || {
+            let keeper = Keeper::new(job.cell.promise());
+            let span = self.plan.steps[job.step].span;
+            if let Err(failure) = self.pack_now(&job, keeper) {
+                if let Some(tree) = &job.tree {
+                    self.doomed.lock().unwrap_or_else(PoisonError::into_inner).push(tree.clone());
+                }
+                self.fail(failure.at(job.step, span));
+            }
+        });
+    }
+
+    fn pack_now(&self, job: &Job, keeper: Keeper<Done>) -> Result<(), Failure> {
+        let store = self.services.store;
+        let packs = self.needs[job.step.index()].pack;
+        let (written, leaked) = {
+            let _slot = self.packs.take();
+            if self.cancel().is_cancelled() {
+                return Err(Failure::stopped());
+            }
+            self.write(packs, Some(job.step), |out| {
+                rootfs::pack(&job.changes, out, rootfs_times(self.options.times))?;
+                Ok(())
+            })?
+        };
+        if let Some(tree) = &job.tree {
+            store.bind_tree(written.diff, tree)?;
+        }
+        if let Some(files) = &job.files {
+            let bytes = serde_json::to_vec(files).expect("a map of strings");
+            store.put_facts(written.diff, copy::FILES, &bytes)?;
+        }
+        keeper.keep(Done { diff: written.diff, size: written.size });
+        if leaked {
+            return Ok(()); // such a result is never taken from the cache
+        }
+        let mut request = job.request.clone();
+        add_parents(&mut request, &job.parents)?;
+        let result =
+            StepResult { diff: written.diff, size: written.size, from_tree: job.from_tree };
+        store.put_record(&CacheRecord {
+            key: request.key(),
+            op: request.operation_digest(),
+            slot: self.slot(job.step, &self.plan.steps[job.step]),
+            parts: request.parts(),
+            result: serde_json::to_value(&result).expect("digests, numbers and flags"),
+        })?;
+        Ok(())
+    }
+
+    /// Writes one layer; `fill` gives its entries. Tells whether a secret was found in it (and that
+    /// was no error).
+    fn write(
+        &self,
+        packs: bool,
+        step: Option<StepId>,
+        fill: impl FnOnce(&mut LayerWriter<'_, Sink>) -> Result<(), Failure>,
+    ) -> Result<(Written, bool), Failure> {
+        let store = self.services.store;
+        let mut table = self.options.tables.then(TableObserver::new);
+        let mut secrets = (!self.needles.is_empty()).then(|| LeakScan::new(self.needles.clone()));
+        let mut observers: Vec<&mut dyn Observer> = Vec::new();
+        if let Some(table) = table.as_mut() {
+            observers.push(table);
+        }
+        if let Some(secrets) = secrets.as_mut() {
+            observers.push(secrets);
+        }
+        let (sink, compression) = if packs {
+            (Sink::Blob(store.raw_draft()?), self.options.compression)
+        } else {
+            (Sink::Nowhere, Compression::None)
+        };
+        let mut out = LayerWriter::new(sink, compression, self.options.jobs, observers)?;
+        fill(&mut out)?;
+        let (sink, written) = out.finish()?;
+
+        let leaks = secrets.map(LeakScan::finish).unwrap_or_default();
+        if let (Some(step), Some(first)) = (step, leaks.first()) {
+            let span = self.plan.steps[step].span;
+            let more = match leaks.len() {
+                1 => String::new(),
+                n => format!(" (and in {} more)", n - 1),
+            };
+            let message = format!(
+                "the build secret `{}` is in the file `{}`{more}",
+                first.secret, first.path
+            );
+            let diagnostic = Diagnostic::error(Code("build-secret-leaked"), message)
+                .at(span)
+                .label("this step wrote it")
+                .help(
+                    "use the secret where it is mounted, and do not write it, nor what holds it, \
+                     into the tree",
+                );
+            if self.options.leak_is_error {
+                // The draft is dropped: the bytes never get a name in the store.
+                let failure = Failure { diagnostic, ..Failure::new(Cause::Refused, "", "") };
+                return Err(failure.at(step, span));
+            }
+            self.services.events.send(Event::Finding(Box::new(Diagnostic {
+                severity: crate::diag::Severity::Warning,
+                ..diagnostic
+            })));
+            let mut all = self.leaks.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(leaks.iter().map(|leak| (step, leak.clone())));
+        }
+        if let Some(table) = table {
+            store.put_facts(written.diff, LayerTable::KIND, &table.finish().to_bytes())?;
+        }
+        if let Sink::Blob(draft) = sink {
+            draft.commit(written.blob, written.packed)?;
+            let packed = Packed { blob: written.blob, packed: written.packed, size: written.size };
+            let bytes = serde_json::to_vec(&packed).expect("digests and numbers");
+            store.put_facts(written.diff, &packed_kind(self.options.compression), &bytes)?;
+            if let Some(step) = step {
+                self.services.events.send(Event::LayerPacked {
+                    step,
+                    size: written.size,
+                    packed: written.packed,
+                });
+            }
+        }
+        Ok((written, !leaks.is_empty()))
+    }
+
+    /// Packs a layer that an earlier build made and packed otherwise, or not at all.
+    pub(super) fn repack(&self, done: Done, below: &[Cell]) -> Result<LayerRef, Failure> {
+        let store = self.services.store;
+        let _slot = self.packs.take();
+        let (written, _) = match self.packed_anyhow(done.diff) {
+            Some(layer) => {
+                let blob = store.blob(layer.descriptor.digest)?;
+                let plain = decompress(blob.verified(), layer.kind.into(), Bounds::default())?;
+                self.write(true, None, |out| {
+                    let mut reader = Reader::layer(plain, Limits::default());
+                    while let Some(entry) = reader.next_entry()? {
+                        out.entry(&entry, &mut reader.content())?;
+                    }
+                    Ok(())
+                })?
+            }
+            None => {
+                let tree = store.tree_of(done.diff).ok_or_else(|| lost(done.diff))?;
+                let root = Root::open_host(&store.tree_path(&tree)).map_err(|_| lost(done.diff))?;
+                let mode = self.services.id_mode;
+                let changes = rootfs::changes(&Arc::new(root), mode, &self.lower(below)?)?;
+                self.write(true, None, |out| {
+                    rootfs::pack(&changes, out, rootfs_times(self.options.times))?;
+                    Ok(())
+                })?
+            }
+        };
+        if written.diff != done.diff {
+            return Err(lost(done.diff));
+        }
+        self.packed_as(done.diff, self.options.compression).ok_or_else(|| lost(done.diff))
+    }
+
+    /// Packs the layers of all steps of a stack as one, on top of the layers of its base.
+    pub(super) fn squash(&self, stack: &Stack) -> Result<Option<(LayerRef, Done)>, Failure> {
+        let (own, base): (Stack, Stack) = stack.iter().cloned().partition(|c| c.step().is_some());
+        if own.is_empty() {
+            return Ok(None);
+        }
+        let mut request = Request::new("squash");
+        add_parents(&mut request, stack)?;
+        let store = self.services.store;
+        let known = (!self.options.no_cache).then(|| store.record(request.key())).flatten();
+        if let Some(result) =
+            known.and_then(|record| serde_json::from_value::<StepResult>(record.result).ok())
+            && let Some(layer) = self.packed_as(result.diff, self.options.compression)
+        {
+            return Ok(Some((layer, Done { diff: result.diff, size: result.size })));
+        }
+        let mut layers = Vec::with_capacity(own.len());
+        for (path, below) in self.trees(stack)?.iter().zip(0..).skip(base.len()) {
+            let root = Root::open_host(path).map_err(|error| {
+                Failure::new(Cause::Internal, "store", format!("cannot open a tree: {error}"))
+            })?;
+            let lower = self.lower(&stack[..below])?;
+            layers.push(rootfs::changes(&Arc::new(root), self.services.id_mode, &lower)?);
+        }
+        let changes = rootfs::merge(layers, &self.lower(&base)?)?;
+        let (written, _) = self.write(true, None, |out| {
+            rootfs::pack(&changes, out, rootfs_times(self.options.times))?;
+            Ok(())
+        })?;
+        let result = StepResult { diff: written.diff, size: written.size, from_tree: false };
+        store.put_record(&CacheRecord {
+            key: request.key(),
+            op: request.operation_digest(),
+            slot: "squash".to_owned(),
+            parts: request.parts(),
+            result: serde_json::to_value(&result).expect("digests, numbers and flags"),
+        })?;
+        let layer = self
+            .packed_as(written.diff, self.options.compression)
+            .ok_or_else(|| lost(written.diff))?;
+        Ok(Some((layer, Done { diff: written.diff, size: written.size })))
+    }
+}
+
+pub(super) fn lost(diff: Digest<Diff>) -> Failure {
+    Failure::new(
+        Cause::Internal,
+        "store",
+        format!("the layer `{diff}` is no longer in the store as it was made"),
+    )
+    .help("build with --no-cache, or delete the store: it is a cache, nothing is lost")
+}
+
+fn rootfs_times(times: Times) -> rootfs::Times {
+    match times {
+        Times::Fixed(time) => rootfs::Times::Fixed(time),
+        Times::Preserve(_) => rootfs::Times::Preserve,
+    }
+}

@@ -1,0 +1,301 @@
+//! RUN: a command in a sandbox over the layers so far.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::key::Request;
+use super::mounts::no_secret;
+use super::pack::Job;
+use super::stack::{Cell, Stack};
+use super::stage::{Execution, Packers};
+use super::{Cause, Failure, Times};
+use crate::base::{Secret, StageId, StepId};
+use crate::event::Event;
+use crate::instruction::{Network, Security};
+use crate::plan::{From, MountKind, Op, Run, Step};
+use crate::rootfs::{Work, passwd};
+use crate::sandbox::{self, Outcome, Spec};
+use crate::store;
+
+/// The stages whose trees a step reads.
+pub(super) fn stages_read(op: &Op) -> Vec<StageId> {
+    let stage = |from: &From| match from {
+        From::Stage(stage) => Some(*stage),
+        From::Context | From::Named(_) | From::Image(_) | From::Scratch => None,
+    };
+    match op {
+        Op::Copy(copy) => stage(&copy.from).into_iter().collect(),
+        Op::Run(run) => run
+            .mounts
+            .iter()
+            .filter_map(|mount| match &mount.kind {
+                MountKind::Bind { from, .. } => stage(from),
+                MountKind::Cache { from, .. } => from.as_ref().and_then(stage),
+                MountKind::Tmpfs { .. } | MountKind::Secret { .. } | MountKind::Ssh { .. } => None,
+            })
+            .collect(),
+        Op::Workdir(_) => Vec::new(),
+    }
+}
+
+impl Execution<'_> {
+    pub(super) fn run_step<'scope>(
+        &'scope self,
+        id: StepId,
+        step: &Step,
+        run: &Run,
+        parents: &Stack,
+        packers: Packers<'scope, '_>,
+    ) -> Result<Cell, Failure> {
+        let network = self.network(run)?;
+        refuse_unavailable(run)?;
+        let mut request = self.run_request(run, step, network);
+        let shown = self.shown(run, &mut request)?;
+        if let Some(cell) = self.cached(id, step, &mut request, parents, None)? {
+            return Ok(cell);
+        }
+
+        let store = self.services.store;
+        let mode = self.services.id_mode;
+        let lowers = self.trees(parents)?;
+        let lower = self.lower(parents)?;
+        let work = Work::new(store, &lower, mode)?;
+        let scratch = store.tmp_path()?;
+        std::fs::create_dir(&scratch).map_err(|error| {
+            Failure::new(Cause::Internal, "store", format!("cannot make a work folder: {error}"))
+        })?;
+        let user = passwd::lookup(&lower, &run.user)?;
+        // Overlayfs wants a layer below; over nothing that is an empty folder.
+        let lowers = if lowers.is_empty() { vec![scratch.clone()] } else { lowers };
+        let (env, secret_env) = self.environment(run, &user)?;
+        let (mounts, held) = self.mounts(run, shown, id)?;
+        let spec = Spec {
+            lowers,
+            upper: work.upper().to_owned(),
+            work: work.work().to_owned(),
+            scratch: scratch.clone(),
+            argv: run.args.iter().map(|word| word.clone().into_bytes()).collect(),
+            env,
+            secret_env,
+            cwd: run.workdir.clone(),
+            user: sandbox::User { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
+            mounts,
+            network,
+            hostname: "buildkitsandbox".to_owned(),
+            hosts: self.options.hosts.clone(),
+            resolv_conf: self.options.resolv_conf.clone(),
+            id_mode: self.services.id_mode,
+            hardening: self.options.hardening,
+            shm_size: self.options.shm_size,
+            ulimits: self.options.ulimits.clone(),
+        };
+        let since = Instant::now();
+        let outcome = {
+            let _slot = self.jobs.take();
+            let events = self.services.events;
+            sandbox::run(
+                &spec,
+                &self.services.program,
+                events.masker(),
+                self.cancel(),
+                &mut |stream, line| {
+                    events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
+                },
+            )
+        };
+        drop(held);
+        let _ = store::remove_tree(&scratch);
+        judge(outcome, run)?;
+        self.done(id, since);
+
+        let changes = work.changes(&lower, mode)?;
+        let tree = work.commit()?;
+        let cell = Cell::fresh(id, Some(store.tree_path(&tree)));
+        let job = Job {
+            step: id,
+            request,
+            parents: parents.clone(),
+            cell: cell.clone(),
+            changes,
+            tree: Some(tree),
+            from_tree: true,
+            files: None,
+        };
+        self.pack(packers, job);
+        Ok(cell)
+    }
+
+    fn network(&self, run: &Run) -> Result<sandbox::Network, Failure> {
+        match run.network {
+            Network::None => Ok(sandbox::Network::None),
+            Network::Host if !self.options.allow_host_network => Err(Failure::new(
+                Cause::Input,
+                "entitlement",
+                "RUN --network=host needs the entitlement `network.host`, which is not allowed",
+            )
+            .help("build with --allow network.host")),
+            Network::Default if self.options.no_network => Ok(sandbox::Network::None),
+            Network::Host | Network::Default => Ok(sandbox::Network::Host),
+        }
+    }
+
+    /// The parts of the key that are the operation: everything that the command sees, but for the
+    /// values of secrets and of proxy variables.
+    fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
+        let mut request = Request::new("RUN");
+        for (index, word) in run.args.iter().enumerate() {
+            let name = if index + 1 == run.args.len() {
+                "command".into()
+            } else {
+                format!("argument {index}")
+            };
+            request.operation(name, word.as_str());
+        }
+        for file in &run.files {
+            request
+                .operation(format!("script {} {:o}", file.path, file.mode), file.content.as_str());
+        }
+        for (name, value) in run.env.iter() {
+            request.operation(format!("env {name}"), value.as_str());
+        }
+        request.operation("user", run.user.as_str());
+        request.operation("workdir", run.workdir.to_string());
+        request.operation("platform", self.plan.stages[step.stage].platform.to_string());
+        request.operation("network", format!("{network:?}"));
+        request.operation("hardening", format!("{:?}", self.options.hardening));
+        request.operation("ids", if self.services.id_mode.has_many() { "many" } else { "one" });
+        request.operation("shm", self.options.shm_size.to_string());
+        for limit in &self.options.ulimits {
+            request.operation(
+                format!("ulimit {}", limit.name),
+                format!("{:?} {:?}", limit.soft, limit.hard),
+            );
+        }
+        request.operation("times", times_part(self.options.times));
+        for mount in &run.mounts {
+            request.operation("mount", mount_part(&mount.kind));
+        }
+        request
+    }
+
+    fn environment(
+        &self,
+        run: &Run,
+        user: &passwd::User,
+    ) -> Result<(Vec<(String, String)>, Vec<(String, Arc<Secret>)>), Failure> {
+        let mut env: Vec<(String, String)> = run.env.as_ref().clone();
+        let mut add = |name: &str, value: &str| {
+            if !env.iter().any(|(other, _)| other == name) {
+                env.push((name.to_owned(), value.to_owned()));
+            }
+        };
+        for (name, value) in run.proxy.iter() {
+            add(name, value);
+        }
+        add("PATH", crate::plan::DEFAULT_PATH);
+        add("HOME", user.home.as_deref().unwrap_or("/"));
+        if let Times::Fixed(time) = self.options.times {
+            add("SOURCE_DATE_EPOCH", &time.seconds().to_string());
+        }
+        let mut secrets = Vec::new();
+        for mount in &run.mounts {
+            if let MountKind::Secret { id, env: Some(variable), required, .. } = &mount.kind {
+                match self.options.secrets.get(id) {
+                    Some(secret) => secrets.push((variable.clone(), Arc::clone(secret))),
+                    None if *required => return Err(no_secret(id, mount.span)),
+                    None => {}
+                }
+            }
+        }
+        Ok((env, secrets))
+    }
+}
+
+fn refuse_unavailable(run: &Run) -> Result<(), Failure> {
+    if run.security == Security::Insecure {
+        return Err(Failure::new(
+            Cause::Input,
+            "entitlement",
+            "RUN --security=insecure needs the entitlement `security.insecure`, which is not allowed",
+        ));
+    }
+    if let Some(device) = run.devices.first() {
+        return Err(Failure::new(
+            Cause::Input,
+            "entitlement",
+            format!("RUN --device={device} needs the entitlement `device`, which is not allowed"),
+        ));
+    }
+    Ok(())
+}
+
+/// A command's end as success or failure.
+fn judge(outcome: Result<Outcome, sandbox::Error>, run: &Run) -> Result<(), Failure> {
+    let command = run.args.join(" ");
+    let failed = |status: i32, how: String| {
+        let shown: String = command.chars().take(200).collect();
+        let mut failure = Failure::new(
+            Cause::Step,
+            "step-failed",
+            format!("process \"{shown}\" did not complete successfully: {how}"),
+        );
+        failure.status = Some(status);
+        if let Some(hint) = likely_cause(status) {
+            failure.diagnostic.notes.push(hint.to_owned());
+        }
+        failure
+    };
+    match outcome {
+        Ok(Outcome::Exited(0)) => Ok(()),
+        Ok(Outcome::Exited(status)) => Err(failed(status, format!("exit code: {status}"))),
+        Ok(Outcome::Signaled(signal)) => {
+            Err(failed(128 + signal, format!("killed by signal {signal}")))
+        }
+        Ok(Outcome::Cancelled) => Err(Failure::stopped()),
+        Err(error) => Err(Failure::from(error)),
+    }
+}
+
+/// What a status often means.
+fn likely_cause(status: i32) -> Option<&'static str> {
+    match status {
+        126 => Some(
+            "126: the program is there, but cannot be run: no execute bit, another architecture, or a missing interpreter",
+        ),
+        127 => Some(
+            "127: a program was not found: is its package installed in this stage, and is PATH right?",
+        ),
+        137 => Some("137: killed; most often there was too little memory"),
+        139 => Some("139: the program crashed (segmentation fault)"),
+        _ => None,
+    }
+}
+
+pub(super) fn times_part(times: Times) -> String {
+    match times {
+        Times::Fixed(time) => time.seconds().to_string(),
+        // When it was made is no input of a step, only whether times are kept.
+        Times::Preserve(_) => "preserve".to_owned(),
+    }
+}
+
+/// A mount as part of a key: by id, target and mode; never a secret's value, never what is in a
+/// cache.
+fn mount_part(kind: &MountKind) -> String {
+    match kind {
+        MountKind::Bind { target, from: _, source, writable } => {
+            format!("bind {target} {source} writable={writable}")
+        }
+        MountKind::Cache { target, id, readonly, .. } => {
+            format!("cache {target} {id} ro={readonly}")
+        }
+        MountKind::Tmpfs { target, size } => format!("tmpfs {target} {size:?}"),
+        MountKind::Secret { id, target, env, mode, uid, gid, required } => {
+            let target = target.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("secret {id} {target} {env:?} {mode:o} {uid}:{gid} required={required}")
+        }
+        MountKind::Ssh { id, target, mode, uid, gid, required } => {
+            format!("ssh {id} {target} {mode:o} {uid}:{gid} required={required}")
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The layers that a state stands on: each a digest that may still be on its way, and a tree that
+//! is unpacked when somebody looks.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::key::{BASE, BEFORE, Request};
+use super::promise::{Promise, Stopped};
+use super::stage::Execution;
+use super::{Cause, Failure, Packed, packed_kind};
+use crate::base::{Diff, Digest, Hasher, ImagePath, StepId, chain_of};
+use crate::facts::{LayerTable, TableObserver};
+use crate::image::{Descriptor, LayerKind, LayerRef};
+use crate::layer::{Bounds, Compression, DiffReader, decompress};
+use crate::plan::{BaseId, Plan};
+use crate::rootfs::{self, Lookup, Nothing, Tree, TreeLookup};
+use crate::store::{CacheRecord, TreeDraft, TreeId};
+use crate::sys::{IdMode, Root};
+use crate::{input, layer};
+
+/// What is known of a layer once it has been written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Done {
+    /// The digest of its tar.
+    pub(super) diff: Digest<Diff>,
+    /// Bytes of its tar; 0 for a layer of a base, where nobody has counted.
+    pub(super) size: u64,
+}
+
+/// One layer. Clones are handles to the same one.
+#[derive(Clone)]
+pub(super) struct Cell(Arc<State>);
+
+struct State {
+    origin: Origin,
+    done: Promise<Done>,
+    tree: Mutex<Option<PathBuf>>,
+}
+
+#[derive(Clone, Copy)]
+enum Origin {
+    Step(StepId),
+    Base(BaseId, usize),
+}
+
+/// Layers, bottom first.
+pub(super) type Stack = Vec<Cell>;
+
+impl Cell {
+    /// A layer of a step that was just made: its tree is there (if it has one), its digest is not.
+    pub(super) fn fresh(step: StepId, tree: Option<PathBuf>) -> Self {
+        Cell(Arc::new(State {
+            origin: Origin::Step(step),
+            done: Promise::new(),
+            tree: Mutex::new(tree),
+        }))
+    }
+
+    /// A layer of a step that was found in the store.
+    pub(super) fn found(step: StepId, done: Done) -> Self {
+        Cell(Arc::new(State {
+            origin: Origin::Step(step),
+            done: Promise::kept(done),
+            tree: Mutex::default(),
+        }))
+    }
+
+    /// The promise of its digest.
+    pub(super) fn promise(&self) -> &Promise<Done> {
+        &self.0.done
+    }
+
+    /// Waits for its digest.
+    pub(super) fn done(&self) -> Result<Done, Stopped> {
+        self.0.done.wait()
+    }
+
+    /// The step that made it; `None` for a layer of a base.
+    pub(super) fn step(&self) -> Option<StepId> {
+        match self.0.origin {
+            Origin::Step(step) => Some(step),
+            Origin::Base(..) => None,
+        }
+    }
+
+    fn tree(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        self.0.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The layers of the plan's images, made at first use and shared by all stages.
+pub(super) struct BaseCells {
+    stacks: Vec<Mutex<Option<Stack>>>,
+    fetched: Vec<Mutex<bool>>,
+}
+
+impl BaseCells {
+    pub(super) fn new(plan: &Plan) -> Self {
+        BaseCells {
+            stacks: plan.bases.iter().map(|_| Mutex::default()).collect(),
+            fetched: plan.bases.iter().map(|_| Mutex::default()).collect(),
+        }
+    }
+}
+
+/// Adds what came before to a key, waiting for its digests.
+pub(super) fn add_parents(request: &mut Request, parents: &Stack) -> Result<(), Stopped> {
+    if request.has(BASE) {
+        return Ok(());
+    }
+    let (mut base, mut before) = (Vec::new(), Vec::new());
+    for cell in parents {
+        let diff = cell.done()?.diff;
+        if cell.step().is_some() { before.push(diff) } else { base.push(diff) }
+    }
+    let chain = |diffs: &[Digest<Diff>]| chain_of(diffs).map(|c| c.to_string()).unwrap_or_default();
+    request.input(BASE, chain(&base));
+    request.input(BEFORE, chain(&before));
+    Ok(())
+}
+
+fn malformed(layer: &LayerRef, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(
+        Cause::Input,
+        "layer-malformed",
+        format!("cannot unpack layer `{}`: {}", layer.descriptor.digest, crate::diag::chain(error)),
+    )
+}
+
+/// Layers seen as one tree; nothing at all for no layers.
+pub(super) struct Lower {
+    pub(super) root: Option<Arc<Root>>,
+    mode: IdMode,
+}
+
+impl Lookup for Lower {
+    fn entry(&self, path: &ImagePath) -> Result<Option<layer::Entry>, rootfs::Error> {
+        match &self.root {
+            Some(root) => TreeLookup::new(root, self.mode).entry(path),
+            None => Ok(None),
+        }
+    }
+
+    fn open(&self, path: &ImagePath) -> Result<Option<std::fs::File>, rootfs::Error> {
+        match &self.root {
+            Some(root) => TreeLookup::new(root, self.mode).open(path),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The result of a step, as a record holds it.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct StepResult {
+    pub(super) diff: Digest<Diff>,
+    pub(super) size: u64,
+    /// The same layer can be packed from its tree.
+    pub(super) from_tree: bool,
+}
+
+impl Execution<'_> {
+    /// The layers of an image of the plan.
+    pub(super) fn base_stack(&self, id: BaseId) -> Result<Stack, Failure> {
+        let mut stack =
+            self.bases.stacks[id.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stack) = stack.as_ref() {
+            return Ok(stack.clone());
+        }
+        let made: Stack = self
+            .resolved(id)?
+            .image
+            .layers
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| {
+                Cell(Arc::new(State {
+                    origin: Origin::Base(id, index),
+                    done: Promise::kept(Done { diff: layer.diff, size: 0 }),
+                    tree: Mutex::default(),
+                }))
+            })
+            .collect();
+        *stack = Some(made.clone());
+        Ok(made)
+    }
+
+    fn resolved(&self, id: BaseId) -> Result<&input::BaseImage, Failure> {
+        self.services.bases.get(&id).map(Arc::as_ref).ok_or_else(|| {
+            let name = &self.plan.bases[id].wanted.name;
+            Failure::new(Cause::Input, "base-unread", format!("`{name}` was not looked up"))
+        })
+    }
+
+    /// Brings the layers of an image into the store, once.
+    pub(super) fn fetch(&self, id: BaseId) -> Result<(), Failure> {
+        let mut fetched =
+            self.bases.fetched[id.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        if !*fetched {
+            let services = self.services;
+            input::fetch_layers(
+                self.resolved(id)?,
+                services.store,
+                services.registry,
+                services.events,
+            )?;
+            *fetched = true;
+        }
+        Ok(())
+    }
+
+    /// Returns the folders of a stack, bottom first; what is not unpacked yet is unpacked, several
+    /// layers at a time.
+    pub(super) fn trees(&self, stack: &[Cell]) -> Result<Vec<PathBuf>, Failure> {
+        let missing: Vec<usize> =
+            (0..stack.len()).filter(|index| stack[*index].tree().is_none()).collect();
+        if missing.len() > 1 {
+            let next = AtomicUsize::new(0);
+            let failed = Mutex::new(None);
+            std::thread::scope(|scope| {
+                for _ in 0..self.options.jobs.clamp(1, 8).min(missing.len()) {
+                    scope.spawn(|| {
+                        while let Some(index) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                            if let Err(failure) = self.tree(stack, *index, false) {
+                                let mut first =
+                                    failed.lock().unwrap_or_else(PoisonError::into_inner);
+                                first.get_or_insert(failure);
+                                break;
+                            }
+                        }
+                    });
+                }
+            });
+            if let Some(failure) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                return Err(failure);
+            }
+        }
+        let mut paths = Vec::with_capacity(stack.len());
+        for index in 0..stack.len() {
+            // In order: a layer that takes its folders from those below finds them unpacked.
+            paths.extend(self.tree(stack, index, true)?);
+        }
+        Ok(paths)
+    }
+
+    /// Returns the folder of one layer of a stack. Without `all`, a layer that cannot be unpacked
+    /// without those below it is left for later (`None`).
+    fn tree(&self, stack: &[Cell], index: usize, all: bool) -> Result<Option<PathBuf>, Failure> {
+        let cell = &stack[index];
+        let mut tree = cell.tree();
+        if let Some(path) = tree.as_ref() {
+            return Ok(Some(path.clone()));
+        }
+        let store = self.services.store;
+        let diff = cell.done()?.diff;
+        let known = store.tree_of(diff).or_else(|| store.tree_of(self.tied(stack, index).ok()?));
+        let id = match known {
+            Some(id) => id,
+            None => match self.unpack(stack, index, all)? {
+                Some(id) => id,
+                None => return Ok(None),
+            },
+        };
+        let path = store.tree_path(&id);
+        *tree = Some(path.clone());
+        Ok(Some(path))
+    }
+
+    /// The name of a tree that is good on top of just these layers: a hash of their digests, which
+    /// is no layer's diff id.
+    fn tied(&self, stack: &[Cell], index: usize) -> Result<Digest<Diff>, Stopped> {
+        let mut hasher = Hasher::new();
+        hasher.field(b"tree over these layers");
+        for cell in &stack[..=index] {
+            hasher.field(cell.done()?.diff.as_bytes());
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Unpacks a layer whose blob is in the store.
+    fn unpack(&self, stack: &[Cell], index: usize, all: bool) -> Result<Option<TreeId>, Failure> {
+        let store = self.services.store;
+        let layer = self.blob(&stack[index])?;
+        let attempt = |lower: &dyn Lookup| -> Result<(TreeDraft, bool), Failure> {
+            let blob = store.blob(layer.descriptor.digest)?;
+            let draft = store.tree_draft()?;
+            let root = Root::open_host(draft.path()).map_err(|error| {
+                Failure::new(Cause::Internal, "store", format!("cannot open a tree: {error}"))
+            })?;
+            let plain = decompress(blob.verified(), layer.kind.into(), Bounds::default())
+                .map_err(|error| malformed(&layer, &error))?;
+            let mut tar = DiffReader::new(plain);
+            let mut table = TableObserver::new();
+            let mode = self.services.id_mode;
+            let extracted = rootfs::extract(&mut tar, &root, mode, lower, &mut [&mut table])
+                .map_err(|error| malformed(&layer, &error))?;
+            let (diff, _) = tar.finish().map_err(|error| malformed(&layer, &error))?;
+            if diff != layer.diff {
+                return Err(Failure::new(
+                    Cause::Tampered,
+                    "digest-mismatch",
+                    format!(
+                        "layer `{}` unpacks to `{diff}`, but its image says `{}`",
+                        layer.descriptor.digest, layer.diff
+                    ),
+                ));
+            }
+            store.put_facts(diff, LayerTable::KIND, &table.finish().to_bytes())?;
+            Ok((draft, extracted.implicit_parents))
+        };
+        let (draft, implicit) = attempt(&Nothing)?;
+        if !implicit {
+            let id = draft.commit()?;
+            store.bind_tree(layer.diff, &id)?;
+            return Ok(Some(id));
+        }
+        if index > 0 && !all {
+            return Ok(None);
+        }
+        let draft = if index == 0 {
+            draft
+        } else {
+            drop(draft);
+            attempt(&self.lower(&stack[..index])?)?.0
+        };
+        let id = draft.commit()?;
+        store.bind_tree(self.tied(stack, index)?, &id)?;
+        Ok(Some(id))
+    }
+
+    /// Opens the layers as one tree, for looking.
+    pub(super) fn lower(&self, stack: &[Cell]) -> Result<Lower, Failure> {
+        let mode = self.services.id_mode;
+        if stack.is_empty() {
+            return Ok(Lower { root: None, mode });
+        }
+        let root = Tree { layers: self.trees(stack)? }.root()?;
+        Ok(Lower { root: Some(Arc::new(root)), mode })
+    }
+
+    /// Returns the blob of a layer in whatever form there is; it is in the store then.
+    fn blob(&self, cell: &Cell) -> Result<LayerRef, Failure> {
+        match cell.0.origin {
+            Origin::Base(id, index) => {
+                self.fetch(id)?;
+                Ok(self.resolved(id)?.image.layers[index].clone())
+            }
+            Origin::Step(_) => {
+                let diff = cell.done()?.diff;
+                self.packed_anyhow(diff).ok_or_else(|| super::pack::lost(diff))
+            }
+        }
+    }
+
+    /// Returns the blob of a layer in the form in which it ships; it is in the store then.
+    pub(super) fn packed(&self, stack: &[Cell], index: usize) -> Result<LayerRef, Failure> {
+        let cell = &stack[index];
+        match cell.0.origin {
+            Origin::Base(..) => self.blob(cell),
+            Origin::Step(_) => {
+                let done = cell.done()?;
+                match self.packed_as(done.diff, self.options.compression) {
+                    Some(layer) => Ok(layer),
+                    None => self.repack(done, &stack[..index]),
+                }
+            }
+        }
+    }
+
+    /// Returns the layer packed in this way, if it was and its blob is there.
+    pub(super) fn packed_as(&self, diff: Digest<Diff>, how: Compression) -> Option<LayerRef> {
+        let store = self.services.store;
+        let facts = store.facts(diff, &packed_kind(how))?;
+        let packed: Packed = serde_json::from_slice(&facts).ok()?;
+        store.has(packed.blob).then(|| LayerRef {
+            descriptor: Descriptor::new(how.media_type(), packed.blob, packed.packed),
+            kind: LayerKind::of(how.media_type()).expect("a media type of our own"),
+            diff,
+        })
+    }
+
+    /// Returns the layer packed in any way.
+    pub(super) fn packed_anyhow(&self, diff: Digest<Diff>) -> Option<LayerRef> {
+        let usual = [
+            self.options.compression,
+            Compression::Gzip { level: 6 },
+            Compression::Zstd { level: 3 },
+            Compression::None,
+        ];
+        usual.into_iter().find_map(|how| self.packed_as(diff, how))
+    }
+
+    /// Makes a cell of a record, if its result is still there in the form that is needed.
+    pub(super) fn cell_of_record(&self, step: StepId, record: &CacheRecord) -> Option<Cell> {
+        let result: StepResult = serde_json::from_value(record.result.clone()).ok()?;
+        let needs = self.needs[step.index()];
+        let tree = self.services.store.tree_of(result.diff).is_some();
+        let blob = self.packed_anyhow(result.diff).is_some();
+        let packable = blob || (tree && result.from_tree);
+        ((!needs.tree || tree || blob) && (!needs.pack || packable))
+            .then(|| Cell::found(step, Done { diff: result.diff, size: result.size }))
+    }
+
+    /// The files that a COPY took when the record was made.
+    pub(super) fn copied_files(&self, record: &CacheRecord) -> Option<super::key::Files> {
+        let result: StepResult = serde_json::from_value(record.result.clone()).ok()?;
+        serde_json::from_slice(&self.services.store.facts(result.diff, super::copy::FILES)?).ok()
+    }
+}

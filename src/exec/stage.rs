@@ -1,0 +1,274 @@
+//! The schedule: which stage runs when, and what happens when one fails.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::Scope;
+use std::time::Instant;
+
+use super::promise::{Keeper, Promise, Slots};
+use super::stack::{BaseCells, Cell, Stack};
+use super::{Built, Cause, Failure, Options, Services};
+use crate::base::{StageId, StepId};
+use crate::event::{Event, StepName};
+use crate::facts::{Leak, Needles};
+use crate::plan::{Base, Op, Plan, Step};
+use crate::sandbox::Cancel;
+use crate::store::{CacheRecord, TreeId};
+
+use super::key::{Files, Request};
+
+/// How many stages are under way at once. They wait for each other more than they work; the jobs
+/// bound the work.
+const STAGES_AT_ONCE: usize = 64;
+
+/// How many layers are packed at once.
+const PACKS_AT_ONCE: usize = 2;
+
+/// One run of one plan.
+pub(super) struct Execution<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) options: &'a Options,
+    pub(super) services: &'a Services<'a>,
+    pub(super) stages: Vec<Promise<Stack>>,
+    pub(super) bases: BaseCells,
+    pub(super) needs: Vec<Needs>,
+    pub(super) jobs: Slots,
+    pub(super) packs: Slots,
+    pub(super) leaks: Mutex<Vec<(StepId, Leak)>>,
+    /// What is searched for in layers.
+    pub(super) needles: Needles,
+    /// Trees that must not stay: those in which a secret was found.
+    pub(super) doomed: Mutex<Vec<TreeId>>,
+    failure: Mutex<Option<Failure>>,
+}
+
+/// What the plan wants of a step's layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Needs {
+    /// Its tar is compressed: it ships.
+    pub(super) pack: bool,
+    /// It is needed as a tree: a later step looks at it, or it will be squashed.
+    pub(super) tree: bool,
+}
+
+/// How the threads of packers are started.
+pub(super) type Packers<'scope, 'env> = &'scope Scope<'scope, 'env>;
+
+impl<'a> Execution<'a> {
+    pub(super) fn new(plan: &'a Plan, options: &'a Options, services: &'a Services<'a>) -> Self {
+        Execution {
+            plan,
+            options,
+            services,
+            stages: plan.stages.iter().map(|_| Promise::new()).collect(),
+            bases: BaseCells::new(plan),
+            needs: needs(plan, options.squash),
+            jobs: Slots::new(options.jobs),
+            packs: Slots::new(PACKS_AT_ONCE),
+            leaks: Mutex::default(),
+            needles: Needles::new(
+                options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref())),
+            ),
+            doomed: Mutex::default(),
+            failure: Mutex::default(),
+        }
+    }
+
+    pub(super) fn run(&self) -> Result<Built, Failure> {
+        self.services.events.send(Event::PlanReady { steps: names(self.plan) });
+        let built = std::thread::scope(|packers| {
+            // Stages refer to earlier ones alone, and are taken in order: the earliest one under
+            // way never waits for one that has not been taken, so there is no deadlock.
+            let next = AtomicUsize::new(0);
+            std::thread::scope(|workers| {
+                for _ in 0..self.plan.stages.len().min(STAGES_AT_ONCE) {
+                    workers.spawn(|| {
+                        loop {
+                            let index = next.fetch_add(1, Ordering::Relaxed);
+                            let Some((stage, _)) = self.plan.stages.iter().nth(index) else {
+                                break;
+                            };
+                            let keeper = Keeper::new(&self.stages[index]);
+                            match self.stage(stage, packers) {
+                                Ok(stack) => keeper.keep(stack),
+                                Err(failure) => self.fail(failure),
+                            }
+                        }
+                    });
+                }
+            });
+            match self.stages[self.plan.target.index()].wait() {
+                Ok(stack) => self.assemble(&stack),
+                Err(stopped) => Err(stopped.into()),
+            }
+        });
+        for tree in std::mem::take(&mut *self.doomed.lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            let _ = self.services.store.remove_tree(&tree);
+        }
+        let first = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (first, built) {
+            (Some(failure), _) | (None, Err(failure)) => Err(failure),
+            (None, Ok(built)) => Ok(built),
+        }
+    }
+
+    /// Notes a failure and stops everything. The first real one is what is told.
+    pub(super) fn fail(&self, failure: Failure) {
+        let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let real = |failure: &Failure| failure.cause != Cause::Interrupted;
+        let keep = match first.as_ref() {
+            None => true,
+            Some(held) => real(&failure) && (!real(held) || failure.cause < held.cause),
+        };
+        if keep {
+            if let Some(step) = failure.step {
+                self.services.events.send(Event::StepFailed { step });
+            }
+            *first = Some(failure);
+        }
+        self.services.cancel.cancel();
+    }
+
+    pub(super) fn cancel(&self) -> &Cancel {
+        self.services.cancel
+    }
+
+    pub(super) fn wait(&self, stage: StageId) -> Result<Stack, Failure> {
+        Ok(self.stages[stage.index()].wait()?)
+    }
+
+    fn stage<'scope>(
+        &'scope self,
+        id: StageId,
+        packers: Packers<'scope, '_>,
+    ) -> Result<Stack, Failure> {
+        let stage = &self.plan.stages[id];
+        let mut stack = match &stage.base {
+            Base::Scratch | Base::Files(_) => Stack::new(),
+            Base::Stage(below) => self.wait(*below)?,
+            Base::Image(base) => self.base_stack(*base)?,
+            Base::Unread { name } => {
+                return Err(Failure::new(
+                    Cause::Input,
+                    "base-unread",
+                    format!("the base `{name}` was not looked up"),
+                ));
+            }
+        };
+        for id in &stage.steps {
+            if self.cancel().is_cancelled() {
+                return Err(Failure::stopped());
+            }
+            let step = &self.plan.steps[*id];
+            let cell = match &step.op {
+                Op::Run(run) => self.run_step(*id, step, run, &stack, packers),
+                Op::Copy(copy) => self.copy_step(*id, step, copy, &stack, packers),
+                Op::Workdir(workdir) => self.workdir_step(*id, step, workdir, &stack, packers),
+            }
+            .map_err(|failure| failure.at(*id, step.span))?;
+            stack.push(cell);
+        }
+        Ok(stack)
+    }
+
+    /// The place of a step, by which the last record is found when nothing matches.
+    pub(super) fn slot(&self, id: StepId, step: &Step) -> String {
+        let stage = &self.plan.stages[step.stage];
+        let position = stage.steps.iter().position(|other| *other == id).unwrap_or(0);
+        let name = stage.name.as_deref().unwrap_or("");
+        format!("{}/{name}/{position}", stage.index)
+    }
+
+    /// Looks for the step's result. `Ok(None)` is a miss, and was told. `files` is what is copied.
+    pub(super) fn cached(
+        &self,
+        id: StepId,
+        step: &Step,
+        request: &mut Request,
+        parents: &Stack,
+        files: Option<&Files>,
+    ) -> Result<Option<Cell>, Failure> {
+        let store = self.services.store;
+        let events = self.services.events;
+        if !self.options.no_cache {
+            let records = store.records_of(request.operation_digest());
+            if !records.is_empty() {
+                // Only now is it worth waiting for the digests of what came before.
+                super::stack::add_parents(request, parents)?;
+                let key = request.key();
+                if let Some(record) = records.into_iter().find(|record| record.key == key)
+                    && let Some(cell) = self.cell_of_record(id, &record)
+                {
+                    let _ = store.touch_record(&record);
+                    events.send(Event::StepCached { step: id });
+                    return Ok(Some(cell));
+                }
+            }
+        }
+        events.send(Event::StepStarted { step: id });
+        let why = if self.options.no_cache {
+            "--no-cache".to_owned()
+        } else {
+            let last = store.last_of(&self.slot(id, step));
+            self.why(request, last.as_ref(), files)
+        };
+        events.send(Event::StepMissed { step: id, why });
+        Ok(None)
+    }
+
+    fn why(&self, request: &Request, last: Option<&CacheRecord>, files: Option<&Files>) -> String {
+        let then = last.and_then(|record| self.copied_files(record));
+        request.why_missed(last, then.as_ref().zip(files))
+    }
+
+    /// Tells that a step is done.
+    pub(super) fn done(&self, step: StepId, since: Instant) {
+        self.services.events.send(Event::StepDone { step, took: since.elapsed() });
+    }
+}
+
+/// What each step's layer is needed for.
+fn needs(plan: &Plan, squash: bool) -> Vec<Needs> {
+    let mut needs = vec![Needs::default(); plan.steps.len()];
+    let mut looked_at = vec![false; plan.stages.len()];
+    for (_, step) in plan.steps.iter() {
+        for stage in super::run::stages_read(&step.op) {
+            looked_at[stage.index()] = true;
+        }
+    }
+    // From the last stage to the first: what a stage needs, the one that it stands on needs too.
+    let ids: Vec<StageId> = plan.stages.iter().map(|(id, _)| id).collect();
+    let shipped = plan.chain(plan.target);
+    let mut needed_from_above = vec![false; plan.stages.len()];
+    for id in ids.iter().rev() {
+        let stage = &plan.stages[*id];
+        let ships = shipped.contains(id);
+        let mut tree = looked_at[id.index()] || needed_from_above[id.index()];
+        for step in stage.steps.iter().rev() {
+            needs[step.index()] = Needs { pack: ships && !squash, tree: tree || (ships && squash) };
+            // COPY looks at the tree below it for links and owners on the way to its destination.
+            tree = true;
+        }
+        if let Base::Stage(below) = stage.base {
+            needed_from_above[below.index()] |= tree;
+        }
+    }
+    needs
+}
+
+fn names(plan: &Plan) -> Vec<StepName> {
+    plan.steps
+        .iter()
+        .map(|(id, step)| {
+            let stage = &plan.stages[step.stage];
+            let position = stage.steps.iter().position(|other| *other == id).unwrap_or(0) + 1;
+            let name = stage.name.clone().unwrap_or_else(|| format!("stage-{}", stage.index));
+            StepName {
+                step: id,
+                position: format!("{name} {position}/{}", stage.steps.len()),
+                title: step.title.clone(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,175 @@
+//! An OCI layout as a folder (image specification, image-layout.md).
+//!
+//! ```text
+//! oci-layout          {"imageLayoutVersion":"1.0.0"}
+//! index.json          one entry per tag, all with one digest; one entry without a tag
+//! blobs/sha256/<hex>  hard-linked from the store where both lie on one file system
+//! ```
+//!
+//! Written aside, in the same parent folder, then exchanged with what was there: a reader sees the
+//! old layout or the new one.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::base::ImageRef;
+use crate::image::{Image, Index};
+use crate::store::Store;
+use crate::sys;
+
+pub(super) const MARK: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Says whether `dest` may be replaced: absent, an empty folder, or an OCI layout.
+pub(super) fn check(dest: &Path) -> Result<(), Error> {
+    let io = |source| Error::Io { doing: "look into", path: dest.to_owned(), source };
+    match fs::symlink_metadata(dest) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io(error)),
+        Ok(found) if !found.is_dir() => Err(Error::Occupied { path: dest.to_owned() }),
+        Ok(_) if dest.join("oci-layout").is_file() => Ok(()),
+        Ok(_) => match fs::read_dir(dest).map_err(io)?.next() {
+            None => Ok(()),
+            Some(_) => Err(Error::Occupied { path: dest.to_owned() }),
+        },
+    }
+}
+
+/// Writes the layout at `dest`.
+pub(super) fn write(
+    dest: &Path,
+    image: &Image,
+    tags: &[ImageRef],
+    store: &Store,
+) -> Result<(), Error> {
+    check(dest)?;
+    let parent = match dest.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let io = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { doing, path, source }
+    };
+    fs::create_dir_all(parent).map_err(io("make", parent))?;
+    let aside = tempfile::Builder::new()
+        .prefix(".rbuild-")
+        .tempdir_in(parent)
+        .map_err(io("write into", parent))?;
+    let blobs = aside.path().join("blobs/sha256");
+    fs::create_dir_all(&blobs).map_err(io("write", &blobs))?;
+    let put = |path: PathBuf, bytes: &[u8]| fs::write(&path, bytes).map_err(io("write", &path));
+    put(blobs.join(image.digest.hex()), &image.manifest_bytes)?;
+    put(blobs.join(image.config_digest().hex()), &image.config_bytes)?;
+    for layer in &image.layers {
+        let digest = layer.descriptor.digest;
+        let to = blobs.join(digest.hex());
+        if to.exists() {
+            continue; // the same layer twice, as empty RUN steps give
+        }
+        let from = store.blob_path(digest);
+        if fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to).map_err(io("write", &to))?;
+        }
+    }
+    put(aside.path().join("oci-layout"), MARK)?;
+    put(aside.path().join("index.json"), &index(image, tags).to_bytes())?;
+    // tempfile makes folders 0700; a layout is for others to read, as umask 022 would have it.
+    fs::set_permissions(aside.path(), fs::Permissions::from_mode(0o755))
+        .map_err(io("write", aside.path()))?;
+
+    match fs::symlink_metadata(dest) {
+        Err(_) => {
+            let made = aside.keep();
+            fs::rename(&made, dest).map_err(|source| {
+                let _ = fs::remove_dir_all(&made);
+                io("write", dest)(source)
+            })
+        }
+        // After the exchange the old layout lies aside, and goes with the temporary folder.
+        Ok(_) => sys::exchange(aside.path(), dest).map_err(io("replace", dest)),
+    }
+}
+
+/// The index of a layout with this one image: an entry per distinct tag, or one without a tag.
+pub(super) fn index(image: &Image, tags: &[ImageRef]) -> Index {
+    let mut manifests = Vec::new();
+    for name in tags {
+        let mut descriptor = image.descriptor();
+        let tag = name.tag_or_latest().to_owned();
+        let full = format!("{}:{tag}", name.name());
+        descriptor.annotations.insert("org.opencontainers.image.ref.name".into(), tag);
+        descriptor.annotations.insert("io.containerd.image.name".into(), full);
+        if !manifests.contains(&descriptor) {
+            manifests.push(descriptor);
+        }
+    }
+    if manifests.is_empty() {
+        manifests.push(image.descriptor());
+    }
+    Index::new(manifests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Platform;
+    use crate::image::{Config, Descriptor, LayerKind, LayerRef};
+
+    fn image(store: &Store, content: &[u8]) -> Image {
+        let digest = store.put(content).unwrap();
+        let layer = LayerRef {
+            descriptor: Descriptor::new(
+                "application/vnd.oci.image.layer.v1.tar",
+                digest,
+                content.len() as u64,
+            ),
+            kind: LayerKind::Plain,
+            diff: crate::base::Digest::of(content),
+        };
+        Image::write(Config::empty(&Platform::host()), vec![layer], &[])
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_layout_is_replaced_whole_and_leaves_nothing_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let dest = folder.path().join("out/image.oci");
+        write(&dest, &image(&store, b"one"), &[], &store).unwrap();
+        let second = image(&store, b"two");
+        write(&dest, &second, &[ImageRef::parse("a:1").unwrap()], &store).unwrap();
+        assert_eq!(names(&dest), ["blobs", "index.json", "oci-layout"]);
+        assert_eq!(names(&dest.join("blobs/sha256")).len(), 3);
+        assert_eq!(names(dest.parent().unwrap()), ["image.oci"]);
+        let index = Index::parse(&fs::read(dest.join("index.json")).unwrap()).unwrap();
+        assert_eq!(index.manifests.len(), 1);
+        assert_eq!(index.manifests[0].digest, second.digest.as_blob());
+        assert_eq!(
+            index.manifests[0].annotations["io.containerd.image.name"],
+            "docker.io/library/a:1"
+        );
+    }
+
+    #[test]
+    fn a_folder_with_other_things_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let dest = folder.path().join("dest");
+        fs::create_dir(&dest).unwrap();
+        fs::write(dest.join("thesis.txt"), "x").unwrap();
+        let error = write(&dest, &image(&store, b"one"), &[], &store).unwrap_err();
+        assert!(matches!(error, Error::Occupied { .. }), "{error}");
+        assert_eq!(names(&dest), ["thesis.txt"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! Patterns of policy files: `*` within a component, `**` over components, `?` one character.
+
+/// Tells whether `path` matches `pattern`. Time is bounded by the product of their lengths.
+pub(super) fn matches(pattern: &str, path: &str) -> bool {
+    let (pattern, path) = (pattern.as_bytes(), path.as_bytes());
+    // reached[i]: the pattern so far matches the first i bytes of the path.
+    let mut reached = vec![false; path.len() + 1];
+    reached[0] = true;
+    let mut at = 0;
+    while at < pattern.len() {
+        let mut next = vec![false; path.len() + 1];
+        match pattern[at] {
+            b'*' => {
+                let deep = pattern.get(at + 1) == Some(&b'*');
+                at += usize::from(deep);
+                let mut on = false;
+                for i in 0..=path.len() {
+                    on |= reached[i];
+                    next[i] = on;
+                    if !deep && path.get(i) == Some(&b'/') {
+                        on = false;
+                    }
+                }
+                // `**/x` matches `x` too.
+                if deep && pattern.get(at + 1) == Some(&b'/') {
+                    for i in 0..path.len() {
+                        if path[i] == b'/' && next[i] {
+                            next[i + 1] = true;
+                        }
+                    }
+                    for i in 0..=path.len() {
+                        next[i] = reached[i] || (next[i] && i > 0 && path[i - 1] == b'/');
+                    }
+                    at += 1;
+                }
+            }
+            byte => {
+                for i in 0..path.len() {
+                    let fits = path[i] == byte || (byte == b'?' && path[i] != b'/');
+                    next[i + 1] = reached[i] && fits;
+                }
+            }
+        }
+        reached = next;
+        at += 1;
+    }
+    reached[path.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn stars() {
+        for (pattern, path, want) in [
+            ("images/*/Dockerfile", "images/init/Dockerfile", true),
+            ("images/*/Dockerfile", "images/a/b/Dockerfile", false),
+            ("images/**", "images/a/b", true),
+            ("**/Dockerfile", "Dockerfile", true),
+            ("**/Dockerfile", "a/b/Dockerfile", true),
+            ("**/Dockerfile", "a/xDockerfile", false),
+            ("/usr/bin/?u", "/usr/bin/su", true),
+            ("/usr/bin/su", "/usr/bin/sudo", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches(pattern, path), want, "{pattern} {path}");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The effective policy: what each rule is worth, and where that was said.
+//!
+//! Built-in profile, then files, then the command line; later wins, except over what an earlier
+//! one has locked. Reading TOML is in `read`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::{Table, Value};
+
+use super::finding::{FailOn, Level};
+use super::read;
+use super::rule::Rule;
+use super::rules;
+use crate::base::{Blob, Digest};
+use crate::diag::nearest;
+
+/// Why a policy cannot be used: exit code 2.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct PolicyError {
+    /// The file, or `--set`.
+    pub place: String,
+    /// The fact.
+    pub message: String,
+    /// The remedy.
+    pub help: Option<String>,
+}
+
+impl PolicyError {
+    pub(super) fn new(place: &str, message: impl Into<String>) -> Self {
+        PolicyError { place: place.to_owned(), message: message.into(), help: None }
+    }
+
+    pub(super) fn help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+}
+
+/// What comments in the Dockerfile may do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inline {
+    /// Nothing.
+    Deny,
+    /// Cover a finding, with a reason.
+    Justify,
+    /// Cover a finding.
+    Allow,
+}
+
+/// What becomes of rules that would need a base that was not looked up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Offline {
+    /// They are listed as skipped.
+    Skip,
+    /// They are findings.
+    Error,
+}
+
+/// What a policy says of one rule.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Setting {
+    /// What it is worth.
+    pub level: Level,
+    /// Its parameters, defaults included.
+    pub params: Table,
+    /// Who said so last: `hardened`, a file, `--set`.
+    pub origin: String,
+    /// Named by `--only`.
+    pub only: bool,
+}
+
+/// A waiver in a policy file.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Exception {
+    /// The rules, with facets.
+    pub rules: Vec<RuleName>,
+    /// Patterns of Dockerfile paths; empty is any.
+    pub files: Vec<String>,
+    /// Names of stages; empty is any.
+    pub stages: Vec<String>,
+    /// Patterns of image paths; empty is any.
+    pub paths: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The last day, `YYYY-MM-DD`.
+    pub expires: String,
+    /// How many findings it may cover.
+    pub max: Option<usize>,
+}
+
+/// A rule, or one facet of it, as people name it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuleName {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// The facet, if one was named.
+    pub facet: Option<String>,
+}
+
+/// What the command line says.
+#[derive(Clone, Default, Debug)]
+pub struct Overrides {
+    /// `--only`: all other rules are off, these are at least warnings.
+    pub only: Vec<String>,
+    /// `--skip`.
+    pub skip: Vec<String>,
+    /// `--set rules.ID=LEVEL`, `--set rules.ID.PARAM=VALUE`, `--set inline=…`.
+    pub set: Vec<String>,
+    /// `--fail-on`.
+    pub fail_on: Option<FailOn>,
+}
+
+/// The effective policy.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Policy {
+    /// Its name: that of the last file, or of the profile.
+    pub name: String,
+    /// What comments may do.
+    pub inline: Inline,
+    /// What becomes of rules without their base.
+    pub offline: Offline,
+    /// From which level on an image is refused.
+    pub fail_on: FailOn,
+    /// Every rule.
+    pub rules: BTreeMap<&'static str, Setting>,
+    /// Waivers.
+    pub exceptions: Vec<Exception>,
+    /// What may not be weakened: `inline`, `rules.ID`.
+    pub locked: BTreeSet<String>,
+    /// Error rules that the command line has switched off.
+    pub skipped_errors: BTreeSet<&'static str>,
+}
+
+/// The built-in profiles: name and text.
+pub const PROFILES: &[(&str, &str)] = &[
+    ("none", include_str!("../../policies/none.toml")),
+    ("baseline", include_str!("../../policies/baseline.toml")),
+    ("hardened", include_str!("../../policies/hardened.toml")),
+    ("paranoid", include_str!("../../policies/paranoid.toml")),
+];
+
+impl Policy {
+    /// Returns a built-in profile: `none`, `baseline`, `hardened` or `paranoid`.
+    pub fn builtin(name: &str) -> Option<Policy> {
+        let (name, text) = PROFILES.iter().find(|(known, _)| *known == name)?;
+        let mut policy = Policy::blank(name);
+        read::apply(&mut policy, text, name, &mut |_| None).expect("a test reads every profile");
+        Some(policy)
+    }
+
+    // All rules off.
+    pub(super) fn blank(name: &str) -> Policy {
+        let rules = rules::RULES
+            .iter()
+            .map(|rule| {
+                let params = rule
+                    .params
+                    .iter()
+                    .map(|param| (param.name.to_owned(), default(param.default)))
+                    .collect();
+                let origin = "default".to_owned();
+                (rule.id, Setting { level: Level::Off, params, origin, only: false })
+            })
+            .collect();
+        Policy {
+            name: name.to_owned(),
+            inline: Inline::Allow,
+            offline: Offline::Skip,
+            fail_on: FailOn::Error,
+            rules,
+            exceptions: Vec::new(),
+            locked: BTreeSet::new(),
+            skipped_errors: BTreeSet::new(),
+        }
+    }
+
+    /// Reads a policy file. `place` names it in messages; `open` returns the text of a file that
+    /// it extends, by the path as written there.
+    ///
+    /// A file without `extends` extends `hardened`.
+    pub fn read(
+        text: &str,
+        place: &str,
+        open: &mut dyn FnMut(&str) -> Option<String>,
+    ) -> Result<Policy, PolicyError> {
+        let mut policy = Policy::blank(place);
+        read::apply(&mut policy, text, place, open)?;
+        Ok(policy)
+    }
+
+    /// Applies a further file on top: that of the repository over that of the organisation. Its
+    /// `extends` is not followed; what is locked cannot be weakened.
+    pub fn merge(&mut self, text: &str, place: &str) -> Result<(), PolicyError> {
+        read::merge(self, text, place)
+    }
+
+    /// Applies the command line.
+    pub fn apply(&mut self, overrides: &Overrides) -> Result<(), PolicyError> {
+        for text in &overrides.set {
+            let place = format!("--set {text}");
+            let Some((key, value)) = text.split_once('=') else {
+                return Err(PolicyError::new(&place, "write it as KEY=VALUE")
+                    .help(Some("--set rules.final-user-root=warn".into())));
+            };
+            let value = value.parse::<Value>().unwrap_or_else(|_| Value::String(value.to_owned()));
+            self.set(key.trim(), value, &place)?;
+        }
+        if !overrides.only.is_empty() {
+            let mut only = BTreeSet::new();
+            for name in &overrides.only {
+                only.insert(find_rule(name, "--only")?.rule);
+            }
+            for (id, setting) in &mut self.rules {
+                setting.only = only.contains(id);
+                setting.level =
+                    if setting.only { setting.level.max(Level::Warn) } else { Level::Off };
+            }
+        }
+        for name in &overrides.skip {
+            let name = find_rule(name, "--skip")?;
+            if self.locked.contains(&format!("rules.{}", name.rule)) {
+                return Err(locked("--skip", name.rule));
+            }
+            let setting = self.setting_mut(name.rule);
+            if setting.level == Level::Error {
+                setting.level = Level::Off;
+                self.skipped_errors.insert(name.rule);
+            } else {
+                setting.level = Level::Off;
+            }
+        }
+        if let Some(fail_on) = overrides.fail_on {
+            self.fail_on = fail_on;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &str, value: Value, place: &str) -> Result<(), PolicyError> {
+        let mut table = Table::new();
+        match key.split('.').collect::<Vec<_>>().as_slice() {
+            ["rules", id] => {
+                table.insert((*id).to_owned(), value);
+                read::rules(self, &table, place)
+            }
+            ["rules", id, param] => {
+                let inner = Table::from_iter([((*param).to_owned(), value)]);
+                table.insert((*id).to_owned(), Value::Table(inner));
+                read::rules(self, &table, place)
+            }
+            [key] => {
+                table.insert((*key).to_owned(), value);
+                read::top(self, &table, place)
+            }
+            _ => Err(PolicyError::new(place, format!("unknown key `{key}`"))),
+        }
+    }
+
+    /// Returns what the policy says of a rule.
+    pub fn setting(&self, id: &str) -> &Setting {
+        self.rules.get(id).expect("every rule has a setting")
+    }
+
+    pub(super) fn setting_mut(&mut self, id: &str) -> &mut Setting {
+        self.rules.get_mut(id).expect("every rule has a setting")
+    }
+
+    /// Tells whether the policy has own layers of a single-stage image squashed by the builder.
+    pub fn squashes(&self) -> bool {
+        let setting = self.setting("single-stage-unsquashed");
+        setting.level > Level::Off
+            && setting.params.get("action").and_then(Value::as_str) == Some("squash")
+    }
+
+    /// Returns the policy as one JSON document, keys sorted: what its digest is of.
+    pub fn to_json(&self) -> serde_json::Value {
+        let rules: serde_json::Map<String, serde_json::Value> = self
+            .rules
+            .iter()
+            .map(|(id, setting)| {
+                let params = serde_json::to_value(&setting.params).unwrap_or_default();
+                let rule = serde_json::json!({
+                    "severity": setting.level, "origin": setting.origin, "params": params,
+                });
+                ((*id).to_owned(), rule)
+            })
+            .collect();
+        let exceptions: Vec<serde_json::Value> = self
+            .exceptions
+            .iter()
+            .map(|exception| {
+                let rules: Vec<&str> = exception.rules.iter().map(|name| name.rule).collect();
+                serde_json::json!({
+                    "rules": rules, "files": exception.files, "stages": exception.stages,
+                    "paths": exception.paths, "reason": exception.reason,
+                    "owner": exception.owner, "expires": exception.expires,
+                })
+            })
+            .collect();
+        serde_json::json!({
+            "name": self.name, "inline": self.inline, "offline": self.offline,
+            "fail_on": self.fail_on, "lock": self.locked, "rules": rules,
+            "exceptions": exceptions,
+        })
+    }
+
+    /// Returns the digest of the effective policy: of [`Policy::to_json`] without the origins.
+    pub fn digest(&self) -> Digest<Blob> {
+        let mut json = self.to_json();
+        if let Some(rules) = json.get_mut("rules").and_then(|rules| rules.as_object_mut()) {
+            for rule in rules.values_mut() {
+                rule.as_object_mut().map(|rule| rule.remove("origin"));
+            }
+        }
+        Digest::of(json.to_string().as_bytes())
+    }
+
+    /// Writes the policy for people: each rule with its level and who said so.
+    pub fn show(&self) -> String {
+        let mut out = format!(
+            "policy {} ({})\ninline = {:?}, offline = {:?}, fail_on = {:?}\n",
+            self.name,
+            self.digest(),
+            self.inline,
+            self.offline,
+            self.fail_on
+        );
+        for (id, setting) in &self.rules {
+            let level = setting.level.word();
+            out.push_str(&format!("{level:<5}  {id:<28}  {}\n", setting.origin));
+        }
+        out
+    }
+}
+
+/// Returns the rule that `name` means: an id, an alias, either with `[facet]`.
+pub fn find_rule(name: &str, place: &str) -> Result<RuleName, PolicyError> {
+    let (base, facet) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
+        Some((base, facet)) => (base, Some(facet.to_owned())),
+        None => (name, None),
+    };
+    for rule in rules::RULES {
+        if rule.id == base {
+            return Ok(RuleName { rule: rule.id, facet });
+        }
+        if let Some(alias) = rule.aliases.iter().find(|alias| same_alias(alias.name, base)) {
+            let facet = facet.or_else(|| alias.facet.map(str::to_owned));
+            return Ok(RuleName { rule: rule.id, facet });
+        }
+    }
+    let shown: String = name.chars().take(60).collect();
+    let near = nearest(base, rules::RULES.iter().map(|rule| rule.id));
+    Err(PolicyError::new(place, format!("unknown rule `{shown}`"))
+        .help(near.map(|near| format!("did you mean `{near}`?"))))
+}
+
+/// Returns the rule with this id or alias.
+pub fn rule(name: &str) -> Option<&'static Rule> {
+    let name = find_rule(name, "").ok()?;
+    rules::RULES.iter().copied().find(|rule| rule.id == name.rule)
+}
+
+// `DS-0002`, `DS002`, `AVD-DS-0002`: one thing, three spellings.
+fn same_alias(alias: &str, name: &str) -> bool {
+    if alias.eq_ignore_ascii_case(name) {
+        return true;
+    }
+    let name = name.strip_prefix("AVD-").unwrap_or(name);
+    let digits = |text: &str| {
+        text.strip_prefix("DS").and_then(|rest| rest.trim_start_matches('-').parse::<u32>().ok())
+    };
+    digits(alias).is_some() && digits(alias) == digits(name)
+}
+
+pub(super) fn locked(place: &str, key: &str) -> PolicyError {
+    PolicyError::new(place, format!("`{key}` is locked and may not be weakened"))
+}
+
+fn default(text: &str) -> Value {
+    text.parse().expect("a test reads every default")
+}

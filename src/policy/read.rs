@@ -1,0 +1,433 @@
+//! Policy files: TOML in, an error with the nearest name for every key that is not known.
+
+use toml::{Table, Value};
+
+use super::finding::{FailOn, Level};
+use super::profile::{
+    Exception, Inline, Offline, PROFILES, Policy, PolicyError, find_rule, locked,
+};
+use super::rules;
+use crate::diag::nearest;
+
+const KEYS: &[&str] =
+    &["version", "extends", "name", "inline", "offline", "fail_on", "lock", "rules", "exceptions"];
+const EXCEPTION_KEYS: &[&str] =
+    &["rules", "files", "stages", "paths", "reason", "owner", "expires", "max"];
+/// How long a chain of `extends` may be.
+const LONGEST_CHAIN: usize = 16;
+/// Policies are small; what is larger is no policy.
+const LONGEST_FILE: usize = 1 << 20;
+
+type Open<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
+
+pub(super) fn apply(
+    policy: &mut Policy,
+    text: &str,
+    place: &str,
+    open: Open<'_>,
+) -> Result<(), PolicyError> {
+    chain(policy, text, place, open, &mut Vec::new())
+}
+
+fn chain(
+    policy: &mut Policy,
+    text: &str,
+    place: &str,
+    open: Open<'_>,
+    seen: &mut Vec<String>,
+) -> Result<(), PolicyError> {
+    if seen.iter().any(|name| name == place) || seen.len() >= LONGEST_CHAIN {
+        return Err(PolicyError::new(place, "`extends` goes in a circle, or too deep"));
+    }
+    seen.push(place.to_owned());
+    let table = parse(text, place)?;
+    let builtin = PROFILES.iter().any(|(name, _)| *name == place);
+    let parents = match table.get("extends") {
+        None if builtin => Vec::new(),
+        None => vec!["hardened".to_owned()],
+        Some(Value::String(name)) => vec![name.clone()],
+        Some(Value::Array(list)) if list.iter().all(Value::is_str) => {
+            list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        Some(_) => {
+            return Err(PolicyError::new(place, "`extends` must be a string or a list of them"));
+        }
+    };
+    for parent in parents {
+        if let Some((name, text)) = PROFILES.iter().find(|(name, _)| *name == parent) {
+            chain(policy, text, name, open, seen)?;
+        } else if let Some(text) = open(&parent) {
+            chain(policy, &text, &parent, open, seen)?;
+        } else {
+            let near = nearest(&parent, PROFILES.iter().map(|(name, _)| *name));
+            return Err(PolicyError::new(
+                place,
+                format!("cannot read `{parent}`, which it extends"),
+            )
+            .help(near.map(|near| format!("did you mean `{near}`?"))));
+        }
+    }
+    seen.pop();
+    // What the parents locked holds for this file.
+    top(policy, &table, place)
+}
+
+pub(super) fn merge(policy: &mut Policy, text: &str, place: &str) -> Result<(), PolicyError> {
+    let table = parse(text, place)?;
+    top(policy, &table, place)
+}
+
+fn parse(text: &str, place: &str) -> Result<Table, PolicyError> {
+    if text.len() > LONGEST_FILE {
+        return Err(PolicyError::new(place, "a policy file is at most 1 MiB"));
+    }
+    let table: Table = text.parse().map_err(|error: toml::de::Error| {
+        PolicyError::new(place, format!("not TOML: {}", error.to_string().trim_end()))
+    })?;
+    match table.get("version") {
+        Some(Value::Integer(1)) | None => Ok(table),
+        Some(other) => Err(PolicyError::new(
+            place,
+            format!("`version` is {}; this rbuild reads version 1", shown(other)),
+        )),
+    }
+}
+
+pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(), PolicyError> {
+    known(table, KEYS, place, "")?;
+    if let Some(name) = string(table, "name", place)? {
+        policy.name = name.to_owned();
+    } else if !place.starts_with("--") {
+        policy.name = place.to_owned();
+    }
+    if let Some(word) = string(table, "inline", place)? {
+        let inline = match word {
+            "allow" => Inline::Allow,
+            "justify" => Inline::Justify,
+            "deny" => Inline::Deny,
+            _ => return Err(words(place, "inline", word, &["allow", "justify", "deny"])),
+        };
+        if policy.locked.contains("inline") && inline > policy.inline {
+            return Err(locked(place, "inline"));
+        }
+        policy.inline = inline;
+    }
+    if let Some(word) = string(table, "offline", place)? {
+        policy.offline = match word {
+            "skip" => Offline::Skip,
+            "error" => Offline::Error,
+            _ => return Err(words(place, "offline", word, &["skip", "error"])),
+        };
+    }
+    if let Some(word) = string(table, "fail_on", place)? {
+        policy.fail_on = FailOn::parse(word)
+            .ok_or_else(|| words(place, "fail_on", word, &["error", "warn", "never"]))?;
+    }
+    match table.get("rules") {
+        None => {}
+        Some(Value::Table(table)) => rules(policy, table, place)?,
+        Some(_) => return Err(PolicyError::new(place, "`rules` must be a table")),
+    }
+    match table.get("exceptions") {
+        None => {}
+        Some(Value::Array(list)) => {
+            for value in list {
+                policy.exceptions.push(exception(value, policy, place)?);
+            }
+        }
+        Some(_) => return Err(PolicyError::new(place, "`exceptions` must be a list of tables")),
+    }
+    if let Some(value) = table.get("lock") {
+        for key in strings(value).ok_or_else(|| {
+            PolicyError::new(place, "`lock` must be a list of keys such as `rules.final-user-root`")
+        })? {
+            match key.strip_prefix("rules.") {
+                Some(id) => {
+                    let name = find_rule(id, place)?;
+                    policy.locked.insert(format!("rules.{}", name.rule));
+                }
+                None if key == "inline" => {
+                    policy.locked.insert(key);
+                }
+                None => {
+                    return Err(PolicyError::new(place, format!("`{key}` cannot be locked"))
+                        .help(Some("lock `inline`, or a rule as `rules.ID`".into())));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(), PolicyError> {
+    for (key, value) in table {
+        let name = find_rule(key, place)?;
+        let rule = rules::RULES
+            .iter()
+            .copied()
+            .find(|rule| rule.id == name.rule)
+            .expect("it was just found");
+        let is_locked = policy.locked.contains(&format!("rules.{}", rule.id));
+        let setting = policy.setting_mut(rule.id);
+        let level_of = |word: &Value| {
+            word.as_str().and_then(Level::parse).ok_or_else(|| {
+                let shown = shown(word);
+                words(place, key, shown.trim_matches('"'), &["off", "warn", "error"])
+            })
+        };
+        let before = setting.clone();
+        match value {
+            Value::Table(table) => {
+                for (param, value) in table {
+                    if param == "severity" {
+                        setting.level = level_of(value)?;
+                        continue;
+                    }
+                    let Some(known) = rule.params.iter().find(|known| known.name == param) else {
+                        let names = rule.params.iter().map(|known| known.name).chain(["severity"]);
+                        let near = nearest(param, names);
+                        return Err(PolicyError::new(
+                            place,
+                            format!("unknown key `{param}` in `rules.{}`", rule.id),
+                        )
+                        .help(near.map(|near| format!("did you mean `{near}`?"))));
+                    };
+                    known.kind.check(value).map_err(|want| {
+                        PolicyError::new(
+                            place,
+                            format!("`rules.{}.{param}` must be {want}", rule.id),
+                        )
+                    })?;
+                    setting.params.insert(param.clone(), value.clone());
+                }
+            }
+            value => setting.level = level_of(value)?,
+        }
+        place.clone_into(&mut setting.origin);
+        if is_locked && (setting.level < before.level || setting.params != before.params) {
+            return Err(locked(place, &format!("rules.{}", rule.id)));
+        }
+    }
+    Ok(())
+}
+
+fn exception(value: &Value, policy: &Policy, place: &str) -> Result<Exception, PolicyError> {
+    let Value::Table(table) = value else {
+        return Err(PolicyError::new(place, "an exception must be a table"));
+    };
+    known(table, EXCEPTION_KEYS, place, " of an exception")?;
+    let list = |key: &str| -> Result<Vec<String>, PolicyError> {
+        match table.get(key) {
+            None => Ok(Vec::new()),
+            Some(value) => strings(value).ok_or_else(|| {
+                PolicyError::new(
+                    place,
+                    format!("`{key}` of an exception must be a list of strings"),
+                )
+            }),
+        }
+    };
+    let text = |key: &str| -> Result<String, PolicyError> {
+        string(table, key, place)?
+            .map(str::to_owned)
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| PolicyError::new(place, format!("an exception needs `{key}`")))
+    };
+    let mut rules = Vec::new();
+    for name in list("rules")? {
+        let name = find_rule(&name, place)?;
+        if policy.locked.contains(&format!("rules.{}", name.rule)) {
+            return Err(locked(place, &format!("rules.{}", name.rule)));
+        }
+        rules.push(name);
+    }
+    let expires = match table.get("expires") {
+        Some(Value::Datetime(date)) if date.date.is_some() => date.to_string(),
+        Some(Value::String(date)) if is_date(date) => date.clone(),
+        _ => {
+            return Err(PolicyError::new(place, "an exception needs `expires`")
+                .help(Some("expires = 2027-12-31".into())));
+        }
+    };
+    let max = match table.get("max") {
+        None => None,
+        Some(Value::Integer(count)) if *count > 0 => usize::try_from(*count).ok(),
+        Some(_) => return Err(PolicyError::new(place, "`max` must be a number over 0")),
+    };
+    let exception = Exception {
+        rules,
+        files: list("files")?,
+        stages: list("stages")?,
+        paths: list("paths")?,
+        reason: text("reason")?,
+        owner: text("owner")?,
+        expires: expires.get(..10).unwrap_or_default().to_owned(),
+        max,
+    };
+    if exception.rules.is_empty() {
+        return Err(PolicyError::new(place, "an exception needs `rules`"));
+    }
+    if exception.files.is_empty() && exception.stages.is_empty() && exception.paths.is_empty() {
+        return Err(PolicyError::new(
+            place,
+            "an exception needs a scope: `files`, `stages` or `paths`",
+        ));
+    }
+    Ok(exception)
+}
+
+/// Tells whether a text is `YYYY-MM-DD`.
+pub(super) fn is_date(text: &str) -> bool {
+    text.len() == 10
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+fn known(table: &Table, keys: &[&str], place: &str, of: &str) -> Result<(), PolicyError> {
+    for key in table.keys() {
+        if !keys.contains(&key.as_str()) {
+            let near = nearest(key, keys.iter().copied());
+            return Err(PolicyError::new(place, format!("unknown key `{key}`{of}"))
+                .help(near.map(|near| format!("did you mean `{near}`?"))));
+        }
+    }
+    Ok(())
+}
+
+fn string<'a>(table: &'a Table, key: &str, place: &str) -> Result<Option<&'a str>, PolicyError> {
+    match table.get(key) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(PolicyError::new(place, format!("`{key}` must be a string"))),
+    }
+}
+
+fn strings(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+fn shown(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn words(place: &str, key: &str, got: &str, want: &[&str]) -> PolicyError {
+    PolicyError::new(place, format!("`{key}` is `{got}`; it must be one of {}", want.join(", ")))
+        .help(nearest(got, want.iter().copied()).map(|near| format!("did you mean `{near}`?")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Overrides;
+
+    fn error(text: &str) -> String {
+        let error = Policy::read(text, "p.toml", &mut |_| None).unwrap_err();
+        match error.help {
+            Some(ref help) => format!("{error} | {help}"),
+            None => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_profile_says_something_of_every_rule() {
+        for (name, text) in PROFILES {
+            let table: Table = text.parse().unwrap();
+            let said = table["rules"].as_table().unwrap();
+            for rule in rules::RULES {
+                assert!(said.contains_key(rule.id), "`{name}` is silent about `{}`", rule.id);
+            }
+            assert_eq!(said.len(), rules::RULES.len(), "`{name}`");
+            assert_eq!(Policy::builtin(name).unwrap().name, *name);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, want) in [
+            ("rulez = 1", "p.toml: unknown key `rulez` | did you mean `rules`?"),
+            (
+                "[rules]\nfinal-user-rot = \"off\"",
+                "p.toml: unknown rule `final-user-rot` | did you mean `final-user-root`?",
+            ),
+            (
+                "[rules]\nDL3002 = \"of\"",
+                "p.toml: `DL3002` is `of`; it must be one of off, warn, error | did you mean `off`?",
+            ),
+            (
+                "[rules.secret-in-env]\nacept = []",
+                "p.toml: unknown key `acept` in `rules.secret-in-env` | did you mean `accept`?",
+            ),
+            (
+                "[rules.secret-in-env]\naccept = [1]",
+                "p.toml: `rules.secret-in-env.accept` must be a list of strings",
+            ),
+            ("version = 2", "p.toml: `version` is 2; this rbuild reads version 1"),
+            (
+                "extends = \"hardend\"",
+                "p.toml: cannot read `hardend`, which it extends | did you mean `hardened`?",
+            ),
+            (
+                "[[exceptions]]\nrules = [\"DL3002\"]",
+                "p.toml: an exception needs `expires` | expires = 2027-12-31",
+            ),
+        ] {
+            assert_eq!(error(text), want);
+        }
+    }
+
+    #[test]
+    fn files_extend_files() {
+        let mut open = |name: &str| match name {
+            "org.toml" => {
+                Some("extends = \"baseline\"\nlock = [\"rules.DL3002\", \"inline\"]".into())
+            }
+            "a.toml" => Some("extends = \"a.toml\"".into()),
+            _ => None,
+        };
+        let read = |text: &str, open: &mut dyn FnMut(&str) -> Option<String>| {
+            Policy::read(text, "p.toml", open).map_err(|error| error.to_string())
+        };
+        let policy =
+            read("extends = \"org.toml\"\nname = \"x\"\n[rules]\nDS002 = \"error\"", &mut open);
+        let policy = policy.unwrap();
+        assert_eq!(policy.name, "x");
+        assert_eq!(policy.setting("final-user-root").origin, "p.toml");
+        assert_eq!(policy.setting("final-user-root").params["absent"].as_str(), Some("warn"));
+        for text in [
+            "extends = \"org.toml\"\n[rules]\nfinal-user-root = \"off\"",
+            "extends = \"org.toml\"\n[rules.final-user-root]\nabsent = \"off\"",
+        ] {
+            let error = read(text, &mut open).unwrap_err();
+            assert_eq!(error, "p.toml: `rules.final-user-root` is locked and may not be weakened");
+        }
+        assert!(read("extends = \"a.toml\"", &mut open).unwrap_err().contains("circle"));
+    }
+
+    #[test]
+    fn the_command_line_comes_last() {
+        let mut policy = Policy::builtin("hardened").unwrap();
+        assert!(policy.squashes());
+        let before = policy.digest();
+        policy
+            .apply(&Overrides {
+                set: vec![
+                    "rules.base-unpinned=warn".into(),
+                    "rules.secret-in-env.accept=[\"A_KEY\"]".into(),
+                ],
+                skip: vec!["DL3007".into()],
+                ..Overrides::default()
+            })
+            .unwrap();
+        assert_ne!(policy.digest(), before);
+        assert_eq!(policy.setting("base-unpinned").level, Level::Warn);
+        assert!(policy.skipped_errors.contains("base-tag-latest"));
+
+        let mut policy = Policy::builtin("none").unwrap();
+        let only = Overrides { only: vec!["DL3002".into()], ..Overrides::default() };
+        policy.apply(&only).unwrap();
+        assert_eq!(policy.setting("final-user-root").level, Level::Warn);
+        assert_eq!(policy.setting("parse-error").level, Level::Off);
+    }
+}

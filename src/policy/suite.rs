@@ -1,0 +1,202 @@
+//! The cases of the policy suite, for the rules that exist.
+//!
+//! Runs when `RBUILD_POLICY_CASES` names the folder with `static/` and `image/`; else it is
+//! skipped, and says so. Each case is judged by one rule alone; its findings are the whole list.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::*;
+use crate::base::{ImagePath, Platform, Secret};
+use crate::diag::Sources;
+use crate::facts::{ImageFacts, LayerFacts, LeakScan, Needles, Origin, TableObserver};
+use crate::image::Config;
+use crate::layer::{Entry, EntryKind, Observer};
+use crate::plan::Request;
+
+type Row = (Option<u64>, Option<String>, Option<u64>);
+
+#[test]
+fn cases() {
+    let Some(root) = std::env::var_os("RBUILD_POLICY_CASES") else {
+        eprintln!("skipped: RBUILD_POLICY_CASES names no folder");
+        return;
+    };
+    let (mut count, mut wrong) = (0, Vec::new());
+    for kind in ["static", "image"] {
+        for entry in std::fs::read_dir(Path::new(&root).join(kind)).unwrap() {
+            let dir = entry.unwrap().path();
+            let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+            let case: Value = serde_json::from_str(&read("case.json")).unwrap();
+            let expected: Value = serde_json::from_str(&read("expected.json")).unwrap();
+            if rule(case["rule"].as_str().unwrap()).is_none() {
+                continue;
+            }
+            count += 1;
+            let text = case["policy"].as_str().unwrap_or("");
+            let text = format!("version = 1\nextends = \"hardened\"\n{text}");
+            let mut policy = match Policy::read(&text, "case", &mut |_| None) {
+                Ok(policy) => policy,
+                Err(error) => {
+                    wrong.push(format!("{}: {error}", dir.display()));
+                    continue;
+                }
+            };
+            let only = vec![case["rule"].as_str().unwrap().to_owned()];
+            policy.apply(&Overrides { only, ..Overrides::default() }).unwrap();
+            let found = match kind {
+                "static" => judge_text(&read("Dockerfile"), &case, &policy),
+                _ => judge_image(&serde_json::from_str(&read("image.json")).unwrap(), &policy),
+            };
+            // Only the keys that the case has are compared.
+            let want = expected["findings"].as_array().unwrap();
+            let keys: BTreeSet<&String> =
+                want.iter().flat_map(|row| row.as_object().unwrap().keys()).collect();
+            let has = |key: &str| keys.iter().any(|known| *known == key) || keys.is_empty();
+            let cut = |(line, path, layer): Row| {
+                (
+                    line.filter(|_| has("line")),
+                    path.filter(|_| has("path")),
+                    layer.filter(|_| has("layer")),
+                )
+            };
+            let want: BTreeSet<Row> = want
+                .iter()
+                .map(|row| {
+                    let path = row["path"].as_str().map(str::to_owned);
+                    (row["line"].as_u64(), path, row["layer"].as_u64())
+                })
+                .collect();
+            let found: BTreeSet<Row> = found.into_iter().map(cut).collect();
+            if found != want {
+                let name = dir.file_name().unwrap().to_string_lossy().into_owned();
+                wrong.push(format!("{name}: want {want:?}, found {found:?}"));
+            }
+        }
+    }
+    wrong.sort();
+    assert!(wrong.is_empty(), "{} of {count} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    eprintln!("{count} cases");
+}
+
+fn judge_text(file: &str, case: &Value, policy: &Policy) -> Vec<Row> {
+    let mut sources = Sources::new();
+    let id = sources.add("Dockerfile", file);
+    let (parsed, mut errors) = crate::dockerfile::parse(id, file);
+    let (instructions, more) = crate::instruction::parse_all(&parsed);
+    errors.extend(more);
+    let mut request = Request::new(Platform::new("linux", "amd64", None));
+    let args: Vec<&str> =
+        case["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (at, arg) in args.iter().enumerate() {
+        match (*arg, args.get(at + 1)) {
+            ("--build-arg", Some(pair)) => {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                request.build_args.insert(name.into(), Some(value.into()));
+            }
+            ("--target", Some(name)) => request.target = Some((*name).to_owned()),
+            _ => {}
+        }
+    }
+    let input = TextInput {
+        file: &parsed,
+        instructions: &instructions,
+        errors: &errors,
+        sources: &sources,
+        request: &request,
+        bases: &Bases::from_json(&case["bases"].to_string()).unwrap_or_default(),
+        squash: args.contains(&"--squash"),
+        today: Some("2026-11-21"),
+    };
+    let report = check_text(input, policy);
+    let findings = report.findings.iter().filter(|finding| finding.counts());
+    findings
+        .map(|finding| {
+            let line = finding.span.map(|span| sources.line_column(span.source, span.start).0);
+            (line.map(|line| line as u64), None, None)
+        })
+        .collect()
+}
+
+fn judge_image(recipe: &Value, policy: &Policy) -> Vec<Row> {
+    let mut document = serde_json::json!({
+        "os": "linux", "architecture": "amd64", "config": recipe["config"],
+        "rootfs": { "type": "layers", "diff_ids": [] }, "history": [],
+    });
+    let secrets: Vec<(String, Secret)> = recipe["secrets"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(id, value)| (id.clone(), Secret::new(value.as_str().unwrap().into())))
+        .collect();
+    let needles = Needles::new(secrets.iter().map(|(id, secret)| (id.as_str(), secret)));
+    let mut layers = Vec::new();
+    for layer in recipe["layers"].as_array().unwrap() {
+        let empty = layer["empty_layer"].as_bool().unwrap_or(false);
+        document["history"].as_array_mut().unwrap().push(serde_json::json!({
+            "created_by": layer["created_by"], "empty_layer": empty,
+        }));
+        if empty {
+            continue;
+        }
+        let (mut table, mut scan) = (TableObserver::new(), LeakScan::new(needles.clone()));
+        for entry in layer["entries"].as_array().unwrap() {
+            let (entry, content) = entry_of(entry);
+            for observer in [&mut table as &mut dyn Observer, &mut scan] {
+                observer.entry(&entry);
+                if matches!(entry.kind, EntryKind::File { .. }) {
+                    observer.content(&content);
+                }
+                observer.end();
+            }
+        }
+        layers.push(LayerFacts {
+            table: table.finish(),
+            origin: match layer["base"].as_bool() {
+                Some(true) => Origin::Base,
+                _ => Origin::Foreign(layer["created_by"].as_str().unwrap().into()),
+            },
+            leaks: scan.finish(),
+        });
+    }
+    let config = Config::parse(document.to_string().as_bytes()).unwrap();
+    let facts = ImageFacts::new(config, layers, &BTreeMap::new(), &needles);
+    let report = check_image(ImageInput { facts: &facts, text: None }, policy);
+    let findings = report.findings.iter().filter(|finding| finding.counts());
+    findings
+        .map(|finding| {
+            let image = finding.image.clone().unwrap();
+            (None, Some(image.path), image.layer.map(|layer| layer as u64))
+        })
+        .collect()
+}
+
+fn entry_of(recipe: &Value) -> (Entry, Vec<u8>) {
+    let path =
+        |key: &str| ImagePath::from_entry(recipe[key].as_str().unwrap_or("").as_bytes()).unwrap();
+    let number = |key: &str| recipe[key].as_u64().unwrap_or(0);
+    let content = match recipe["content"].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => vec![b'x'; number("size") as usize],
+    };
+    let kind = match recipe["type"].as_str().unwrap() {
+        "file" => EntryKind::File { size: content.len() as u64 },
+        "dir" => EntryKind::Dir,
+        "symlink" => EntryKind::Symlink(recipe["target"].as_str().unwrap().into()),
+        "hardlink" => EntryKind::Hardlink(path("target")),
+        "whiteout" => EntryKind::Whiteout,
+        "opaque" => EntryKind::Opaque,
+        "char" => EntryKind::Char { major: number("major") as u32, minor: number("minor") as u32 },
+        _ => EntryKind::Block { major: number("major") as u32, minor: number("minor") as u32 },
+    };
+    let mode = recipe["mode"].as_str().unwrap_or("0644");
+    let mut entry = Entry::new(path("path"), kind, u32::from_str_radix(mode, 8).unwrap());
+    entry.uid = number("uid") as u32;
+    entry.gid = number("gid") as u32;
+    for name in recipe["xattrs"].as_object().into_iter().flatten().map(|(name, _)| name) {
+        entry.xattrs.insert(name.as_bytes().to_vec(), Vec::new());
+    }
+    (entry, content)
+}

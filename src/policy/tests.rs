@@ -1,0 +1,242 @@
+//! Rules by their examples, and the frame around them.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+
+use super::*;
+use crate::base::Platform;
+use crate::diag::Sources;
+use crate::plan::Request;
+
+/// A text to judge by one rule.
+pub(super) struct Text<'a> {
+    pub(super) rule: &'a str,
+    pub(super) file: &'a str,
+    pub(super) bases: &'a str,
+    pub(super) set: &'a [&'a str],
+    pub(super) policy: &'a str,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn new(rule: &'a str, file: &'a str) -> Self {
+        Text { rule, file, bases: "{}", set: &[], policy: "hardened" }
+    }
+}
+
+fn with<T>(text: &Text<'_>, run: impl FnOnce(Report, &Sources, &Policy) -> T) -> T {
+    let mut sources = Sources::new();
+    let id = sources.add("Dockerfile", text.file);
+    let (file, mut errors) = crate::dockerfile::parse(id, text.file);
+    let (instructions, more) = crate::instruction::parse_all(&file);
+    errors.extend(more);
+    let mut policy = Policy::builtin(text.policy).unwrap();
+    let only = if text.rule.is_empty() { Vec::new() } else { vec![text.rule.to_owned()] };
+    let set = text.set.iter().map(|text| (*text).to_owned()).collect();
+    policy.apply(&Overrides { only, set, ..Overrides::default() }).unwrap();
+    let request = Request::new(Platform::new("linux", "amd64", None));
+    let bases = Bases::from_json(text.bases).unwrap();
+    let input = TextInput {
+        file: &file,
+        instructions: &instructions,
+        errors: &errors,
+        sources: &sources,
+        request: &request,
+        bases: &bases,
+        squash: false,
+        today: Some("2026-11-21"),
+    };
+    let report = check_text(input, &policy);
+    run(report, &sources, &policy)
+}
+
+/// The lines of what counts.
+pub(super) fn lines(text: &Text<'_>) -> Vec<usize> {
+    with(text, |report, sources, _| {
+        let found: BTreeSet<usize> = report
+            .findings
+            .iter()
+            .filter(|finding| finding.counts())
+            .map(|finding| {
+                let span = finding.span.unwrap();
+                sources.line_column(span.source, span.start).0
+            })
+            .collect();
+        found.into_iter().collect()
+    })
+}
+
+#[test]
+fn examples_of_rules_hold() {
+    for rule in RULES {
+        for file in rule.bad {
+            assert!(!lines(&Text::new(rule.id, file)).is_empty(), "{} is silent:\n{file}", rule.id);
+        }
+        for file in rule.good {
+            let found = lines(&Text::new(rule.id, file));
+            assert!(found.is_empty(), "{} finds lines {found:?}:\n{file}", rule.id);
+        }
+        if rule.text_check.is_some() {
+            assert!(!rule.bad.is_empty() && !rule.good.is_empty(), "{} has no examples", rule.id);
+        }
+        assert!(explain(rule).contains(rule.title));
+    }
+}
+
+#[test]
+fn ids_and_aliases_are_unambiguous() {
+    let mut seen = BTreeSet::new();
+    let mut last = "";
+    for rule in RULES {
+        assert!(rule.id > last, "`{}` is out of order", rule.id);
+        last = rule.id;
+        assert!(seen.insert(rule.id), "{}", rule.id);
+        for alias in rule.aliases.iter().filter(|alias| alias.facet.is_none()) {
+            assert!(
+                seen.insert(alias.name) || alias.name == "SecretsUsedInArgOrEnv",
+                "{}",
+                alias.name
+            );
+        }
+        for param in rule.params {
+            let value = param.default.parse().unwrap();
+            assert_eq!(param.kind.check(&value), Ok(()), "{} {}", rule.id, param.name);
+        }
+    }
+    assert_eq!(super::rule("AVD-DS-0002").unwrap().id, "final-user-root");
+}
+
+#[test]
+fn comments_cover_findings() {
+    let check = |policy: &str, comment: &str, want: usize| {
+        let file = format!("{comment}\nFROM node:latest\nRUN true\nFROM node:latest\nUSER 1\n");
+        let text = Text { policy, ..Text::new("base-tag-latest", &file) };
+        assert_eq!(lines(&text).len(), want, "{policy}: {comment}");
+    };
+    check("hardened", "# rbuild: allow base-tag-latest -- a reason", 1);
+    check("hardened", "# rbuild: allow base-tag-latest", 2);
+    check("baseline", "# rbuild: allow base-tag-latest", 1);
+    check("baseline", "# rbuild: allow DL3007, secret-in-env until=2026-11-21", 1);
+    check("baseline", "# rbuild: allow DL3007 until=2026-11-20", 2);
+    check("baseline", "# rbuild: allow DL3007 until=soon", 2);
+    check("hardened", "# rbuild: allow-file base-tag-latest -- a reason", 0);
+    check("hardened", "# rbuild: allow-stage base-tag-latest -- a reason", 1);
+    check("hardened", "# hadolint ignore=DL3006,DL3007 # a reason", 1);
+    check("hardened", "# hadolint global ignore=DL3007 - a reason", 0);
+    check("hardened", "# hadolint ignore=DL3006", 2);
+    check("paranoid", "# rbuild: allow base-tag-latest -- a reason", 2);
+    check("baseline", "# check=skip=DL3007", 0);
+    check("baseline", "# a word\n# check=skip=all", 1);
+}
+
+#[test]
+fn comments_in_a_body_cover_one_line() {
+    let file = "FROM a AS b\nRUN true && \\\n  # rbuild: allow pipe-to-interpreter -- known\n  \
+                curl x | sh && \\\n  curl y | sh\n";
+    assert_eq!(lines(&Text::new("pipe-to-interpreter", file)), [5]);
+}
+
+#[test]
+fn what_cannot_be_waived_is_not() {
+    let file = "# rbuild: allow-file parse-error -- please\nFROM scratch\nCOPPY a /a\n";
+    assert_eq!(lines(&Text::new("parse-error", file)), [3]);
+}
+
+#[test]
+fn a_refusal_tells_the_way_out() {
+    let file = "FROM alpine:3.20@sha256:1111111111111111111111111111111111111111111111111111111111111111\n\
+                COPY a /a\nRUN sh -c 'env X=1 apk add curl'\nUSER 10001\n";
+    with(&Text::new("", file), |report, sources, policy| {
+        expect![[r#"
+            note[single-stage-unsquashed]: 2 layers of one stage are squashed into one
+
+            error[package-install-in-final]: `apk add` installs packages in the stage that ships
+             --> Dockerfile:3:12
+              |
+            1 | FROM alpine:3.20@sha256:1111111111111111111111111111111111111111111111111111111111111111
+              | ---------------------------------------------------------------------------------------- the final stage starts here
+            2 | COPY a /a
+            3 | RUN sh -c 'env X=1 apk add curl'
+              |            ^^^^^^^^^^^^^^^^^^^^ this command
+              |
+              = note: why: Build elsewhere, copy the artefact; every package is an attack surface.
+              = note: also: CIS 4.3 · explain: rbuild policy explain package-install-in-final
+              = help: move it to a build stage and COPY --from what is needed, or allow it: [rules.package-install-in-final] allow_packages = ["curl"]
+
+            rbuild: 1 error, 0 warnings · policy hardened (sha256:DIGEST…)
+              fix:    `rbuild policy explain package-install-in-final` tells what is wrong and how to mend it
+              waive:  `# rbuild: allow package-install-in-final -- REASON` above the instruction
+              choose: --policy baseline or --policy none judges by less"#]]
+        .assert_eq(
+            &report
+                .human(sources, policy, false)
+                .replace(&policy.digest().hex()[..12], "DIGEST"),
+        );
+        let json = report.json(sources, policy, "0");
+        assert_eq!(json["findings"][1]["span"]["line"], 3);
+        assert_eq!(json["findings"][1]["instruction"]["line"], 3);
+        assert_eq!(json["summary"]["refused"], true);
+    });
+}
+
+#[test]
+fn exceptions_have_a_scope_and_an_end() {
+    let read = |expires: &str, max: usize| {
+        Policy::read(
+            &format!(
+                "[[exceptions]]\nrules = [\"DL3007\"]\nfiles = [\"Docker*\"]\nreason = \"r\"\n\
+                 owner = \"o\"\nexpires = {expires}\nmax = {max}\n"
+            ),
+            "p.toml",
+            &mut |_| None,
+        )
+        .unwrap()
+    };
+    let file = "FROM node:latest\nFROM node:latest\n";
+    for (policy, want) in
+        [(read("2027-01-01", 2), 0), (read("2026-01-01", 2), 2), (read("2027-01-01", 1), 2)]
+    {
+        let mut sources = Sources::new();
+        let id = sources.add("Dockerfile", file);
+        let (parsed, _) = crate::dockerfile::parse(id, file);
+        let (instructions, _) = crate::instruction::parse_all(&parsed);
+        let input = TextInput {
+            file: &parsed,
+            instructions: &instructions,
+            errors: &[],
+            sources: &sources,
+            request: &Request::new(Platform::new("linux", "amd64", None)),
+            bases: &Bases::none(),
+            squash: false,
+            today: Some("2026-11-21"),
+        };
+        let report = check_text(input, &policy);
+        let counted = report.findings.iter().filter(|f| f.rule == "base-tag-latest" && f.counts());
+        assert_eq!(counted.count(), want);
+    }
+}
+
+#[test]
+fn named_contexts_have_nothing_to_pin() {
+    let mut sources = Sources::new();
+    let text = "FROM base\nFROM debian:12\n";
+    let id = sources.add("Dockerfile", text);
+    let (file, _) = crate::dockerfile::parse(id, text);
+    let (instructions, _) = crate::instruction::parse_all(&file);
+    let mut request = Request::new(Platform::new("linux", "amd64", None));
+    for name in ["base", "docker.io/library/debian:12"] {
+        request.named_contexts.insert(name.into(), crate::plan::NamedContext::Image);
+    }
+    let input = TextInput {
+        file: &file,
+        instructions: &instructions,
+        errors: &[],
+        sources: &sources,
+        request: &request,
+        bases: &Bases::none(),
+        squash: false,
+        today: None,
+    };
+    let report = check_text(input, &Policy::builtin("hardened").unwrap());
+    assert!(report.findings.iter().all(|finding| finding.rule != "base-unpinned"));
+}

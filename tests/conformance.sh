@@ -1,0 +1,67 @@
+#!/bin/sh
+# Runs the conformance suite of the dialect where it lies beside this project (`../shared`), in both
+# user modes: as who we are, and, when that is root, as an ordinary user with subordinate ids too.
+#
+#     tests/conformance.sh [ARGUMENT OF THE SUITE'S RUNNER …]
+#
+# `tests/conformance.known` lists cases that are known to fail, one a line with its reason; a case
+# that fails and is not listed, and a listed one that passes, are both errors.
+set -eu
+cd "$(dirname "$0")/.."
+suite=$(pwd)/../shared/conformance
+if [ ! -x "$suite/run" ]; then
+    echo "conformance: skipped, the suite is not beside this project"
+    exit 0
+fi
+[ -n "${1:-}" ] && only="$*" || only=
+bases=${XDG_CACHE_HOME:-$HOME/.cache}/rbuild-conformance/bases
+[ -f "$bases/busybox/index.json" ] || "$suite/bases/make" -o "$bases"
+
+work=$(mktemp -d)
+trap 'chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"' EXIT
+chmod 0755 "$work"
+# An ordinary user may not look into our home or into the clone: everything is copied.
+cp "$(.ci/binary release)" "$work/rbuild"
+cp -r "$suite" "$work/suite"
+cp -r "$bases" "$work/bases"
+chmod -R a+rX "$work"
+grep -v '^#' tests/conformance.known | awk 'NF {print $1}' | sort > "$work/known"
+
+judge() { # name, log
+    grep '^FAIL ' "$2" | sed 's/^FAIL \([^:]*\):.*/\1/' | sort > "$work/failed"
+    tail -n 1 "$2" | grep -q '^[0-9]* passed, [0-9]* failed' || { echo "conformance ($1): the runner broke"; tail -n 20 "$2"; return 1; }
+    if [ -z "$only" ]; then
+        comm -13 "$work/known" "$work/failed" > "$work/new"
+        comm -23 "$work/known" "$work/failed" > "$work/healed"
+        if [ -s "$work/new" ] || [ -s "$work/healed" ]; then
+            echo "conformance ($1): failing without being listed:" $(cat "$work/new")
+            echo "conformance ($1): listed in tests/conformance.known, but passing:" $(cat "$work/healed")
+            return 1
+        fi
+    fi
+    echo "conformance ($1): $(tail -n 1 "$2")"
+}
+
+PATH=$work:$PATH
+export PATH
+start=$(date +%s)
+"$work/suite/run" --bases "$work/bases" --tmp "$work" $only > "$work/log" || true
+cat "$work/log"
+judge "$(id -un)" "$work/log"
+echo "conformance: $(( $(date +%s) - start )) s"
+
+if [ "$(id -u)" = 0 ]; then
+    user=rbuild-suite
+    id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/sh "$user"
+    for file in /etc/subuid /etc/subgid; do
+        grep -q "^$user:" "$file" 2>/dev/null || echo "$user:500000:65536" >> "$file"
+    done
+    mkdir "$work/user"
+    chown "$user" "$work/user"
+    start=$(date +%s)
+    setpriv --reuid "$user" --regid "$user" --clear-groups env -i HOME="/home/$user" PATH="$PATH" \
+        "$work/suite/run" --bases "$work/bases" --tmp "$work/user" $only > "$work/log" || true
+    cat "$work/log"
+    judge "ordinary user" "$work/log"
+    echo "conformance: $(( $(date +%s) - start )) s"
+fi
