@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{Job, Prepared};
 use crate::base::ImageRef;
 use crate::diag::chain;
 use crate::event::Event;
@@ -10,13 +11,17 @@ use crate::facts::{ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, Ta
 use crate::image::validate_documents;
 use crate::layer::{Bounds, Observer, Reader, decompress};
 use crate::output::{self, Means, Target};
-use crate::plan::Plan;
+use crate::policy::{ImageInput, Policy, Report, check_image};
 use crate::registry;
 
 /// All that turns a plan into files.
 pub struct Work<'a> {
+    /// What was asked for.
+    pub job: &'a Job,
     /// What to do.
-    pub plan: &'a Plan,
+    pub prepared: &'a Prepared,
+    /// What is demanded of the image.
+    pub policy: &'a Policy,
     /// How.
     pub options: &'a Options,
     /// With what.
@@ -32,6 +37,8 @@ pub struct Work<'a> {
 pub struct Done {
     /// The image.
     pub built: Built,
+    /// What the policy found in text and image, none of it a reason to stop.
+    pub report: Report,
 }
 
 /// Why there is no image.
@@ -39,6 +46,8 @@ pub struct Done {
 pub enum Ended {
     /// Something failed.
     Failed(Box<Failure>),
+    /// The policy refused the image; nothing was written.
+    Refused(Report),
 }
 
 impl From<Failure> for Ended {
@@ -51,8 +60,14 @@ impl From<Failure> for Ended {
 ///
 /// No byte is written to an output before the image has passed; each output is replaced whole.
 pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
-    let built = exec::run(work.plan, work.options, work.services)?;
-    let _facts = facts(work, &built)?;
+    let built = exec::run(&work.prepared.plan, work.options, work.services)?;
+    let facts = facts(work, &built)?;
+    let text = work.prepared.text_input(work.job);
+    let mut report = work.prepared.report.clone();
+    report.append(check_image(ImageInput { facts: &facts, text: Some(text) }, work.policy));
+    if report.verdict(work.policy.fail_on).refused {
+        return Err(Ended::Refused(report));
+    }
     // What leaves has been checked from the outside as well: a bug of ours must not ship.
     if let Some(problem) = validate_documents(&built.image).first() {
         return Err(Failure::new(
@@ -81,7 +96,7 @@ pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
         let what = target.write(&built.image, work.tags, &means).map_err(not_written)?;
         work.services.events.send(Event::Exported { what });
     }
-    Ok(Done { built })
+    Ok(Done { built, report })
 }
 
 fn not_written(error: output::Error) -> Failure {
@@ -117,7 +132,7 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
                 .map(|(_, leak)| leak.clone())
                 .collect();
             let origin = match layer.step {
-                Some(step) => Origin::Step(work.plan.steps[step].span),
+                Some(step) => Origin::Step(work.prepared.plan.steps[step].span),
                 None => Origin::Base,
             };
             layers.push(LayerFacts { table: table(work, &layer.layer)?, origin, leaks });

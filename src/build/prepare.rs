@@ -4,6 +4,7 @@ use crate::diag::{Diagnostic, Severity, Sources};
 use crate::dockerfile::{self, Dockerfile};
 use crate::instruction::{self, Instruction};
 use crate::plan::{self, BaseLookup, Plan, Request};
+use crate::policy::{Bases, Level, Policy, Report, TextInput, check_text};
 
 /// A Dockerfile and what is asked of it.
 #[derive(Clone, Debug)]
@@ -14,6 +15,12 @@ pub struct Job {
     pub text: Vec<u8>,
     /// The rest.
     pub request: Request,
+    /// `--squash`.
+    pub squash: bool,
+    /// Today, `YYYY-MM-DD`, for waivers that end; `None` lets none end.
+    pub today: Option<String>,
+    /// What is known of bases from elsewhere (`lint --bases`); used where none is looked up.
+    pub known: Bases,
 }
 
 /// A plan with the texts that it comes from.
@@ -27,6 +34,28 @@ pub struct Prepared {
     pub instructions: Vec<Instruction>,
     /// The plan.
     pub plan: Plan,
+    /// What is known of bases.
+    pub bases: Bases,
+    /// What the policy says of the text. Ask it before anything runs.
+    pub report: Report,
+    /// The own layers become one: asked for, or demanded by the policy of a single-stage image.
+    pub squash: bool,
+}
+
+impl Prepared {
+    /// What rules are given of the text.
+    pub(super) fn text_input<'a>(&'a self, job: &'a Job) -> TextInput<'a> {
+        TextInput {
+            file: &self.file,
+            instructions: &self.instructions,
+            errors: &[],
+            sources: &self.sources,
+            request: &job.request,
+            bases: &self.bases,
+            squash: self.squash,
+            today: job.today.as_deref(),
+        }
+    }
 }
 
 /// Why there is no plan.
@@ -42,6 +71,8 @@ pub struct NotPrepared {
     pub instructions: Vec<Instruction>,
     /// The text is fine; what it names could not be planned or resolved.
     pub parsed: bool,
+    /// What the policy says of the text, its errors included.
+    pub report: Report,
 }
 
 /// A text that was understood, line by line.
@@ -52,7 +83,7 @@ struct Parsed {
     diagnostics: Vec<Diagnostic>,
 }
 
-fn parse_job(job: &Job) -> Result<Parsed, Box<NotPrepared>> {
+fn parse_job(job: &Job, policy: &Policy) -> Result<Parsed, Box<NotPrepared>> {
     let mut sources = Sources::new();
     let source = sources.add(&job.name, as_text(&job.text));
     let text = sources.get(source).text.clone();
@@ -61,38 +92,75 @@ fn parse_job(job: &Job) -> Result<Parsed, Box<NotPrepared>> {
     diagnostics.extend(more);
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-        return Err(Box::new(NotPrepared {
-            sources,
-            diagnostics,
-            file,
-            instructions,
-            parsed: false,
-        }));
+        return Err(not_prepared(job, policy, sources, file, instructions, diagnostics, false));
     }
     Ok(Parsed { sources, file, instructions, diagnostics })
 }
 
 /// Tells what is wrong with a text by itself, without planning: for hosts on which nothing else
 /// can be done.
-pub fn parse(job: &Job) -> Result<(), Box<NotPrepared>> {
-    parse_job(job).map(drop)
+pub fn parse(job: &Job, policy: &Policy) -> Result<(), Box<NotPrepared>> {
+    parse_job(job, policy).map(drop)
 }
 
-/// Parses and plans. All errors of the text are reported together; when there is one, no base is
-/// asked for.
-pub fn prepare(job: &Job, bases: &dyn BaseLookup) -> Result<Prepared, Box<NotPrepared>> {
-    let Parsed { mut sources, file, instructions, mut diagnostics } = parse_job(job)?;
-    match plan::plan(&file, &instructions, &job.request, bases, &mut sources) {
-        Ok(mut plan) => {
-            diagnostics.append(&mut plan.warnings);
-            plan.warnings = diagnostics;
-            Ok(Prepared { sources, file, instructions, plan })
-        }
+fn not_prepared(
+    job: &Job,
+    policy: &Policy,
+    sources: Sources,
+    file: Dockerfile,
+    instructions: Vec<Instruction>,
+    diagnostics: Vec<Diagnostic>,
+    parsed: bool,
+) -> Box<NotPrepared> {
+    let input = TextInput {
+        file: &file,
+        instructions: &instructions,
+        errors: &diagnostics,
+        sources: &sources,
+        request: &job.request,
+        bases: &job.known,
+        squash: job.squash,
+        today: job.today.as_deref(),
+    };
+    let report = check_text(input, policy);
+    Box::new(NotPrepared { sources, diagnostics, file, instructions, parsed, report })
+}
+
+/// Parses, plans and judges. All errors of the text are reported together; when there is one, no
+/// base is asked for.
+pub fn prepare(
+    job: &Job,
+    policy: &Policy,
+    bases: &dyn BaseLookup,
+) -> Result<Prepared, Box<NotPrepared>> {
+    let Parsed { mut sources, file, instructions, mut diagnostics } = parse_job(job, policy)?;
+    let mut plan = match plan::plan(&file, &instructions, &job.request, bases, &mut sources) {
+        Ok(plan) => plan,
         Err(errors) => {
             diagnostics.extend(errors);
-            Err(Box::new(NotPrepared { sources, diagnostics, file, instructions, parsed: true }))
+            return Err(not_prepared(job, policy, sources, file, instructions, diagnostics, true));
         }
-    }
+    };
+    diagnostics.append(&mut plan.warnings);
+    plan.warnings = diagnostics;
+    let looked_up = plan.bases.iter().any(|(_, base)| base.image.is_some());
+    let known = if looked_up { Bases::of_plan(&plan) } else { job.known.clone() };
+    let mut prepared = Prepared {
+        sources,
+        file,
+        instructions,
+        plan,
+        bases: known,
+        report: Report::default(),
+        squash: job.squash,
+    };
+    prepared.report = check_text(prepared.text_input(job), policy);
+    // Where the policy has a single-stage image squashed, the rule tells so in a note.
+    prepared.squash |=
+        prepared.report.findings.iter().any(|finding| {
+            finding.rule == "single-stage-unsquashed" && finding.level == Level::Note
+        });
+    Ok(prepared)
 }
 
 /// Bytes as text: what is not UTF-8 becomes `?`, one for each byte, so that offsets stay.
@@ -116,8 +184,12 @@ mod tests {
             name: "Dockerfile".into(),
             text: text.to_vec(),
             request: Request::new(Platform::host()),
+            squash: false,
+            today: None,
+            known: Bases::none(),
         };
-        match prepare(&job, &|_: &Wanted| Ok(Found::Unread)) {
+        let policy = Policy::builtin("none").unwrap();
+        match prepare(&job, &policy, &|_: &Wanted| Ok(Found::Unread)) {
             Ok(prepared) => Ok(prepared.plan.steps.len()),
             Err(not) => Err(not.diagnostics.into_iter().map(|d| d.message).collect()),
         }

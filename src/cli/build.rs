@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rbuild::base::{ImageRef, Masker, Platform, Secret, Timestamp};
-use rbuild::build::{Ended, Job, NamedSource, Resolver, Work};
+use rbuild::build::{Ended, Job, NamedSource, Prepared, Resolver, Work};
 use rbuild::diag::{Sources, chain, render};
-use rbuild::event::Events;
+use rbuild::event::{Event, Events};
 use rbuild::exec::{Cause, Failure, Options, Services, Times};
 use rbuild::input::{Context, Ignore};
 use rbuild::layer::Compression;
 use rbuild::output::Target;
 use rbuild::plan::Request;
+use rbuild::policy::{Bases, Level, Policy, Report};
 use rbuild::sandbox::{Cancel, Hardening, Ulimit};
 use rbuild::store::Store;
 use rbuild::sys;
@@ -54,9 +56,13 @@ pub(crate) struct Args {
     /// Name the image (written into the layout's index)
     #[arg(short, long, value_name = "REF")]
     pub(crate) tag: Vec<String>,
-    /// Where the image goes: `type=oci,dest=PATH[,tar=true|false]` [default: ./image.oci]
+    /// Where the image goes: `type=oci|docker|local|tar|registry|cacheonly,dest=PATH,…`; PATH alone
+    /// is type=local, `-` is type=tar on standard output [default: type=oci,dest=image.oci,tar=false]
     #[arg(short, long, value_name = "SPEC")]
     pub(crate) output: Vec<String>,
+    /// Push the image to all its names: `type=registry`
+    #[arg(long)]
+    pub(crate) push: bool,
     /// Set a label
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<KeyValue>,
@@ -77,7 +83,7 @@ pub(crate) struct Args {
         env = "RBUILD_NETWORK"
     )]
     pub(crate) network: String,
-    /// Grant a step more: `network.host`
+    /// Grant more: `network.host` to steps, `local.delete` to an output
     #[arg(long, value_name = "ENTITLEMENT")]
     pub(crate) allow: Vec<String>,
     /// One layer above the base
@@ -182,11 +188,23 @@ impl Command {
         };
         let mut outputs = Vec::new();
         for text in &args.output {
-            let attributes = attributes(text).map_err(Stop::usage)?;
-            outputs.push(
-                Target::from_attributes(&attributes)
-                    .map_err(|error| Stop::usage(format!("--output `{text}`: {error}")))?,
-            );
+            let wrong = |why: String| Stop::usage(format!("--output `{text}`: {why}"));
+            let output = match Target::bare(text) {
+                Some(output) => output,
+                None => Target::from_attributes(&attributes(text).map_err(wrong)?)
+                    .map_err(|error| wrong(error.to_string()))?,
+            };
+            if let Some(needed) = output.permission()
+                && !args.allow.iter().any(|word| word == needed)
+            {
+                return Err(
+                    wrong(format!("needs --allow {needed}")).help(format!("add --allow {needed}"))
+                );
+            }
+            outputs.push(output);
+        }
+        if args.push {
+            outputs.push(Target::push());
         }
         if outputs.is_empty() {
             outputs.push(Target::default_layout());
@@ -226,7 +244,14 @@ impl Command {
             request.build_args.insert(name.to_owned(), value);
         }
         let (text, name, ignore) = dockerfile(&args)?;
-        let job = Job { name, text, request };
+        let job = Job {
+            name,
+            text,
+            request,
+            squash: args.squash,
+            today: Some(environment::today()),
+            known: Bases::none(),
+        };
         let secrets = secrets(&args.secret)?;
         let times = times(&args.timestamp)?;
         let compression = compression(&args)?;
@@ -234,14 +259,15 @@ impl Command {
     }
 
     fn run(self) -> Result<Exit, Stop> {
+        let policy = super::policy::effective(&self.args.policy, &self.args.context)?;
         for target in &self.outputs {
-            target.check().map_err(|error| {
+            target.check(&self.tags).map_err(|error| {
                 Stop::usage(chain(&error))
                     .help("choose another place with -o type=oci,dest=PATH,tar=false")
             })?;
         }
         // What is wrong with the text is told on any host, before powers are asked for.
-        if let Err(not) = rbuild::build::parse(&self.job) {
+        if let Err(not) = rbuild::build::parse(&self.job, &policy) {
             return Ok(tell_not_prepared(&not, Exit::Parse));
         }
 
@@ -253,7 +279,13 @@ impl Command {
         })?;
         let cancel = Cancel::new();
         let on_signal = cancel.clone();
-        sys::on_interrupt(move || on_signal.cancel()).map_err(|error| Stop {
+        let terminated = Arc::new(AtomicBool::new(false));
+        let by_term = Arc::clone(&terminated);
+        let act = move |signal| {
+            by_term.store(signal == sys::TERMINATE, Ordering::SeqCst);
+            on_signal.cancel();
+        };
+        sys::on_interrupt(act).map_err(|error| Stop {
             exit: Exit::Internal,
             text: format!("cannot watch signals: {error}"),
             help: None,
@@ -286,7 +318,7 @@ impl Command {
         })?;
         let registry = environment::registry(&self.args.store, &events)?;
         let resolver = Resolver::new(&store, &registry, &events, &self.named);
-        let prepared = match rbuild::build::prepare(&self.job, &resolver) {
+        let prepared = match rbuild::build::prepare(&self.job, &policy, &resolver) {
             Ok(prepared) => prepared,
             Err(not) => {
                 let exit = match (not.parsed, resolver.cause()) {
@@ -303,11 +335,20 @@ impl Command {
                 return Ok(tell_not_prepared(&not, exit));
             }
         };
-        *sources.write().unwrap_or_else(PoisonError::into_inner) = prepared.sources;
+        let mut prepared = prepared;
+        let texts = std::mem::take(&mut prepared.sources);
+        prepared.sources = texts.clone();
+        *sources.write().unwrap_or_else(PoisonError::into_inner) = texts;
+        for warning in &prepared.plan.warnings {
+            events.send(Event::Finding(Box::new(warning.clone())));
+        }
+        if prepared.report.verdict(policy.fail_on).refused {
+            return self.refused(&prepared.report, &prepared.sources, &policy);
+        }
 
         let contexts = self.contexts(&store)?;
         let bases = resolver.images(&prepared.plan);
-        let options = self.options()?;
+        let options = self.options(&prepared, &policy)?;
         let services = Services {
             store: &store,
             registry: &registry,
@@ -320,7 +361,9 @@ impl Command {
             bases: &bases,
         };
         let work = Work {
-            plan: &prepared.plan,
+            job: &self.job,
+            prepared: &prepared,
+            policy: &policy,
             options: &options,
             services: &services,
             outputs: &self.outputs,
@@ -336,14 +379,20 @@ impl Command {
                 let digest = done.built.image.digest.to_string();
                 self.written(&done.built)?;
                 self.summary(&done.built, &progress);
+                super::policy::write_reports(&self.args.policy, &done.report, &sources, &policy)?;
+                if self.format != Format::None {
+                    say(&format!("{}\n", done.report.human(&sources, &policy, colour())));
+                }
                 if !self.outputs.iter().any(Target::is_stdout) {
                     // The one line of stdout. A closed pipe is the reader's choice.
                     let _ = writeln!(std::io::stdout(), "{digest}");
                 }
                 Ok(Exit::Success)
             }
+            Err(Ended::Refused(report)) => self.refused(&report, &sources, &policy),
             Err(Ended::Failed(failure)) => {
                 let exit = match failure.cause {
+                    Cause::Interrupted if terminated.load(Ordering::SeqCst) => Exit::Terminated,
                     Cause::Interrupted if cancel.is_cancelled() => Exit::Interrupted,
                     cause => exit_of(cause),
                 };
@@ -352,6 +401,23 @@ impl Command {
                 Ok(exit)
             }
         }
+    }
+
+    /// Tells why the policy refuses, in the terminal and in the reports.
+    fn refused(&self, report: &Report, sources: &Sources, policy: &Policy) -> Result<Exit, Stop> {
+        super::policy::write_reports(&self.args.policy, report, sources, policy)?;
+        say(&format!("{}\n", report.human(sources, policy, colour())));
+        if let Some(path) = &self.args.metadata_file {
+            let rules: Vec<_> = report
+                .findings
+                .iter()
+                .filter(|finding| finding.counts())
+                .map(|finding| json!({"rule": finding.rule, "message": finding.message}))
+                .collect();
+            let error = json!({"kind": "refused", "findings": rules, "exit": Exit::Refused as u8});
+            write_metadata(path, &json!({"rbuild": {"error": error}}));
+        }
+        Ok(Exit::Refused)
     }
 
     fn contexts(&self, store: &Store) -> Result<Contexts, Stop> {
@@ -407,10 +473,8 @@ impl Command {
     fn outputs_inside(&self, context: &Path) -> String {
         let Ok(context) = std::path::absolute(context) else { return String::new() };
         let mut text = String::new();
-        for output in &self.outputs {
-            let Some(path) = output.path().and_then(|path| std::path::absolute(path).ok()) else {
-                continue;
-            };
+        for path in self.outputs.iter().flat_map(Target::paths) {
+            let Ok(path) = std::path::absolute(path) else { continue };
             if let Ok(inside) = path.strip_prefix(&context)
                 && let Some(inside) = inside.to_str()
                 && !inside.is_empty()
@@ -425,7 +489,7 @@ impl Command {
         text
     }
 
-    fn options(&self) -> Result<Options, Stop> {
+    fn options(&self, prepared: &Prepared, policy: &Policy) -> Result<Options, Stop> {
         let args = &self.args;
         let mut ulimits = Vec::new();
         for text in &args.ulimit {
@@ -456,6 +520,7 @@ impl Command {
         for word in &args.allow {
             match word.as_str() {
                 "network.host" => allow_host_network = true,
+                "local.delete" => {} // an output asks for it
                 other => {
                     return Err(Stop::usage(format!(
                         "unknown entitlement `{other}`; there is network.host"
@@ -475,17 +540,22 @@ impl Command {
             no_cache: args.no_cache,
             times: self.times,
             compression: self.compression,
-            squash: args.squash,
+            squash: prepared.squash,
             no_network,
             allow_host_network,
             secrets: self.secrets.clone(),
-            hardening: Hardening::Docker,
+            hardening: match policy.demands_hardened_steps() {
+                true => Hardening::Hardened,
+                false => Hardening::Docker,
+            },
             hosts: environment::hosts(&args.add_host)?,
             resolv_conf: environment::resolv_conf(),
             shm_size: bytes(&args.shm_size).map_err(Stop::usage)?,
             ulimits,
-            leak_is_error: true,
-            tables: true,
+            leak_is_error: policy.setting("build-secret-leaked").level == Level::Error,
+            tables: policy.looks_at_files(),
+            name: std::path::absolute(&self.job.name)
+                .map_or_else(|_| self.job.name.clone(), |path| path.display().to_string()),
             annotations: pairs(&args.annotation),
         })
     }
@@ -589,7 +659,7 @@ fn tell_not_prepared(not: &rbuild::build::NotPrepared, exit: Exit) -> Exit {
 
 /// Tells why a build ended: the last lines of the step's output, the place, the remedy.
 fn tell_failure(failure: &Failure, sources: &Sources, progress: &Progress, exit: Exit) {
-    if exit == Exit::Interrupted {
+    if matches!(exit, Exit::Interrupted | Exit::Terminated) {
         say("interrupted\n");
         return;
     }
@@ -613,6 +683,7 @@ fn exit_of(cause: Cause) -> Exit {
     match cause {
         Cause::Tampered => Exit::Tampered,
         Cause::Refused => Exit::Refused,
+        Cause::Usage => Exit::Usage,
         Cause::Step | Cause::Input => Exit::Step,
         Cause::Network => Exit::Network,
         Cause::Sandbox => Exit::Sandbox,
@@ -621,7 +692,7 @@ fn exit_of(cause: Cause) -> Exit {
     }
 }
 
-fn colour() -> bool {
+pub(super) fn colour() -> bool {
     let forced = environment::variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
     let refused = environment::variable("NO_COLOR").is_some()
         || environment::variable("TERM").is_some_and(|term| term == "dumb");
@@ -643,19 +714,26 @@ fn pairs(list: &[KeyValue]) -> BTreeMap<String, String> {
     list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
 }
 
+/// Reads a Dockerfile, `-` from standard input: its name for messages, and its bytes.
+pub(super) fn read_dockerfile(path: &Path) -> Result<(String, Vec<u8>), Stop> {
+    let mut bytes = Vec::new();
+    let (name, read) = if path == Path::new("-") {
+        let read = std::io::stdin().lock().take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes);
+        ("<stdin>".to_owned(), read)
+    } else {
+        let read = std::fs::File::open(path)
+            .and_then(|file| file.take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes));
+        (path.display().to_string(), read)
+    };
+    read.map_err(|error| Stop::usage(format!("cannot read the Dockerfile `{name}`: {error}")))?;
+    if bytes.len() as u64 > DOCKERFILE_LIMIT {
+        return Err(Stop::usage(format!("`{name}` is larger than {DOCKERFILE_LIMIT} bytes")));
+    }
+    Ok((name, bytes))
+}
+
 /// Finds and reads the Dockerfile: its bytes, its name for messages, and its ignore file.
 fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
-    let read = |source: &mut dyn Read, name: &str| -> Result<Vec<u8>, Stop> {
-        let mut bytes = Vec::new();
-        source
-            .take(DOCKERFILE_LIMIT + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Stop::usage(format!("cannot read `{name}`: {error}")))?;
-        if bytes.len() as u64 > DOCKERFILE_LIMIT {
-            return Err(Stop::usage(format!("`{name}` is larger than {DOCKERFILE_LIMIT} bytes")));
-        }
-        Ok(bytes)
-    };
     let from_stdin = args.file.as_deref() == Some(Path::new("-"))
         || (args.file.is_none() && args.context == Path::new("-"));
     let folder = (args.context != Path::new("-")).then_some(args.context.as_path());
@@ -668,8 +746,8 @@ fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
         [".dockerignore", ".containerignore"].iter().map(|n| folder.join(n)).find(|p| p.is_file())
     });
     if from_stdin {
-        let bytes = read(&mut std::io::stdin().lock(), "standard input")?;
-        return Ok((bytes, "<stdin>".to_owned(), common));
+        let (name, bytes) = read_dockerfile(Path::new("-"))?;
+        return Ok((bytes, name, common));
     }
     let path = match (&args.file, folder) {
         (Some(path), _) => path.clone(),
@@ -683,14 +761,12 @@ fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
             })?,
         (None, None) => unreachable!("a context on standard input was handled above"),
     };
-    let name = path.display().to_string();
-    let mut file = std::fs::File::open(&path)
-        .map_err(|error| Stop::usage(format!("cannot read the Dockerfile `{name}`: {error}")))?;
+    let (name, bytes) = read_dockerfile(&path)?;
     let mut own = path.clone().into_os_string();
     own.push(".dockerignore");
     let own = PathBuf::from(own);
     let ignore = if own.is_file() { Some(own) } else { common };
-    Ok((read(&mut file, &name)?, name, ignore))
+    Ok((bytes, name, ignore))
 }
 
 /// Reads the secrets: `id=ID[,src=FILE|,env=VARIABLE][,type=file|env]`.

@@ -9,6 +9,9 @@ use rbuild::registry::{Credentials, Network, Proxies, Registry, RegistryConfig};
 use super::exit::Exit;
 use super::shared::{Stop, StoreArgs};
 
+/// The version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// A variable of the environment that is set and not empty.
 #[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
 pub(crate) fn variable(name: &str) -> Option<String> {
@@ -121,6 +124,17 @@ pub(crate) fn hosts(added: &[String]) -> Result<Vec<u8>, Stop> {
         text.push_str(&format!("{parsed}\t{name}\n"));
     }
     Ok(text.into_bytes())
+}
+
+/// Today in UTC, `YYYY-MM-DD`: for waivers that end.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "waivers end on a day; no byte of an image depends on it"
+)]
+pub(crate) fn today() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs() as i64);
+    rbuild::base::Timestamp::from_seconds(seconds).to_string()[..10].to_owned()
 }
 
 /// Where this program lies, for starting it again.

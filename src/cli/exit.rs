@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Internal = 70,
     /// Interrupted by Ctrl-C.
     Interrupted = 130,
+    /// Ended by SIGTERM.
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {

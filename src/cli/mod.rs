@@ -4,7 +4,11 @@
 pub(crate) mod build;
 pub(crate) mod environment;
 pub(crate) mod exit;
+pub(crate) mod lint;
+pub(crate) mod policy;
 pub(crate) mod progress;
+pub(crate) mod push;
+pub(crate) mod rules;
 pub(crate) mod shared;
 
 use std::ffi::OsString;
@@ -27,9 +31,12 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Build(Box<build::Args>),
+    Lint(lint::Args),
+    Policy(rules::Args),
+    Push(push::Args),
 }
 
-const COMMANDS: &[&str] = &["build"];
+const COMMANDS: &[&str] = &["build", "lint", "policy", "push"];
 
 /// Runs the command line `argv` (with the program's name in front).
 pub(crate) fn main(argv: Vec<OsString>) -> Exit {
@@ -44,6 +51,9 @@ pub(crate) fn main(argv: Vec<OsString>) -> Exit {
     };
     match cli.command {
         Command::Build(args) => build::run(*args),
+        Command::Lint(args) => lint::run(args),
+        Command::Policy(args) => rules::run(args),
+        Command::Push(args) => push::run(args),
     }
 }
 

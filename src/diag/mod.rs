@@ -152,7 +152,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The texts that spans point into.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Sources {
     list: Vec<Source>,
 }

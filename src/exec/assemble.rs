@@ -14,7 +14,7 @@ impl Execution<'_> {
     pub(super) fn assemble(&self, stack: &Stack) -> Result<Built, Failure> {
         let stage = &self.plan.stages[self.plan.target];
         let mut layers = Vec::new();
-        let squashed = if self.options.squash { self.squash(stack)? } else { None };
+        let squashed = if self.squash { self.squash(stack)? } else { None };
         for (index, cell) in stack.iter().enumerate() {
             if squashed.is_some() && cell.step().is_some() {
                 continue;

@@ -254,8 +254,9 @@ impl Execution<'_> {
                     let mut seen = |path: &ImagePath, mark: String| {
                         files.insert(path.display().trim_start_matches('/').to_owned(), mark);
                     };
-                    let digest =
-                        selection.digest(self.services.store, &mut seen).map_err(input_failure)?;
+                    let digest = selection
+                        .digest_with(self.services.store, &mut seen)
+                        .map_err(input_failure)?;
                     hasher.field(digest.as_bytes());
                 }
                 Taken::Inline { name, content } => {

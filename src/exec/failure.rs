@@ -1,5 +1,7 @@
 //! Why a build ended without an image.
 
+use std::io;
+
 use crate::base::{Span, StepId};
 use crate::diag::{Code, Diagnostic, chain};
 use crate::{input, layer, rootfs, sandbox, store};
@@ -11,6 +13,8 @@ pub enum Cause {
     Tampered,
     /// A secret would have become part of the image, or another gate closed.
     Refused,
+    /// The Dockerfile asks for what only the command line can grant.
+    Usage,
     /// A step's command failed.
     Step,
     /// Something that the Dockerfile asks for is not there or not possible.
@@ -70,6 +74,25 @@ impl Failure {
     }
 }
 
+/// Makes a failure of what a write to the store says: a full disk is no fault of the Dockerfile.
+fn of_write(
+    error: &(dyn std::error::Error + 'static),
+    otherwise: Cause,
+    code: &'static str,
+) -> Failure {
+    let text = chain(error);
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let full = causes.any(|error| {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    });
+    if full {
+        return Failure::new(Cause::Internal, "disk-full", text)
+            .help("make room on the disk of the store, or choose another store with --root DIR");
+    }
+    Failure::new(otherwise, code, text)
+}
+
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         let text = chain(&error);
@@ -79,20 +102,20 @@ impl From<store::Error> for Failure {
                     .help("remove the store; it is a cache: nothing is lost")
             }
             store::Error::Cancelled(_) => Failure::stopped(),
-            _ => Failure::new(Cause::Internal, "store", text),
+            error => of_write(&error, Cause::Internal, "store"),
         }
     }
 }
 
 impl From<layer::Error> for Failure {
     fn from(error: layer::Error) -> Self {
-        Failure::new(Cause::Internal, "layer", chain(&error))
+        of_write(&error, Cause::Internal, "layer")
     }
 }
 
 impl From<rootfs::Error> for Failure {
     fn from(error: rootfs::Error) -> Self {
-        Failure::new(Cause::Input, "tree", chain(&error))
+        of_write(&error, Cause::Input, "tree")
     }
 }
 

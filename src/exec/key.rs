@@ -71,6 +71,10 @@ impl Request {
             return "no record of this step yet".to_owned();
         };
         let now = self.parts();
+        if last.parts.first() != now.first() {
+            // Another kind of step stands there now: nothing of it can be compared.
+            return "no record of this step yet".to_owned();
+        }
         let mut changes = Vec::new();
         for part in &now {
             match last.parts.iter().find(|old| old.name == part.name) {

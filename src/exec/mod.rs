@@ -92,6 +92,9 @@ pub struct Options {
     pub leak_is_error: bool,
     /// Tables of the layers' files are made, for rules and audits.
     pub tables: bool,
+    /// What the Dockerfile is called: where the last build of it is remembered, for telling what
+    /// has changed since.
+    pub name: String,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
 }

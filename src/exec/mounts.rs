@@ -84,7 +84,7 @@ impl Execution<'_> {
                 failure
             };
             let selection = input::select(context, &pick).map_err(place)?;
-            let digest = selection.digest(self.services.store, &mut |_, _| {}).map_err(place)?;
+            let digest = selection.digest(self.services.store).map_err(place)?;
             // The files lie at the path that the mount names, so that a file's own name is kept.
             let dest = match source.parent() {
                 Some(parent) if !selection.is_folder() => parent,

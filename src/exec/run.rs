@@ -129,7 +129,7 @@ impl Execution<'_> {
         match run.network {
             Network::None => Ok(sandbox::Network::None),
             Network::Host if !self.options.allow_host_network => Err(Failure::new(
-                Cause::Input,
+                Cause::Usage,
                 "entitlement",
                 "RUN --network=host needs the entitlement `network.host`, which is not allowed",
             )
@@ -214,14 +214,14 @@ impl Execution<'_> {
 fn refuse_unavailable(run: &Run) -> Result<(), Failure> {
     if run.security == Security::Insecure {
         return Err(Failure::new(
-            Cause::Input,
+            Cause::Usage,
             "entitlement",
             "RUN --security=insecure needs the entitlement `security.insecure`, which is not allowed",
         ));
     }
     if let Some(device) = run.devices.first() {
         return Err(Failure::new(
-            Cause::Input,
+            Cause::Usage,
             "entitlement",
             format!("RUN --device={device} needs the entitlement `device`, which is not allowed"),
         ));

@@ -32,6 +32,8 @@ pub(super) struct Execution<'a> {
     pub(super) stages: Vec<Promise<Stack>>,
     pub(super) bases: BaseCells,
     pub(super) needs: Vec<Needs>,
+    /// The own layers become one.
+    pub(super) squash: bool,
     pub(super) jobs: Slots,
     pub(super) packs: Slots,
     pub(super) leaks: Mutex<Vec<(StepId, Leak)>>,
@@ -63,6 +65,7 @@ impl<'a> Execution<'a> {
             stages: plan.stages.iter().map(|_| Promise::new()).collect(),
             bases: BaseCells::new(plan),
             needs: needs(plan, options.squash),
+            squash: squashes(plan, options.squash),
             jobs: Slots::new(options.jobs),
             packs: Slots::new(PACKS_AT_ONCE),
             leaks: Mutex::default(),
@@ -177,7 +180,7 @@ impl<'a> Execution<'a> {
         let stage = &self.plan.stages[step.stage];
         let position = stage.steps.iter().position(|other| *other == id).unwrap_or(0);
         let name = stage.name.as_deref().unwrap_or("");
-        format!("{}/{name}/{position}", stage.index)
+        format!("{}/{}/{name}/{position}", self.options.name, stage.index)
     }
 
     /// Looks for the step's result. `Ok(None)` is a miss, and was told. `files` is what is copied.
@@ -228,8 +231,15 @@ impl<'a> Execution<'a> {
     }
 }
 
+/// One layer is one already.
+fn squashes(plan: &Plan, asked: bool) -> bool {
+    let own: usize = plan.chain(plan.target).iter().map(|id| plan.stages[*id].steps.len()).sum();
+    asked && own > 1
+}
+
 /// What each step's layer is needed for.
 fn needs(plan: &Plan, squash: bool) -> Vec<Needs> {
+    let squash = squashes(plan, squash);
     let mut needs = vec![Needs::default(); plan.steps.len()];
     let mut looked_at = vec![false; plan.stages.len()];
     for (_, step) in plan.steps.iter() {

@@ -60,6 +60,8 @@ pub struct Account {
     pub uid: u32,
     /// The group id.
     pub gid: u32,
+    /// The line of the file, from 1.
+    pub line: usize,
 }
 
 impl ImageFacts {
@@ -142,12 +144,13 @@ impl ImageFacts {
     pub fn accounts(&self) -> Vec<Account> {
         let text = self.text("/etc/passwd").unwrap_or("");
         text.lines()
-            .filter_map(|line| {
+            .enumerate()
+            .filter_map(|(index, line)| {
                 let mut fields = line.split(':');
                 let name = fields.next()?.to_owned();
                 let uid = fields.nth(1)?.parse().ok()?;
                 let gid = fields.next()?.parse().ok()?;
-                Some(Account { name, uid, gid })
+                Some(Account { name, uid, gid, line: index + 1 })
             })
             .collect()
     }

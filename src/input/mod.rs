@@ -12,6 +12,7 @@ mod chmod;
 mod context;
 mod error;
 mod glob;
+pub mod http;
 mod ignore;
 mod place;
 mod select;
@@ -23,3 +24,6 @@ pub use error::Error;
 pub use ignore::{Ignore, PatternError};
 pub use place::{Part, Placement, place};
 pub use select::{Pick, Selection, select};
+
+#[cfg(test)]
+mod tests;

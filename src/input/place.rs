@@ -89,12 +89,13 @@ pub fn place(
             }
             Part::Inline { name, content } => {
                 let kind = EntryKind::File { size: content.len() as u64 };
-                let mut entry = Entry::new(named(name)?, kind, 0o644);
+                let mut entry = Entry::new(placer.named(name)?, kind, 0o644);
                 entry.mtime = how.made;
                 placer.group(&single(entry, Content::Bytes(Arc::clone(content))), false)?;
             }
             Part::Fetched { name, file, size, mtime, unpack } => {
-                let mut entry = Entry::new(named(name)?, EntryKind::File { size: *size }, 0o600);
+                let kind = EntryKind::File { size: *size };
+                let mut entry = Entry::new(placer.named(name)?, kind, 0o600);
                 entry.mtime = *mtime;
                 let content = Content::Part { file: Arc::clone(file), offset: 0, size: *size };
                 placer.group(&single(entry, content), *unpack)?;
@@ -108,14 +109,6 @@ fn single(entry: Entry, content: Content) -> Group {
     let (name, path) = (entry.path.name().to_vec(), entry.path.clone());
     let item = Item { below: Vec::new(), entry, content, inode: None, on_the_way: false };
     Group { name, path, items: vec![item] }
-}
-
-/// Takes the name of a file from outside as one component.
-fn named(name: &str) -> Result<ImagePath, Error> {
-    match ImagePath::from_entry(name.as_bytes()) {
-        Ok(path) if !path.is_root() && !name.contains('/') => Ok(path),
-        _ => Err(Error::FileName { name: name.escape_default().to_string() }),
-    }
 }
 
 /// What was put at a path.
@@ -144,6 +137,10 @@ struct Placer<'a> {
 /// The tree as it is so far.
 impl Lookup for Placer<'_> {
     fn entry(&self, path: &ImagePath) -> Result<Option<Entry>, rootfs::Error> {
+        if path.is_root() {
+            // There also where nothing is.
+            return Ok(Some(Entry::new(path.clone(), EntryKind::Dir, 0o755)));
+        }
         if let Some(placed) = self.done.get(path.as_bytes()) {
             return Ok(Some(placed.change.entry.clone()));
         }
@@ -172,6 +169,23 @@ impl Placer<'_> {
             at = parent;
         }
         self.lower.entry(path)
+    }
+
+    /// Takes the name of a file from outside as one component. Where the destination names the
+    /// file, any will do.
+    fn named(&self, name: &str) -> Result<ImagePath, Error> {
+        match ImagePath::from_entry(name.as_bytes()) {
+            Ok(path) if path.relative() == name.as_bytes() && path.components().count() == 1 => {
+                return Ok(path);
+            }
+            _ => {}
+        }
+        let target = resolve(self, self.how.dest, Follow::InRoot)?;
+        let there = self.entry(&target)?;
+        if self.how.directory || there.is_some_and(|entry| entry.kind == EntryKind::Dir) {
+            return Err(Error::FileName { name: name.escape_default().to_string() });
+        }
+        Ok(target)
     }
 
     fn group(&mut self, group: &Group, unpack: bool) -> Result<(), Error> {

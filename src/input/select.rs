@@ -71,9 +71,14 @@ impl Selection {
 
     /// Returns the digest of everything that can show in an image: names, kinds, modes, owners,
     /// links, attributes and contents, but not times. Contents are read only if `store` has not
-    /// seen the files, unchanged, before. `seen` is told each path with its own mark, which changes
-    /// when the file does.
-    pub fn digest(
+    /// seen the files, unchanged, before.
+    pub fn digest(&self, store: &Store) -> Result<Digest<Cache>, Error> {
+        self.digest_with(store, &mut |_, _| {})
+    }
+
+    /// As [`Selection::digest`]; `seen` is told each path with its own mark, which changes when the
+    /// file does.
+    pub fn digest_with(
         &self,
         store: &Store,
         seen: &mut dyn FnMut(&ImagePath, String),
@@ -124,7 +129,7 @@ impl Selection {
             }
         };
         let parts = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mut parts: Vec<Result<_, Error>> = vec![work()];
             for other in others {
                 parts.push(other.join().expect("hashing does not panic"));

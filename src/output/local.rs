@@ -62,6 +62,10 @@ impl Output for Local {
         Place::Path(&self.dest)
     }
 
+    fn beside(&self) -> Option<PathBuf> {
+        Some(owners_of(&self.dest))
+    }
+
     fn permission(&self) -> Option<&'static str> {
         self.delete.then_some("local.delete")
     }
@@ -145,10 +149,14 @@ fn write(dest: &Path, delete: bool, image: &Image, means: &Means<'_>) -> Result<
     write_owners(dest, owners)
 }
 
-fn write_owners(dest: &Path, owners: Owners) -> Result<(), Error> {
+fn owners_of(dest: &Path) -> PathBuf {
     let mut name = dest.as_os_str().to_owned();
     name.push(".owners");
-    let path = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+fn write_owners(dest: &Path, owners: Owners) -> Result<(), Error> {
+    let path = owners_of(dest);
     match owners.text() {
         Some(text) => file::write(&path, |sink| {
             sink.write_all(text.as_bytes()).map_err(Error::io("write", &path))

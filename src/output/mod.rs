@@ -64,6 +64,11 @@ trait Output: fmt::Debug + Send + Sync {
     /// Writes, and says in words where the image is now.
     fn write(&self, image: &Image, tags: &[ImageRef], means: &Means<'_>) -> Result<String, Error>;
 
+    /// A further file that it may write.
+    fn beside(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// What the user has to allow (`--allow`) before this may be done.
     fn permission(&self) -> Option<&'static str> {
         None
@@ -212,12 +217,13 @@ impl Target {
         matches!(self.0.place(), Place::Stdout)
     }
 
-    /// The path of the destination, if it is a path: it is no part of the context.
-    pub fn path(&self) -> Option<&Path> {
-        match self.0.place() {
-            Place::Path(path) => Some(path),
+    /// The paths that it may write: they are no part of the context.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let dest = match self.0.place() {
+            Place::Path(path) => Some(path.to_owned()),
             Place::Stdout | Place::Elsewhere => None,
-        }
+        };
+        dest.into_iter().chain(self.0.beside()).collect()
     }
 
     /// What the user has to allow (`--allow`) before this may be done: `local.delete`.

@@ -22,7 +22,7 @@ pub use finding::{
 pub use outline::{BaseName, Bases, Item, Outline, Stage, TextInput};
 pub use profile::{
     Exception, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, RuleName, Setting,
-    find_rule, rule,
+    find_rules, rule,
 };
 pub use rule::{Alias, Found, Param, ParamKind, Rule};
 pub use rules::{RULES, explain};

@@ -213,7 +213,7 @@ impl Policy {
         if !overrides.only.is_empty() {
             let mut only = BTreeSet::new();
             for name in &overrides.only {
-                only.insert(find_rule(name, "--only")?.rule);
+                only.extend(find_rules(name, "--only")?.into_iter().map(|name| name.rule));
             }
             for (id, setting) in &mut self.rules {
                 setting.only = only.contains(id);
@@ -222,16 +222,15 @@ impl Policy {
             }
         }
         for name in &overrides.skip {
-            let name = find_rule(name, "--skip")?;
-            if self.locked.contains(&format!("rules.{}", name.rule)) {
-                return Err(locked("--skip", name.rule));
-            }
-            let setting = self.setting_mut(name.rule);
-            if setting.level == Level::Error {
-                setting.level = Level::Off;
-                self.skipped_errors.insert(name.rule);
-            } else {
-                setting.level = Level::Off;
+            for name in find_rules(name, "--skip")? {
+                if self.locked.contains(&format!("rules.{}", name.rule)) {
+                    return Err(locked("--skip", name.rule));
+                }
+                let setting = self.setting_mut(name.rule);
+                let before = std::mem::replace(&mut setting.level, Level::Off);
+                if before == Level::Error {
+                    self.skipped_errors.insert(name.rule);
+                }
             }
         }
         if let Some(fail_on) = overrides.fail_on {
@@ -274,6 +273,19 @@ impl Policy {
         let setting = self.setting("single-stage-unsquashed");
         setting.level > Level::Off
             && setting.params.get("action").and_then(Value::as_str) == Some("squash")
+    }
+
+    /// Tells whether steps are to run with less than Docker leaves them: where the image is refused
+    /// for running as root, steps need no raw sockets and device nodes either.
+    pub fn demands_hardened_steps(&self) -> bool {
+        self.setting("final-user-root").level == Level::Error
+    }
+
+    /// Tells whether a rule that is on looks at the files of the image.
+    pub fn looks_at_files(&self) -> bool {
+        rules::RULES
+            .iter()
+            .any(|rule| rule.image_check.is_some() && self.setting(rule.id).level > Level::Off)
     }
 
     /// Returns the policy as one JSON document, keys sorted: what its digest is of.
@@ -337,20 +349,25 @@ impl Policy {
     }
 }
 
-/// Returns the rule that `name` means: an id, an alias, either with `[facet]`.
-pub fn find_rule(name: &str, place: &str) -> Result<RuleName, PolicyError> {
+/// Returns the rules that `name` means: an id, or an alias, which may stand for several; either
+/// with `[facet]`. Never empty.
+pub fn find_rules(name: &str, place: &str) -> Result<Vec<RuleName>, PolicyError> {
     let (base, facet) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
         Some((base, facet)) => (base, Some(facet.to_owned())),
         None => (name, None),
     };
+    if let Some(rule) = rules::RULES.iter().find(|rule| rule.id == base) {
+        return Ok(vec![RuleName { rule: rule.id, facet }]);
+    }
+    let mut found = Vec::new();
     for rule in rules::RULES {
-        if rule.id == base {
-            return Ok(RuleName { rule: rule.id, facet });
-        }
         if let Some(alias) = rule.aliases.iter().find(|alias| same_alias(alias.name, base)) {
-            let facet = facet.or_else(|| alias.facet.map(str::to_owned));
-            return Ok(RuleName { rule: rule.id, facet });
+            let facet = facet.clone().or_else(|| alias.facet.map(str::to_owned));
+            found.push(RuleName { rule: rule.id, facet });
         }
+    }
+    if !found.is_empty() {
+        return Ok(found);
     }
     let shown: String = name.chars().take(60).collect();
     let near = nearest(base, rules::RULES.iter().map(|rule| rule.id));
@@ -360,7 +377,8 @@ pub fn find_rule(name: &str, place: &str) -> Result<RuleName, PolicyError> {
 
 /// Returns the rule with this id or alias.
 pub fn rule(name: &str) -> Option<&'static Rule> {
-    let name = find_rule(name, "").ok()?;
+    let names = find_rules(name, "").ok()?;
+    let name = names.first()?;
     rules::RULES.iter().copied().find(|rule| rule.id == name.rule)
 }
 

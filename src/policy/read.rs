@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 use super::finding::{FailOn, Level};
 use super::profile::{
-    Exception, Inline, Offline, PROFILES, Policy, PolicyError, find_rule, locked,
+    Exception, Inline, Offline, PROFILES, Policy, PolicyError, find_rules, locked,
 };
 use super::rules;
 use crate::diag::nearest;
@@ -143,8 +143,9 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
         })? {
             match key.strip_prefix("rules.") {
                 Some(id) => {
-                    let name = find_rule(id, place)?;
-                    policy.locked.insert(format!("rules.{}", name.rule));
+                    for name in find_rules(id, place)? {
+                        policy.locked.insert(format!("rules.{}", name.rule));
+                    }
                 }
                 None if key == "inline" => {
                     policy.locked.insert(key);
@@ -160,8 +161,11 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
 }
 
 pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(), PolicyError> {
+    let mut named = Vec::new();
     for (key, value) in table {
-        let name = find_rule(key, place)?;
+        named.extend(find_rules(key, place)?.into_iter().map(|name| (key, value, name)));
+    }
+    for (key, value, name) in named {
         let rule = rules::RULES
             .iter()
             .copied()
@@ -235,11 +239,12 @@ fn exception(value: &Value, policy: &Policy, place: &str) -> Result<Exception, P
     };
     let mut rules = Vec::new();
     for name in list("rules")? {
-        let name = find_rule(&name, place)?;
-        if policy.locked.contains(&format!("rules.{}", name.rule)) {
-            return Err(locked(place, &format!("rules.{}", name.rule)));
+        for name in find_rules(&name, place)? {
+            if policy.locked.contains(&format!("rules.{}", name.rule)) {
+                return Err(locked(place, &format!("rules.{}", name.rule)));
+            }
+            rules.push(name);
         }
-        rules.push(name);
     }
     let expires = match table.get("expires") {
         Some(Value::Datetime(date)) if date.date.is_some() => date.to_string(),

@@ -142,7 +142,10 @@ fn one(finding: &Finding, sources: &Sources, fingerprint: &str) -> Value {
         "moment": finding.moment,
         "message": finding.message,
         "file": finding.span.map(|span| sources.get(span.source).name.clone()),
-        "span": finding.span.map(|span| span_json(span, sources)),
+        "span": finding.span.map(|span| span_json(span, sources)).or_else(|| {
+            // A line of a file in the image.
+            finding.evidence.get("line").map(|line| json!({ "line": line, "end_line": line }))
+        }),
         "instruction": place,
         "image": finding.image,
         "evidence": finding.evidence,

@@ -3,6 +3,8 @@
 //! Runs when `RBUILD_POLICY_CASES` names the folder with `static/` and `image/`; else it is
 //! skipped, and says so. Each case is judged by one rule alone; its findings are the whole list.
 
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -168,7 +170,8 @@ fn judge_image(recipe: &Value, policy: &Policy) -> Vec<Row> {
     findings
         .map(|finding| {
             let image = finding.image.clone().unwrap();
-            (None, Some(image.path), image.layer.map(|layer| layer as u64))
+            let line = finding.evidence.get("line").and_then(Value::as_u64);
+            (line, Some(image.path), image.layer.map(|layer| layer as u64))
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::finding::{Finding, Report, Suppressed};
 use super::glob;
 use super::outline::Outline;
-use super::profile::{Inline, Policy, RuleName, find_rule, rule};
+use super::profile::{Inline, Policy, RuleName, find_rules, rule};
 use super::read::is_date;
 use crate::base::Span;
 
@@ -148,7 +148,7 @@ fn read(outline: &Outline<'_>) -> Vec<Comment> {
                         let date = if is_date(date) { date } else { "0000-00-00" };
                         until = Some(date.to_owned());
                     }
-                    None => names.extend(find_rule(word, "")),
+                    None => names.extend(find_rules(word, "").unwrap_or_default()),
                 }
             }
             let reason = reason.trim().to_owned();
@@ -166,7 +166,9 @@ fn read(outline: &Outline<'_>) -> Vec<Comment> {
                 .find(|(at, _)| rest[at + 1..].trim_start().starts_with(['#', '-', ':']))
                 .map_or(rest.len(), |(at, _)| at);
             let reason = rest[end..].trim_start_matches(['#', '-', ':', ' ', '\t']);
-            let names = rest[..end].split(',').filter_map(|name| find_rule(name.trim(), "").ok());
+            let names = rest[..end]
+                .split(',')
+                .flat_map(|name| find_rules(name.trim(), "").unwrap_or_default());
             out.push(Comment {
                 rules: Names::These(names.collect()),
                 scope,
@@ -186,7 +188,11 @@ fn check(value: &str, scope: Scope) -> Option<Comment> {
     let rules = if skip.trim() == "all" {
         Names::All
     } else {
-        Names::These(skip.split(',').filter_map(|name| find_rule(name.trim(), "").ok()).collect())
+        Names::These(
+            skip.split(',')
+                .flat_map(|name| find_rules(name.trim(), "").unwrap_or_default())
+                .collect(),
+        )
     };
     Some(Comment { rules, scope, reason: "check=skip".to_owned(), until: None })
 }

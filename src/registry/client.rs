@@ -29,7 +29,7 @@ pub struct Registry {
     pub(super) transport: Transport,
     wallet: Wallet,
     pub(super) events: Events,
-    network: Network,
+    pub(super) network: Network,
     // Loopback hosts that were found to speak plain HTTP, or not to.
     schemes: Mutex<BTreeMap<String, Scheme>>,
 }
@@ -268,7 +268,7 @@ impl Registry {
     }
 
     // Sends; waits and sends again while the trouble may pass. `tried` counts over all calls.
-    fn exchange(
+    pub(super) fn exchange(
         &self,
         what: &What,
         host: &str,

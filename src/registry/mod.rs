@@ -7,6 +7,7 @@
 //! ```text
 //! pull        manifests and blobs                       what is asked for
 //! push        upload                                    what is sent
+//! download    any file by its address                   what is asked for
 //! client      tries, authorization, mirrors             one question until there is an answer
 //! auth        challenges, tokens      credentials       who we are
 //! transport   one exchange: TLS, proxy, redirects       ureq
@@ -17,6 +18,7 @@ mod base64;
 mod client;
 mod config;
 mod credentials;
+mod download;
 mod error;
 mod helper;
 mod pull;
@@ -33,6 +35,7 @@ mod url;
 pub use client::{Network, Registry};
 pub use config::{Proxies, RegistryConfig};
 pub use credentials::{Credentials, Login};
+pub use download::{Address, AddressError, Download, Downloaded, Sink, Validators};
 pub use error::{Cause, Error, Said, What};
 pub use helper::HelperEnvironment;
 pub use pull::FetchedManifest;

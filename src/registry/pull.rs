@@ -220,19 +220,19 @@ impl Registry {
     }
 }
 
-fn broken(what: What, host: String, tries: u32, error: &std::io::Error) -> Error {
+pub(super) fn broken(what: What, host: String, tries: u32, error: &std::io::Error) -> Error {
     let Failure::Cause(cause, _) = io_failure(host.clone(), error) else {
         unreachable!("an error of a connection has a cause")
     };
     Error::Unreachable { what, host, tries, cause }
 }
 
-fn length(response: &Response) -> Option<u64> {
+pub(super) fn length(response: &Response) -> Option<u64> {
     response.header("content-length")?.trim().parse().ok()
 }
 
 // `Content-Range: bytes 5-9/10` (RFC 9110, section 14.4).
-fn starts_at(response: &Response) -> Option<u64> {
+pub(super) fn starts_at(response: &Response) -> Option<u64> {
     let range = response.header("content-range")?.trim().strip_prefix("bytes ")?;
     range.split('-').next()?.trim().parse().ok()
 }

@@ -33,6 +33,8 @@ pub(super) struct Request<'a> {
     pub(super) accept: Option<&'a str>,
     /// First byte wanted, when a transfer goes on.
     pub(super) from: u64,
+    /// Further headers; their values are visible ASCII.
+    pub(super) headers: &'a [(&'static str, &'a str)],
     /// The `Content-Range` of an upload, first and last byte.
     pub(super) range: Option<(u64, u64)>,
     pub(super) body: Body<'a>,
@@ -84,6 +86,7 @@ impl Request<'_> {
             authorization: None,
             accept: None,
             from: 0,
+            headers: &[],
             range: None,
             body: Body::None,
         }
@@ -195,6 +198,9 @@ impl Transport {
         }
         if request.from > 0 {
             builder = builder.header("range", format!("bytes={}-", request.from));
+        }
+        for (name, value) in request.headers {
+            builder = builder.header(*name, *value);
         }
         if let Some((first, last)) = request.range {
             builder = builder.header("content-range", format!("{first}-{last}"));

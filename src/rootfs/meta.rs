@@ -167,10 +167,10 @@ fn entry_of(
 fn attributes(fd: impl AsFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut found = Vec::new();
     for name in xattr::list(&fd)? {
-        if name == CAPABILITY || name.starts_with(b"user.") {
-            if let Some(value) = xattr::get(&fd, &name)? {
-                found.push((name, value));
-            }
+        if (name == CAPABILITY || name.starts_with(b"user."))
+            && let Some(value) = xattr::get(&fd, &name)?
+        {
+            found.push((name, value));
         }
     }
     Ok(found)

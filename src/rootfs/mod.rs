@@ -41,3 +41,6 @@ pub use merge::merge;
 pub use meta::{entry_at, is_taken_over};
 pub use pack::{Times, pack};
 pub use work::{Tree, Work};
+
+#[cfg(test)]
+mod tests;

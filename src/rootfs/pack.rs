@@ -21,7 +21,8 @@ pub fn pack<W: Write>(
     writer: &mut LayerWriter<'_, W>,
     times: Times,
 ) -> Result<(), Error> {
-    for change in changes {
+    // The root is no entry of a layer; changes name it where a tree is to get its owner and mode.
+    for change in changes.iter().filter(|change| !change.entry.path.is_root()) {
         let mut entry = change.entry.clone();
         if let Times::Fixed(time) = times {
             entry.mtime = time.seconds();

@@ -462,14 +462,17 @@ impl Stage {
         mount::make_file(folder, name.as_bytes(), content, mode, owner)?;
         let file = mount::clone_handle(mount::open_in_root(folder, &at, true)?)?;
         if unswapped {
-            mount::set_limits(&file, Limits { noexec: false, ..Limits::READ }, false)?;
+            // A script that was made up by the builder is run by its own path.
+            let noexec = mode & 0o111 == 0;
+            mount::set_limits(&file, Limits { noexec, ..Limits::READ }, false)?;
         }
         Ok(file)
     }
 
     fn secrets(&mut self) -> io::Result<&OwnedFd> {
         if self.secrets.is_none() {
-            let memory = mount::new_mount("ramfs", &[("mode", "0700")], Limits::DATA)?;
+            let limits = Limits { noexec: false, ..Limits::DATA };
+            let memory = mount::new_mount("ramfs", &[("mode", "0700")], limits)?;
             mount::make_dir(&self.folder, b"secrets", 0o700)?;
             let at = ImagePath::from_entry(b"secrets").map_err(io::Error::other)?;
             mount::attach(&memory, mount::open_in_root(&self.folder, &at, true)?)?;

@@ -2,12 +2,16 @@
 
 use std::io;
 
-/// From now on calls `act` when SIGINT, SIGTERM or SIGHUP comes, instead of dying; the second one
-/// ends the process at once, with the status that a shell gives it (128 and the number).
+/// The number of SIGTERM.
+pub const TERMINATE: i32 = libc::SIGTERM;
+
+/// From now on calls `act` with the number when SIGINT, SIGTERM or SIGHUP comes, instead of dying;
+/// the second one ends the process at once, with the status that a shell gives it (128 and the
+/// number).
 ///
 /// Has to be called before other threads start: they inherit that the signals are blocked. Child
 /// processes start with no signal blocked (the standard library sees to that).
-pub fn on_interrupt(act: impl Fn() + Send + 'static) -> io::Result<()> {
+pub fn on_interrupt(act: impl Fn(i32) + Send + 'static) -> io::Result<()> {
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: `sigemptyset` initialises the set that it is given; the others take it initialised.
     // All pointers are to locals that live through the calls.
@@ -36,7 +40,7 @@ pub fn on_interrupt(act: impl Fn() + Send + 'static) -> io::Result<()> {
                 unsafe { libc::_exit(128 + signal) };
             }
             came = true;
-            act();
+            act(signal);
         }
     })?;
     Ok(())

@@ -139,6 +139,12 @@ impl AsFd for Dir {
     }
 }
 
+impl From<Dir> for OwnedFd {
+    fn from(dir: Dir) -> OwnedFd {
+        dir.0
+    }
+}
+
 impl Dir {
     /// Takes an open folder.
     pub fn from_fd(fd: OwnedFd) -> Self {
@@ -361,6 +367,11 @@ impl Root {
     pub fn open_host(path: &Path) -> io::Result<Root> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Root { dir: Dir(rustix::fs::open(path, flags, Mode::empty())?) })
+    }
+
+    /// Takes an open folder.
+    pub fn from_fd(fd: OwnedFd) -> Root {
+        Root { dir: Dir(fd) }
     }
 
     /// Takes a detached mount. What the kernel hands out for one is a mere place (`O_PATH`): it is

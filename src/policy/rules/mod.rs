@@ -13,14 +13,29 @@ macro_rules! rules {
 }
 
 rules! {
+    account_extra_root
+    add_instead_of_copy
+    add_remote_unverified
     base_tag_latest
     base_unpinned
+    base_untagged
     build_secret_leaked
+    cmd_repeated
+    copy_from_unpinned
+    device_node
+    download_insecure_tls
+    entrypoint_repeated
     final_user_root
+    healthcheck_repeated
+    ld_so_preload
     package_install_in_final
     package_manager_present
+    package_unauthenticated
     parse_error
     pipe_to_interpreter
+    privilege_tool_used
+    privileged_step
+    secret_in_arg
     secret_in_env
     setuid_file
     single_stage_unsquashed
@@ -59,8 +74,10 @@ pub fn explain(rule: &Rule) -> String {
 
 use super::Judged;
 use super::finding::Finding;
-use super::outline::Item;
+use super::outline::{Item, Outline};
+use super::rule::Found;
 use crate::facts::Origin;
+use crate::instruction::Instruction;
 
 /// Points a finding in a layer at the instruction that made the layer.
 fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
@@ -77,6 +94,24 @@ fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
                 Some(item) => finding.of(item.place),
                 None => finding,
             }
+        }
+    }
+}
+
+/// Finds each instruction of a kind but the last of its stage.
+fn repeated(outline: &Outline<'_>, found: &mut Found<'_>, is: fn(&Instruction) -> bool) {
+    for stage in &outline.stages {
+        let all: Vec<&Item<'_>> = stage.items.iter().filter(|item| is(item.instruction)).collect();
+        let Some((last, others)) = all.split_last() else { continue };
+        for item in others {
+            let name = item.instruction.name();
+            let finding = found
+                .finding(format!("this {name} has no effect: a later one replaces it"))
+                .at(item.instruction.span(), "has no effect")
+                .of(item.place)
+                .also(last.instruction.keyword(), "this one counts")
+                .help("delete it");
+            found.add(finding);
         }
     }
 }

@@ -1,0 +1,157 @@
+//! `rbuild lint`: the static rules alone. Nothing is run, nothing is written.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rbuild::base::Platform;
+use rbuild::build::{Job, prepare};
+use rbuild::diag::{Diagnostic, Sources};
+use rbuild::plan::{Found, Request, Wanted};
+use rbuild::policy::{Bases, Policy, Report};
+
+use super::environment;
+use super::exit::Exit;
+use super::policy::{effective, rendered, write_reports};
+use super::shared::{KeyValue, PolicyArgs, Stop};
+
+/// Judge Dockerfiles without building them.
+///
+/// The report goes to stdout. Bases are not looked up: rules that need one are listed as skipped,
+/// unless `--bases` tells what is known of them.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Dockerfiles, `-` for standard input, or folders (the context, with its Dockerfile)
+    #[arg(value_name = "PATH", default_value = ".")]
+    paths: Vec<PathBuf>,
+    /// The Dockerfile of a folder
+    #[arg(short, long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Judge this stage, by name or number, instead of the last one
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// Set a build argument
+    #[arg(long, value_name = "NAME=VALUE")]
+    build_arg: Vec<KeyValue>,
+    /// Take NAME for a named context: nothing of it is looked up
+    #[arg(long, value_name = "NAME=SOURCE")]
+    build_context: Vec<KeyValue>,
+    /// The platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
+    /// What is known of bases, as JSON: {"debian:12": {"config": {"User": "65532"}}}
+    #[arg(long, value_name = "FILE")]
+    bases: Option<PathBuf>,
+    /// The layers of the build become one
+    #[arg(long)]
+    squash: bool,
+    /// Never use the network (lint does not, in this version)
+    #[arg(long)]
+    offline: bool,
+    /// The report's form
+    #[arg(long, value_name = "human|json", default_value = "human")]
+    format: String,
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Exit {
+    match lint(&args) {
+        Ok(exit) => exit,
+        Err(stop) => stop.tell(),
+    }
+}
+
+fn lint(args: &Args) -> Result<Exit, Stop> {
+    let known = match &args.bases {
+        None => Bases::none(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Stop::usage(format!("cannot read `{}`: {error}", path.display()))
+            })?;
+            Bases::from_json(&text)
+                .ok_or_else(|| Stop::usage(format!("`{}` is not of that form", path.display())))?
+        }
+    };
+    let mut exit = Exit::Success;
+    for path in &args.paths {
+        let (dockerfile, context) = locate(path, args)?;
+        let policy = effective(&args.policy, &context)?;
+        let (sources, report, parsed) = judge(&dockerfile, args, &policy, &known)?;
+        let text = if args.format == "human" {
+            format!("{}\n", report.human(&sources, &policy, super::build::colour()))
+        } else {
+            rendered(&args.format, &report, &sources, &policy)?
+        };
+        // A closed pipe (`rbuild lint | head`) is the reader's choice.
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        write_reports(&args.policy, &report, &sources, &policy)?;
+        let this = match parsed {
+            false => Exit::Parse,
+            true if report.verdict(policy.fail_on).refused => Exit::Refused,
+            true => Exit::Success,
+        };
+        // A refusal is told before a text that cannot be parsed, as in the table of exit codes.
+        if exit != Exit::Refused && this != Exit::Success {
+            exit = this;
+        }
+    }
+    Ok(exit)
+}
+
+/// The Dockerfile that a path means, and the folder where its policy is looked for.
+fn locate(path: &Path, args: &Args) -> Result<(PathBuf, PathBuf), Stop> {
+    if path == Path::new("-") {
+        return Ok((path.to_owned(), PathBuf::from(".")));
+    }
+    if !path.is_dir() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        return Ok((path.to_owned(), folder.unwrap_or(Path::new(".")).to_owned()));
+    }
+    let found = match &args.file {
+        Some(file) => Some(file.clone()),
+        None => ["Dockerfile", "Containerfile"]
+            .iter()
+            .map(|name| path.join(name))
+            .find(|candidate| candidate.is_file()),
+    };
+    found
+        .map(|file| (file, path.to_owned()))
+        .ok_or_else(|| Stop::usage(format!("no Dockerfile in `{}`", path.display())))
+}
+
+fn judge(
+    dockerfile: &Path,
+    args: &Args,
+    policy: &Policy,
+    known: &Bases,
+) -> Result<(Sources, Report, bool), Stop> {
+    let (name, text) = super::build::read_dockerfile(dockerfile)?;
+    let platform = match &args.platform {
+        Some(text) => Platform::parse(text).map_err(|error| Stop::usage(error.to_string()))?,
+        None => Platform::host(),
+    };
+    let mut request = Request::new(platform);
+    request.target = args.target.clone();
+    for pair in &args.build_arg {
+        request.build_args.insert(pair.key.clone(), Some(pair.value.clone()));
+    }
+    for pair in &args.build_context {
+        let source = rbuild::build::NamedSource::parse(&pair.value)
+            .map_err(|error| Stop::usage(format!("--build-context {}: {error}", pair.key)))?;
+        request.named_contexts.insert(pair.key.clone(), source.kind());
+    }
+    let job = Job {
+        name,
+        text,
+        request,
+        squash: args.squash,
+        today: Some(environment::today()),
+        known: known.clone(),
+    };
+    let unread = |_: &Wanted| -> Result<Found, Diagnostic> { Ok(Found::Unread) };
+    match prepare(&job, policy, &unread) {
+        Ok(prepared) => Ok((prepared.sources, prepared.report, true)),
+        Err(not) => Ok((not.sources, not.report, false)),
+    }
+}

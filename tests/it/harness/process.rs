@@ -1,0 +1,81 @@
+//! Programs that are run and waited for, never longer than they may take.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) wall: Duration,
+}
+
+impl Done {
+    /// The exit code, or 128 and the signal as a shell says it.
+    pub(crate) fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+
+    /// Standard output as text.
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Standard error as text.
+    pub(crate) fn err(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+}
+
+/// Runs a program in a process group of its own. One that takes longer than `limit` is killed with
+/// all its group, and the test fails with what it had written.
+pub(crate) fn run(command: &mut Command, limit: Duration) -> Done {
+    // Files, not pipes: a process that outlives the program cannot keep us waiting.
+    let mut stdout = tempfile::tempfile().expect("a temporary file");
+    let mut stderr = tempfile::tempfile().expect("a temporary file");
+    let copy = |file: &File| Stdio::from(file.try_clone().expect("another handle of a file"));
+    let start = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(copy(&stdout))
+        .stderr(copy(&stderr))
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let mut late = false;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("waiting for a child") {
+            break status;
+        }
+        if start.elapsed() > limit && !late {
+            late = true;
+            let group = Pid::from_child(&child);
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let wall = start.elapsed();
+    let done = Done { status, stdout: all(&mut stdout), stderr: all(&mut stderr), wall };
+    assert!(!late, "took longer than {limit:?}: {command:?}\n{}{}", done.out(), done.err());
+    done
+}
+
+/// Runs a program that has to succeed within a minute; gives its standard output.
+pub(crate) fn ok(command: &mut Command) -> String {
+    let done = run(command, Duration::from_secs(60));
+    assert!(done.status.success(), "{command:?}: {}\n{}{}", done.status, done.out(), done.err());
+    done.out()
+}
+
+fn all(file: &mut File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("reading a temporary file");
+    bytes
+}

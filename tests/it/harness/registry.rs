@@ -1,0 +1,94 @@
+//! A real registry (`docker-registry`) on a free port of the loopback.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::place::open_folder;
+use super::process::ok;
+use super::readers::skopeo_copy;
+use super::server::{Server, wait_for};
+
+/// The password of user `tester` at a registry with a login.
+pub(crate) const PASSWORD: &str = "open-sesame";
+// bcrypt of it, cost 5, salt `abcdefghijklmnopqrstuu`.
+const HTPASSWD: &str = "tester:$2b$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO\n";
+
+/// A running registry with its own storage.
+pub(crate) struct Registry {
+    _server: Server,
+    folder: TempDir,
+    host: String,
+    login: bool,
+}
+
+impl Registry {
+    /// Starts one that everybody may read and write.
+    pub(crate) fn start() -> Registry {
+        Registry::with_login(false)
+    }
+
+    /// Starts one; with `login`, only `tester` with [`PASSWORD`] may enter.
+    pub(crate) fn with_login(login: bool) -> Registry {
+        let folder = open_folder();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        fs::write(at("htpasswd"), HTPASSWD).expect("a file of ours");
+        // Port 0: the kernel picks a free one, and the log tells which.
+        let mut config = format!(
+            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:0\"}}\n",
+            at("storage")
+        );
+        if login {
+            config += &format!("auth: {{htpasswd: {{realm: tests, path: {}}}}}\n", at("htpasswd"));
+        }
+        fs::write(at("config.yml"), config).expect("a file of ours");
+        let log = folder.path().join("log");
+        let server = Server::start(&["docker-registry", "serve", &at("config.yml")], &log);
+        let host = wait_for(&server, &log, || listening(&log));
+        Registry { _server: server, folder, host, login }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Pushes the image of a layout under this name.
+    pub(crate) fn push(&self, layout: &Path, name: &str) {
+        let from = format!("oci:{}", layout.display());
+        let credentials = format!("--dest-creds=tester:{PASSWORD}");
+        let mut flags = vec!["--dest-tls-verify=false"];
+        flags.extend(self.login.then_some(credentials.as_str()));
+        skopeo_copy(&flags, &from, &format!("docker://{}/{name}", self.host));
+    }
+
+    /// The digest that the registry has for a name.
+    pub(crate) fn digest(&self, name: &str) -> String {
+        let mut inspect = Command::new("skopeo");
+        inspect.args(["--insecure-policy", "inspect", "--no-tags", "--tls-verify=false"]);
+        inspect.arg(format!("docker://{}/{name}", self.host));
+        let answer: Value = serde_json::from_str(&ok(&mut inspect)).expect("JSON of skopeo");
+        answer["Digest"].as_str().expect("a digest").to_owned()
+    }
+
+    /// Writes zeros over the blob, as a rotten disk or an attacker would.
+    pub(crate) fn falsify(&self, digest: &str) {
+        let hex = digest.strip_prefix("sha256:").expect("a SHA-256");
+        let path = format!("storage/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
+        let path = self.folder.path().join(path);
+        let size = fs::metadata(&path).expect("a blob of the registry").len();
+        fs::write(path, vec![0; size as usize]).expect("a file of ours");
+    }
+}
+
+// `msg="listening on 127.0.0.1:43567"`
+fn listening(log: &Path) -> Option<String> {
+    let text = fs::read_to_string(log).ok()?;
+    let rest = text.split_once("listening on ")?.1;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
+    Some(rest[..end].to_owned())
+}

@@ -1,0 +1,19 @@
+//! The program from outside: real users, a real registry, a real Debian, and the tools that read
+//! what it wrote. One binary; each file shows one thing.
+//!
+//! Every image that a test builds is checked by `harness::Image`. What this machine cannot do is a
+//! skip that is told on stderr; with `RBUILD_TEST_NO_SKIP=1` it is an error.
+
+mod bad_input;
+mod cache;
+mod debian;
+mod failing;
+mod harness;
+mod killed;
+mod lint;
+mod mounts;
+mod output;
+mod policy;
+mod pull;
+mod reproducible;
+mod stages;
