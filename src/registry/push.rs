@@ -78,6 +78,9 @@ pub struct Pushed {
     pub mounted: u64,
 }
 
+// Tags of one repository; `None` for the digest alone.
+type Tags<'a> = BTreeSet<Option<&'a str>>;
+
 // How a blob got there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum How {
@@ -99,8 +102,7 @@ impl Registry {
         by_digest: bool,
     ) -> Result<Pushed, Error> {
         let digest = image.manifests.last().expect("something is to be pushed").digest();
-        let mut places: BTreeMap<(&str, &str), (ImageRef, BTreeSet<Option<&str>>)> =
-            BTreeMap::new();
+        let mut places: BTreeMap<(&str, &str), (ImageRef, Tags<'_>)> = BTreeMap::new();
         for name in names {
             if let Some(wanted) = name.digest()
                 && wanted != digest
@@ -216,7 +218,7 @@ impl Work<'_> {
                 .map(|thread| {
                     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 })
-                .fold(Ok(()), |all, one| all.and(one))
+                .try_for_each(|outcome| outcome)
         })?;
         Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
@@ -299,7 +301,7 @@ impl Work<'_> {
     }
 
     // Puts all of them by digest but the last, which gets the names.
-    fn manifests(&self, tags: &BTreeSet<Option<&str>>) -> Result<(), Error> {
+    fn manifests(&self, tags: &Tags<'_>) -> Result<(), Error> {
         let (top, children) = self.image.manifests.split_last().expect("checked by the caller");
         for child in children {
             self.manifest(child, &child.digest().to_string())?;

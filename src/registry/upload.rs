@@ -48,11 +48,17 @@ struct Local {
 // Why an attempt ended.
 enum Stop {
     /// It will not get better.
-    Final(Error),
+    Final(Box<Error>),
     /// Trouble that may pass, and how long the registry asks to wait.
-    Passing(Error, Option<Duration>),
+    Passing(Box<Error>, Option<Duration>),
     /// Begin anew or in another way, without a wait.
-    Changed(Error),
+    Changed(Box<Error>),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Final(Box::new(error))
+    }
 }
 
 impl<'a> Upload<'a> {
@@ -92,11 +98,11 @@ impl<'a> Upload<'a> {
             idle = if self.at > furthest { 1 } else { idle + 1 };
             furthest = furthest.max(self.at);
             let (error, wait) = match stop {
-                Stop::Final(error) => return Err(error),
-                Stop::Changed(error) if idle >= retry.tries => return Err(error),
+                Stop::Final(error) => return Err(*error),
+                Stop::Changed(error) if idle >= retry.tries => return Err(*error),
                 Stop::Changed(_) => continue,
                 Stop::Passing(error, asked) => match retry.wait(idle, asked) {
-                    None => return Err(error),
+                    None => return Err(*error),
                     Some(wait) => (error, wait),
                 },
             };
@@ -130,9 +136,9 @@ impl<'a> Upload<'a> {
         let url = self.to.url("blobs/uploads/");
         let answer = self.ask(Request::new(Method::Post, url.clone()), true)?;
         if answer.response.status != 202 {
-            return Err(Stop::Final(self.registry.refusal(self.to, self.what, answer)));
+            return Err(Stop::Final(Box::new(self.registry.refusal(self.to, self.what, answer))));
         }
-        let session = self.location(&url, &answer.response).map_err(Stop::Final)?;
+        let session = self.location(&url, &answer.response).map_err(Stop::from)?;
         self.at = 0;
         self.session = Some(session.clone());
         Ok(session)
@@ -151,7 +157,7 @@ impl<'a> Upload<'a> {
                 self.at = at;
                 // The address may change from answer to answer; it need not be told again.
                 let next = match response.header("location") {
-                    Some(_) => self.location(session, response).map_err(Stop::Final)?,
+                    Some(_) => self.location(session, response).map_err(Stop::from)?,
                     None => session.clone(),
                 };
                 self.session = Some(next.clone());
@@ -176,14 +182,14 @@ impl<'a> Upload<'a> {
         let answer = self.ask(request, false)?;
         match answer.response.status {
             202 | 204 | 201 => {
-                let next = self.location(session, &answer.response).map_err(Stop::Final)?;
+                let next = self.location(session, &answer.response).map_err(Stop::from)?;
                 // A registry may have kept less than it was sent.
                 let at = answer.response.header("range").and_then(reached);
                 self.at = at.unwrap_or(from + length).min(from + length);
                 self.session = Some(next.clone());
                 if self.at <= from {
                     let why = format!("it keeps nothing after byte {}", self.at);
-                    return Err(Stop::Passing(self.malformed(why), None));
+                    return Err(Stop::Passing(Box::new(self.malformed(why)), None));
                 }
                 Ok(next)
             }
@@ -207,7 +213,7 @@ impl<'a> Upload<'a> {
                 if let Some(Ok(found)) = found
                     && found != self.blob.digest
                 {
-                    return Err(Stop::Final(Error::Mismatch {
+                    return Err(Stop::from(Error::Mismatch {
                         what: self.what.clone(),
                         host: self.to.host().to_owned(),
                         why: format!("it says that it got {found}"),
@@ -223,7 +229,7 @@ impl<'a> Upload<'a> {
     fn stop(&mut self, answer: Answer) -> Stop {
         let status = answer.response.status;
         let asked = answer.response.header("retry-after").and_then(retry_after);
-        let error = self.registry.refusal(self.to, self.what, answer);
+        let error = Box::new(self.registry.refusal(self.to, self.what, answer));
         match status {
             413 if self.piece.is_none() && self.blob.size > PIECE => {
                 self.piece = Some(PIECE);
@@ -248,8 +254,8 @@ impl<'a> Upload<'a> {
     fn ask(&self, request: Request<'_>, patient: bool) -> Result<Answer, Stop> {
         let ask = Ask { what: self.what, request, access: Access::Push, patient };
         self.registry.answer(self.to, &ask).map_err(|error| match error {
-            Error::Unreachable { .. } if !patient => Stop::Passing(error, None),
-            other => Stop::Final(other),
+            Error::Unreachable { .. } if !patient => Stop::Passing(Box::new(error), None),
+            other => Stop::from(other),
         })
     }
 
