@@ -1,6 +1,7 @@
 //! COPY, ADD and WORKDIR: entries from a context or a tree, streamed into a layer, and put into a
 //! tree when a later step will look.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,9 +11,9 @@ use super::pack::Job;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
 use super::{Cause, Failure};
-use crate::base::{Hasher, ImagePath, Span, StepId};
+use crate::base::{Digest, Hasher, ImagePath, Span, StepId};
 use crate::diag::chain;
-use crate::input::{self, Chmod, Context, Part, Pick, Placement, Selection};
+use crate::input::{self, http, Chmod, Context, Part, Pick, Placement, Selection};
 use crate::plan::{Copy, From, Source, Step, Workdir};
 use crate::rootfs::{self, Change, Lookup, Nothing, passwd};
 use crate::store::TreeId;
@@ -25,6 +26,7 @@ pub(super) const FILES: &str = "copied-1";
 enum Taken {
     Selection(Selection),
     Inline { name: String, content: Arc<[u8]> },
+    Fetched { file: http::Fetched, content: Arc<File>, unpack: bool },
 }
 
 impl Execution<'_> {
@@ -71,6 +73,13 @@ impl Execution<'_> {
                 Taken::Inline { name, content } => {
                     Part::Inline { name, content: Arc::clone(content) }
                 }
+                Taken::Fetched { file, content, unpack } => Part::Fetched {
+                    name: file.name.as_deref().unwrap_or(""),
+                    file: Arc::clone(content),
+                    size: file.size,
+                    mtime: file.mtime,
+                    unpack: *unpack,
+                },
             })
             .collect();
         let under: &dyn Lookup = if copy.link { &Nothing } else { &lower };
@@ -208,17 +217,48 @@ impl Execution<'_> {
                     name: file.name.clone(),
                     content: file.content.clone().into_bytes().into(),
                 }),
-                Source::Url { span, .. } | Source::Git { span, .. } => {
+                Source::Url { url, span } => {
+                    self.fetch_url(url, copy).map_err(|failure| located(failure, *span))
+                }
+                Source::Git { span, .. } => {
                     let failure = Failure::new(
                         Cause::Input,
                         "remote-source",
-                        "ADD of URLs and repositories is not available in this version",
+                        "ADD of repositories is not available in this version",
                     );
                     Err(located(failure, *span))
                 }
             })
             .collect::<Result<_, _>>()
             .map_err(|failure: Failure| located(failure, span))
+    }
+
+    fn fetch_url(&self, url: &str, copy: &Copy) -> Result<Taken, Failure> {
+        let services = self.services;
+        let checksum = match &copy.checksum {
+            Some(text) => Some(Digest::parse(text).map_err(|error| {
+                Failure::new(Cause::Input, "checksum", format!("--checksum={text}: {error}"))
+            })?),
+            None => None,
+        };
+        let fetched =
+            http::fetch(url, checksum, http::LIMIT, services.registry, services.store);
+        let file = fetched.map_err(|error| {
+            let cause = match &error {
+                http::Error::Checksum { .. } => Cause::Tampered,
+                http::Error::Store(_) => Cause::Internal,
+                _ => Cause::Network,
+            };
+            let failure = Failure::new(cause, "source-unavailable", chain(&error));
+            match error.help() {
+                Some(help) => failure.help(help),
+                None => failure,
+            }
+        })?;
+        let content = file.file.try_clone().map_err(|error| {
+            Failure::new(Cause::Internal, "store", format!("cannot open a fetched file: {error}"))
+        })?;
+        Ok(Taken::Fetched { file, content: Arc::new(content), unpack: copy.unpack_remote })
     }
 
     /// Layers as a place to take files from.
@@ -262,6 +302,12 @@ impl Execution<'_> {
                 Taken::Inline { name, content } => {
                     hasher.field(name.as_bytes());
                     hasher.field(content);
+                }
+                Taken::Fetched { file, .. } => {
+                    let name = file.name.as_deref().unwrap_or("");
+                    hasher.field(name.as_bytes());
+                    hasher.field(file.digest.as_bytes());
+                    files.insert(name.to_owned(), file.digest.hex());
                 }
             }
         }

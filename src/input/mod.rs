@@ -11,6 +11,7 @@ mod base;
 mod chmod;
 mod context;
 mod error;
+pub mod git;
 mod glob;
 pub mod http;
 mod ignore;

@@ -1,3 +1,5 @@
+//! Downloads from a server that misbehaves on purpose.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use crate::registry::{Credentials, RegistryConfig, Retry};
 
 const CONTENT: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
+type Got = Result<(Downloaded, Vec<u8>), String>;
+
 fn registry(network: Network) -> Registry {
     let retry =
         Retry { tries: 3, first_wait: Duration::from_millis(2), max_wait: Duration::from_secs(1) };
@@ -16,11 +20,7 @@ fn registry(network: Network) -> Registry {
     Registry::new(config, Credentials::none(), Events::silent(), network).unwrap()
 }
 
-fn get(
-    server: &Server,
-    path: &str,
-    known: Option<&Validators>,
-) -> Result<(Downloaded, Vec<u8>), String> {
+fn get(server: &Server, path: &str, known: Option<&Validators>) -> Got {
     let address = Address::parse(&format!("http://{}{path}", server.host())).unwrap();
     let mut sink = Vec::new();
     registry(Network::Online)
@@ -38,9 +38,7 @@ fn file(etag: Option<&str>) -> Downloaded {
 }
 
 // What comes from a server that answers so, and what it was asked.
-fn check(
-    handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
-) -> (Result<(Downloaded, Vec<u8>), String>, Vec<Seen>) {
+fn check(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> (Got, Vec<Seen>) {
     let server = Server::start(handler);
     let result = get(&server, "/f", None);
     (result, server.seen())

@@ -61,14 +61,15 @@ fn a_debian_with_apt_get_builds_and_others_accept_it() {
     let id = podman(&outcome.result);
     assert_eq!(image.manifest["config"]["digest"], format!("sha256:{id}"));
 
-    // The same again runs nothing; with another final base, the default profile has no objection.
+    // The same again runs nothing.
     let (again, second) = proxies(Build::of(&place)).image();
     assert_eq!(second.digest, image.digest);
     assert!(!again.err().contains("miss:"), "{}", again.story());
+    // Pinned, and with another final base, it passes the default profile, whose steps get less.
     let pinned = format!("{name}@{}", registry.digest("debian:bookworm-slim"));
     let hardened = Build::text(&place, &dockerfile(&pinned, "busybox")).policy(None);
-    let (outcome, _) = proxies(hardened).limit(240).image();
-    outcome.says(&["CACHED RUN apt-get update", "CACHED RUN python3"]);
+    let (_, small) = proxies(hardened).limit(240).image();
+    assert_eq!(small.text("app/answer"), "the answer is 42\n");
 }
 
 #[test]

@@ -29,8 +29,7 @@ fn check(dockerfile: &str, arguments: &[&str], code: i32, said: &[&str]) {
 const GOOD: &str = "FROM busybox@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa AS build\nRUN true\n\
                     FROM scratch\nCOPY --from=build /bin/busybox /busybox\nUSER 10001:10001\n\
                     HEALTHCHECK CMD [\"/busybox\", \"true\"]\nENTRYPOINT [\"/busybox\"]\n";
-const BAD: &str =
-    "FROM debian\nRUN curl -s https://example.org/install | sh\nENV API_TOKEN=abcdef0123456789\n";
+const BAD: &str = "FROM debian:latest\nRUN curl -s https://example.org/install | sh\nENV API_TOKEN=abcdef0123456789\n";
 
 #[test]
 fn exit_codes() {
@@ -82,7 +81,7 @@ fn the_examples_are_clean() {
         let Ok(text) = fs::read_to_string(entry.path().join("Dockerfile")) else { continue };
         let name = format!("{}.Dockerfile", entry.file_name().display());
         place.file(&name, text);
-        let done = lint(&place, &["--offline", &name]);
+        let done = lint(&place, &["--offline", "--build-context=base=.", &name]);
         assert_eq!(done.code(), 0, "{name}: {}{}", done.out(), done.err());
         count += 1;
     }

@@ -7,6 +7,7 @@
 mod bad_input;
 mod cache;
 mod debian;
+mod examples;
 mod failing;
 mod harness;
 mod killed;

@@ -56,7 +56,10 @@ fn a_user_that_passwd_makes_root_is_refused() {
 #[test]
 fn a_setuid_file_is_found_in_the_image() {
     let place = Place::new(Who::usual());
-    let text = "FROM busybox AS build\nRUN cp /bin/busybox /su && chmod 4755 /su\n\
+    place.file("ctx/mode", "4755");
+    // What the text does not show.
+    let text = "FROM busybox AS build\nCOPY mode /mode\n\
+                RUN cp /bin/busybox /su && chmod $(cat /mode) /su\n\
                 FROM busybox\nCOPY --from=build /su /bin/su\nUSER 10001\n";
     Build::text(&place, text).policy(None).run().fails(1, &["setuid-file", "/bin/su"]);
 }

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use super::place::open_folder;
+use super::folder::Folder;
 use super::process::{Done, run};
 use super::server::{Server, wait_for};
 
@@ -14,13 +12,13 @@ use super::server::{Server, wait_for};
 pub(crate) struct Engine {
     // Before the folder: a folder is removed after its engine ended.
     _server: Server,
-    folder: TempDir,
+    folder: Folder,
 }
 
 impl Engine {
     /// Starts one. It leaves the host's network alone: containers have none, pulls are its own.
     pub(crate) fn start() -> Engine {
-        let folder = open_folder();
+        let folder = Folder::new();
         let at = |name: &str| folder.path().join(name).display().to_string();
         let log = folder.path().join("log");
         let socket = format!("unix://{}", at("socket"));

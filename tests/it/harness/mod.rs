@@ -4,6 +4,7 @@
 mod bases;
 mod build;
 mod engine;
+mod folder;
 mod host;
 mod oci;
 mod place;

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::folder::Folder;
 use super::host::Who;
-use super::place::{Place, open_folder};
+use super::place::Place;
 use super::process::ok;
 
 /// `skopeo inspect`; gives its answer.
@@ -38,7 +39,7 @@ pub(crate) fn umoci_unpack(layout: &Path) -> Place {
 /// `podman pull oci:NAME` into a storage of its own; gives the image's id as podman sees it. It
 /// makes the image's name from what it was told, so it is told the last part of the path.
 pub(crate) fn podman(layout: &Path) -> String {
-    let folder = open_folder();
+    let folder = Folder::new();
     let at = |name: &str| folder.path().join(name);
     let name = layout.file_name().expect("a path with a name").display();
     let mut podman = Command::new("podman");

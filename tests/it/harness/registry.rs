@@ -4,13 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
-use tempfile::TempDir;
-
-use super::place::open_folder;
+use super::folder::Folder;
 use super::process::ok;
 use super::readers::skopeo_copy;
 use super::server::{Server, wait_for};
+use serde_json::Value;
 
 /// The password of user `tester` at a registry with a login.
 pub(crate) const PASSWORD: &str = "open-sesame";
@@ -20,7 +18,7 @@ const HTPASSWD: &str = "tester:$2b$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT
 /// A running registry with its own storage.
 pub(crate) struct Registry {
     _server: Server,
-    folder: TempDir,
+    folder: Folder,
     host: String,
     login: bool,
 }
@@ -33,7 +31,7 @@ impl Registry {
 
     /// Starts one; with `login`, only `tester` with [`PASSWORD`] may enter.
     pub(crate) fn with_login(login: bool) -> Registry {
-        let folder = open_folder();
+        let folder = Folder::new();
         let at = |name: &str| folder.path().join(name).display().to_string();
         fs::write(at("htpasswd"), HTPASSWD).expect("a file of ours");
         // Port 0: the kernel picks a free one, and the log tells which.
