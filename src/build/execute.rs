@@ -1,5 +1,7 @@
 //! From plan to output, with the last gate between them.
 
+use std::collections::BTreeMap;
+
 use super::{Job, Prepared};
 use crate::base::ImageRef;
 use crate::diag::chain;
@@ -8,8 +10,9 @@ use crate::exec::{self, Built, Cause, Failure, Options, Services};
 use crate::facts::{ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, TableObserver};
 use crate::image::validate_documents;
 use crate::layer::{Bounds, Observer, Reader, decompress};
-use crate::output::Target;
+use crate::output::{self, Means, Target};
 use crate::policy::{ImageInput, Policy, Report, check_image};
+use crate::registry;
 
 /// All that turns a plan into files.
 pub struct Work<'a> {
@@ -74,17 +77,46 @@ pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
         )
         .into());
     }
+    let origins = work
+        .services
+        .bases
+        .values()
+        .filter_map(|base| Some((base.pinned.as_ref()?.image(), &base.image.layers)))
+        .flat_map(|(name, layers)| {
+            layers.iter().map(|layer| (layer.descriptor.digest, name.clone()))
+        })
+        .collect::<BTreeMap<_, _>>();
+    let means = Means {
+        store: work.services.store,
+        registry: work.services.registry,
+        id_mode: work.services.id_mode,
+        origins: &origins,
+    };
     for target in work.outputs {
-        let what = target.write(&built.image, work.tags, work.services.store).map_err(|error| {
-            Failure::new(
-                Cause::Internal,
-                "output",
-                format!("cannot write the image: {}", chain(&error)),
-            )
-        })?;
+        let what = target.write(&built.image, work.tags, &means).map_err(not_written)?;
         work.services.events.send(Event::Exported { what });
     }
     Ok(Done { built, report })
+}
+
+fn not_written(error: output::Error) -> Failure {
+    let text = format!("cannot write the image: {}", chain(&error));
+    match error {
+        output::Error::Registry(error) => {
+            let cause = match error {
+                registry::Error::Mismatch { .. } => Cause::Tampered,
+                registry::Error::Source { .. } => Cause::Internal,
+                _ => Cause::Network,
+            };
+            let failure = Failure::new(cause, "push", chain(&error));
+            match error.help() {
+                Some(help) => failure.help(help),
+                None => failure,
+            }
+        }
+        output::Error::Store(error) => error.into(),
+        _ => Failure::new(Cause::Internal, "output", text),
+    }
 }
 
 /// Gathers what is true of the image. Tables of own layers were made while they were packed, those

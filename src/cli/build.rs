@@ -56,9 +56,13 @@ pub(crate) struct Args {
     /// Name the image (written into the layout's index)
     #[arg(short, long, value_name = "REF")]
     pub(crate) tag: Vec<String>,
-    /// Where the image goes: `type=oci,dest=PATH[,tar=true|false]` [default: ./image.oci]
+    /// Where the image goes: `type=oci|docker|local|tar|registry|cacheonly,dest=PATH,…`; PATH alone
+    /// is type=local, `-` is type=tar on standard output [default: type=oci,dest=image.oci,tar=false]
     #[arg(short, long, value_name = "SPEC")]
     pub(crate) output: Vec<String>,
+    /// Push the image to all its names: `type=registry`
+    #[arg(long)]
+    pub(crate) push: bool,
     /// Set a label
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<KeyValue>,
@@ -79,7 +83,7 @@ pub(crate) struct Args {
         env = "RBUILD_NETWORK"
     )]
     pub(crate) network: String,
-    /// Grant a step more: `network.host`
+    /// Grant more: `network.host` to steps, `local.delete` to an output
     #[arg(long, value_name = "ENTITLEMENT")]
     pub(crate) allow: Vec<String>,
     /// One layer above the base
@@ -184,11 +188,23 @@ impl Command {
         };
         let mut outputs = Vec::new();
         for text in &args.output {
-            let attributes = attributes(text).map_err(Stop::usage)?;
-            outputs.push(
-                Target::from_attributes(&attributes)
-                    .map_err(|error| Stop::usage(format!("--output `{text}`: {error}")))?,
-            );
+            let wrong = |why: String| Stop::usage(format!("--output `{text}`: {why}"));
+            let output = match Target::bare(text) {
+                Some(output) => output,
+                None => Target::from_attributes(&attributes(text).map_err(wrong)?)
+                    .map_err(|error| wrong(error.to_string()))?,
+            };
+            if let Some(needed) = output.permission()
+                && !args.allow.iter().any(|word| word == needed)
+            {
+                return Err(
+                    wrong(format!("needs --allow {needed}")).help(format!("add --allow {needed}"))
+                );
+            }
+            outputs.push(output);
+        }
+        if args.push {
+            outputs.push(Target::push());
         }
         if outputs.is_empty() {
             outputs.push(Target::default_layout());
@@ -245,7 +261,7 @@ impl Command {
     fn run(self) -> Result<Exit, Stop> {
         let policy = super::policy::effective(&self.args.policy, &self.args.context)?;
         for target in &self.outputs {
-            target.check().map_err(|error| {
+            target.check(&self.tags).map_err(|error| {
                 Stop::usage(chain(&error))
                     .help("choose another place with -o type=oci,dest=PATH,tar=false")
             })?;
@@ -459,10 +475,8 @@ impl Command {
     fn outputs_inside(&self, context: &Path) -> String {
         let Ok(context) = std::path::absolute(context) else { return String::new() };
         let mut text = String::new();
-        for output in &self.outputs {
-            let Some(path) = output.path().and_then(|path| std::path::absolute(path).ok()) else {
-                continue;
-            };
+        for path in self.outputs.iter().flat_map(Target::paths) {
+            let Ok(path) = std::path::absolute(path) else { continue };
             if let Ok(inside) = path.strip_prefix(&context)
                 && let Some(inside) = inside.to_str()
                 && !inside.is_empty()
@@ -508,6 +522,7 @@ impl Command {
         for word in &args.allow {
             match word.as_str() {
                 "network.host" => allow_host_network = true,
+                "local.delete" => {} // an output asks for it
                 other => {
                     return Err(Stop::usage(format!(
                         "unknown entitlement `{other}`; there is network.host"

@@ -7,6 +7,7 @@ pub(crate) mod exit;
 pub(crate) mod lint;
 pub(crate) mod policy;
 pub(crate) mod progress;
+pub(crate) mod push;
 pub(crate) mod rules;
 pub(crate) mod shared;
 
@@ -32,9 +33,10 @@ enum Command {
     Build(Box<build::Args>),
     Lint(Box<lint::Args>),
     Policy(rules::Args),
+    Push(push::Args),
 }
 
-const COMMANDS: &[&str] = &["build", "lint", "policy"];
+const COMMANDS: &[&str] = &["build", "lint", "policy", "push"];
 
 /// Runs the command line `argv` (with the program's name in front).
 pub(crate) fn main(argv: Vec<OsString>) -> Exit {
@@ -51,6 +53,7 @@ pub(crate) fn main(argv: Vec<OsString>) -> Exit {
         Command::Build(args) => build::run(*args),
         Command::Lint(args) => lint::run(*args),
         Command::Policy(args) => rules::run(args),
+        Command::Push(args) => push::run(args),
     }
 }
 

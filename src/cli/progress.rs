@@ -144,6 +144,12 @@ fn plain(event: &Event, state: &State, sources: &Sources, colour: bool) -> Optio
         Event::Transfer { what, took: None, bytes } => {
             format!("already there: {what} ({})", size(*bytes))
         }
+        Event::Pushed { what, took: Some(took), bytes } => {
+            format!("pushed {what}: {} in {:.1} s", size(*bytes), took.as_secs_f64())
+        }
+        Event::Pushed { what, took: None, bytes } => {
+            format!("not sent, already there: {what} ({})", size(*bytes))
+        }
         Event::Finding(finding) => render(finding, sources, colour),
         Event::Note(text) => format!("note: {text}"),
         Event::LayerPacked { step, size: full, packed } => {
@@ -180,6 +186,10 @@ fn json_line(event: &Event, state: &State, sources: &Sources) -> String {
             json!({"kind": "step_done", "step": at(step), "seconds": took.as_secs_f64()})
         }
         Event::StepFailed { step } => json!({"kind": "step_failed", "step": at(step)}),
+        Event::Pushed { what, bytes, took } => {
+            json!({"kind": "pushed", "what": what, "bytes": bytes,
+            "seconds": took.map(|took| took.as_secs_f64())})
+        }
         Event::Transfer { what, bytes, took } => {
             json!({"kind": "transfer", "what": what, "bytes": bytes,
             "seconds": took.map(|took| took.as_secs_f64())})

@@ -72,6 +72,15 @@ pub enum Event {
         /// How long it took; `None` when it was there already.
         took: Option<Duration>,
     },
+    /// Something went to a registry, or was there already.
+    Pushed {
+        /// What: `registry.example/team/app sha256:ab…`.
+        what: String,
+        /// Size in bytes.
+        bytes: u64,
+        /// How long it took; `None` when nothing had to be sent.
+        took: Option<Duration>,
+    },
     /// Something to tell that does not stop the build.
     Finding(Box<Diagnostic>),
     /// A short remark: a retry, a wait for a lock.
@@ -142,7 +151,8 @@ impl Events {
                 Event::StepMissed { why, .. } => *why = self.masker.mask_text(why),
                 Event::Note(text)
                 | Event::Exported { what: text }
-                | Event::Transfer { what: text, .. } => {
+                | Event::Transfer { what: text, .. }
+                | Event::Pushed { what: text, .. } => {
                     *text = self.masker.mask_text(text);
                 }
                 Event::Finding(diagnostic) => {

@@ -215,6 +215,39 @@ impl Layout {
         Image::read(found.bytes, config).map_err(|error| self.malformed(error))
     }
 
+    /// Returns the one entry that `selector` names, whatever the platform: an image, or an index
+    /// with all that it names. Several names of one digest are one.
+    pub fn entry(&self, selector: &Selector) -> Result<&Descriptor, LayoutError> {
+        let mut found: Vec<&Descriptor> = match selector {
+            Selector::Digest(digest) => {
+                return self.entry_of(*digest).ok_or_else(|| LayoutError::MissingBlob {
+                    path: self.path.clone(),
+                    digest: digest.as_blob(),
+                });
+            }
+            Selector::Tag(tag) => self.tagged(tag),
+            Selector::Only => self.images().collect(),
+        };
+        found.dedup_by_key(|entry| entry.digest);
+        if let (Selector::Only, 2..) = (selector, found.len()) {
+            let latest = self.tagged("latest");
+            found = if latest.is_empty() { found } else { latest };
+        }
+        match (found.as_slice(), selector) {
+            ([one], _) => Ok(one),
+            ([], Selector::Tag(tag)) => Err(LayoutError::NoSuchTag {
+                path: self.path.clone(),
+                tag: tag.escape_default().take(128).collect(),
+                have: self.names(),
+            }),
+            ([], _) => Err(LayoutError::NotALayout {
+                path: self.path.clone(),
+                why: "its `index.json` names no image".to_owned(),
+            }),
+            _ => Err(LayoutError::Several { path: self.path.clone(), have: self.names() }),
+        }
+    }
+
     fn malformed(&self, error: DocumentError) -> LayoutError {
         LayoutError::Document { path: self.path.clone(), error }
     }

@@ -4,6 +4,7 @@
 //! parts are known to fit together. Leaves fetching to `registry` and `input`, the content of layers
 //! to `layer` and `rootfs`.
 
+mod archive;
 mod config;
 mod json;
 mod layout;
@@ -12,6 +13,7 @@ mod media;
 mod select;
 mod validate;
 
+pub use archive::unpack_layout;
 pub use config::{Config, Healthcheck, HistoryEntry, MAX_CONFIG, RootFs, RunConfig};
 pub use json::DocumentError;
 pub use layout::{Layout, LayoutError, Selector, read_layout};

@@ -55,6 +55,7 @@ pub struct LayerWriter<'o, W: Write> {
     staged: usize,
     encoder: Encoder,
     header: Vec<u8>,
+    ordered: bool,
     last_path: Vec<u8>,
     last_is_dir: bool,
 }
@@ -78,9 +79,18 @@ impl<'o, W: Write> LayerWriter<'o, W> {
             staged: 0,
             encoder: Encoder::default(),
             header: Vec::new(),
+            ordered: true,
             last_path: Vec::new(),
             last_is_dir: false,
         })
+    }
+
+    /// Takes entries in any order: for a tar that is no layer. That no path comes twice is then the
+    /// caller's business.
+    #[must_use]
+    pub fn any_order(mut self) -> Self {
+        self.ordered = false;
+        self
     }
 
     /// Adds an entry. For a file exactly its `size` bytes are taken from `content`; fewer are an
@@ -116,6 +126,9 @@ impl<'o, W: Write> LayerWriter<'o, W> {
     }
 
     fn check_order(&mut self, entry: &Entry) -> Result<(), Error> {
+        if !self.ordered {
+            return Ok(());
+        }
         let path = entry.path.as_bytes();
         let follows = match path.cmp(&self.last_path) {
             std::cmp::Ordering::Greater => true,

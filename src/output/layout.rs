@@ -20,6 +20,7 @@ use crate::image::{Image, Index};
 use crate::store::Store;
 use crate::sys;
 
+const OTHER: &str = "is not empty and no OCI layout";
 pub(super) const MARK: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Says whether `dest` may be replaced: absent, an empty folder, or an OCI layout.
@@ -28,11 +29,11 @@ pub(super) fn check(dest: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(dest) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(io(error)),
-        Ok(found) if !found.is_dir() => Err(Error::Occupied { path: dest.to_owned() }),
+        Ok(found) if !found.is_dir() => Err(Error::Occupied { path: dest.to_owned(), what: OTHER }),
         Ok(_) if dest.join("oci-layout").is_file() => Ok(()),
         Ok(_) => match fs::read_dir(dest).map_err(io)?.next() {
             None => Ok(()),
-            Some(_) => Err(Error::Occupied { path: dest.to_owned() }),
+            Some(_) => Err(Error::Occupied { path: dest.to_owned(), what: OTHER }),
         },
     }
 }

@@ -1,43 +1,136 @@
 //! An image to a place. Nothing is written before the last gate; a place is replaced whole or not
 //! at all.
+//!
+//! ```text
+//! oci  docker  local  tar  registry  cacheonly      what `type=` may say: one file each
+//! layout  archive  flatten  file  send              what they are made of
+//! ```
 
 mod archive;
+mod attributes;
+mod cacheonly;
+mod docker;
+mod file;
+mod flatten;
 mod layout;
+mod local;
+mod oci;
+mod owners;
+mod registry;
+mod send;
+mod tar;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::base::ImageRef;
+use attributes::Attributes;
+
+use crate::base::{self, Digest, ImageRef};
 use crate::image::Image;
+use crate::registry::Registry;
 use crate::store::Store;
+use crate::sys::IdMode;
+
+pub use send::push_layout;
+
+/// All types of output. To add one: a file, and a word here.
+const TYPES: &[Type] = &[
+    oci::TYPE,
+    docker::TYPE,
+    local::TYPE,
+    tar::TYPE,
+    registry::TYPE,
+    registry::IMAGE,
+    cacheonly::TYPE,
+];
+
+/// A type of output, as `-o` names it.
+struct Type {
+    name: &'static str,
+    keys: &'static [&'static str],
+    make: fn(Attributes) -> Result<Arc<dyn Output>, TargetError>,
+}
+
+/// What every output can do.
+trait Output: fmt::Debug + Send + Sync {
+    /// Where it writes.
+    fn place(&self) -> Place<'_>;
+
+    /// Tells early what would keep [`Output::write`] from success.
+    fn check(&self, tags: &[ImageRef]) -> Result<(), Error>;
+
+    /// Writes, and says in words where the image is now.
+    fn write(&self, image: &Image, tags: &[ImageRef], means: &Means<'_>) -> Result<String, Error>;
+
+    /// A further file that it may write.
+    fn beside(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// What the user has to allow (`--allow`) before this may be done.
+    fn permission(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Where an output writes.
+enum Place<'a> {
+    Path(&'a Path),
+    Stdout,
+    Elsewhere,
+}
+
+impl<'a> Place<'a> {
+    // `-` is standard output.
+    fn of(dest: &'a Path) -> Self {
+        if dest.as_os_str() == "-" { Place::Stdout } else { Place::Path(dest) }
+    }
+}
+
+/// With what an image is written.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// Has all blobs of the image's layers.
+    pub store: &'a Store,
+    /// For pushes.
+    pub registry: &'a Registry,
+    /// Which ids files can be given to.
+    pub id_mode: IdMode,
+    /// Images of a registry that have a layer too: pushes need not send it to the same registry.
+    pub origins: &'a BTreeMap<Digest<base::Blob>, ImageRef>,
+}
 
 /// Where an image goes (`-o`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// An OCI image layout (image specification, image-layout.md).
-    Oci {
-        /// A folder, or the archive's file; `-` is standard output, for an archive.
-        dest: PathBuf,
-        /// One tar file instead of a folder.
-        tar: bool,
-        /// The image's name in the index, in place of those given with `-t`.
-        name: Option<String>,
-    },
-}
+#[derive(Clone, Debug)]
+pub struct Target(Arc<dyn Output>);
 
 /// Why a `-o` was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TargetError(String);
 
+impl TargetError {
+    fn new(text: impl Into<String>) -> Self {
+        TargetError(text.into())
+    }
+}
+
 /// Why an image could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What stands at the destination is neither empty nor an OCI layout.
-    #[error("`{path}` is not empty and no OCI layout; nothing was touched")]
+    /// What stands at the destination may not be replaced.
+    #[error("`{path}` {what}; nothing was touched")]
     Occupied {
         /// The destination.
         path: PathBuf,
+        /// What is there.
+        what: &'static str,
     },
+    /// A push, and no name to push to.
+    #[error("no name to push to: give one with -t, or with name= of the output")]
+    Nameless,
     /// The file system refused.
     #[error("cannot {doing} `{path}`: {source}")]
     Io {
@@ -48,132 +141,111 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// The layers do not fit together.
+    #[error("layer {layer}: `{path}` {why}")]
+    Tree {
+        /// Which layer, from 1 at the bottom.
+        layer: usize,
+        /// The entry.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The store lost a blob between packing and writing.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
-    /// The archive could not be made.
+    /// A layer cannot be read, or an archive not be made.
     #[error(transparent)]
     Layer(#[from] crate::layer::Error),
+    /// A layout to be pushed cannot be read.
+    #[error(transparent)]
+    Layout(#[from] crate::image::LayoutError),
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] crate::registry::Error),
+}
+
+impl Error {
+    fn io(doing: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Error {
+        let path = path.to_owned();
+        move |source| Error::Io { doing, path: path.clone(), source }
+    }
 }
 
 impl Target {
     /// The destination when none is asked for: the folder `./image.oci`.
     pub fn default_layout() -> Self {
-        Target::Oci { dest: "image.oci".into(), tar: false, name: None }
+        Target(Arc::new(oci::Oci { dest: "image.oci".into(), tar: false, names: Vec::new() }))
+    }
+
+    /// A push to the names that the image has (`--push`).
+    pub fn push() -> Self {
+        Target(Arc::new(registry::Push { names: Vec::new(), by_digest: false }))
+    }
+
+    /// What an `-o` without attributes means: a path is `type=local,dest=PATH`, `-` is
+    /// `type=tar,dest=-`; `None` for one with attributes.
+    pub fn bare(text: &str) -> Option<Self> {
+        match text {
+            "-" => Some(Target(Arc::new(tar::Tar { dest: "-".into() }))),
+            "" => None,
+            path if path.contains(['=', ',']) => None,
+            path => Some(Target(Arc::new(local::Local::at(path)))),
+        }
     }
 
     /// Makes a target of the attributes of one `-o`: `type=oci,dest=PATH,tar=false,name=REF`.
     pub fn from_attributes(attributes: &[(String, String)]) -> Result<Self, TargetError> {
-        let error = |text: String| Err(TargetError(text));
-        let (mut kind, mut dest, mut tar, mut name) = (None, None, true, None);
-        for (key, value) in attributes {
-            match key.as_str() {
-                "type" => kind = Some(value.as_str()),
-                "dest" | "destination" => dest = Some(PathBuf::from(value)),
-                "tar" => {
-                    tar = match value.as_str() {
-                        "" | "true" | "1" => true,
-                        "false" | "0" => false,
-                        other => return error(format!("tar=`{other}`: write true or false")),
-                    }
-                }
-                "name" => {
-                    ImageRef::parse(value).map_err(|why| TargetError(why.to_string()))?;
-                    name = Some(value.clone());
-                }
-                other => {
-                    let near = crate::diag::nearest(other, ["type", "dest", "tar", "name"]);
-                    let hint =
-                        near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                    return error(format!("unknown key `{other}` of an output{hint}"));
-                }
-            }
-        }
-        match kind {
-            Some("oci") => {}
-            Some(other) => return error(format!("unknown output type `{other}`; there is `oci`")),
-            None => {
-                return error(
-                    "an output needs `type=`, for example type=oci,dest=image.oci".into(),
-                );
-            }
-        }
-        match dest {
-            Some(dest) if dest.as_os_str() == "-" && !tar => {
-                error("dest=- is an archive: leave out tar=false".into())
-            }
-            Some(dest) => Ok(Target::Oci { dest, tar, name }),
-            None if tar => Ok(Target::Oci { dest: "image.oci.tar".into(), tar, name }),
-            None => Ok(Target::Oci { dest: "image.oci".into(), tar, name }),
-        }
+        let Some((_, kind)) = attributes.iter().rev().find(|(key, _)| key == "type") else {
+            return Err(TargetError::new(
+                "an output needs `type=`, for example type=oci,dest=image.oci",
+            ));
+        };
+        let Some(found) = TYPES.iter().find(|one| one.name == kind) else {
+            let names: Vec<_> = TYPES.iter().map(|one| one.name).collect();
+            let hint = match crate::diag::nearest(kind, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", names.join(", ")),
+            };
+            return Err(TargetError::new(format!("unknown output type `{kind}`; {hint}")));
+        };
+        (found.make)(Attributes::new(attributes, found.keys)?).map(Target)
     }
 
     /// Tells whether standard output is the destination, so that no digest line may go there.
     pub fn is_stdout(&self) -> bool {
-        match self {
-            Target::Oci { dest, .. } => dest.as_os_str() == "-",
-        }
+        matches!(self.0.place(), Place::Stdout)
     }
 
-    /// The path of the destination, if it is a path: it is no part of the context.
-    pub fn path(&self) -> Option<&std::path::Path> {
-        match self {
-            Target::Oci { dest, .. } if dest.as_os_str() != "-" => Some(dest),
-            Target::Oci { .. } => None,
-        }
+    /// The paths that it may write: they are no part of the context.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let dest = match self.0.place() {
+            Place::Path(path) => Some(path.to_owned()),
+            Place::Stdout | Place::Elsewhere => None,
+        };
+        dest.into_iter().chain(self.0.beside()).collect()
     }
 
-    /// Tells early, before the first step, that the destination cannot be written.
-    pub fn check(&self) -> Result<(), Error> {
-        match self {
-            Target::Oci { dest, tar: false, .. } => layout::check(dest),
-            Target::Oci { .. } => Ok(()),
-        }
+    /// What the user has to allow (`--allow`) before this may be done: `local.delete`.
+    pub fn permission(&self) -> Option<&'static str> {
+        self.0.permission()
+    }
+
+    /// Tells early, before the first step, that the image cannot be written there.
+    pub fn check(&self, tags: &[ImageRef]) -> Result<(), Error> {
+        self.0.check(tags)
     }
 
     /// Writes the image, whose blobs are in the store, and says in words where it is now.
-    pub fn write(&self, image: &Image, tags: &[ImageRef], store: &Store) -> Result<String, Error> {
-        match self {
-            Target::Oci { dest, tar, name } => {
-                let name = name.as_deref().and_then(|name| ImageRef::parse(name).ok());
-                let tags = name.as_ref().map_or(tags, std::slice::from_ref);
-                if *tar {
-                    archive::write(dest, image, tags, store)?;
-                    Ok(format!("oci archive {}", dest.display()))
-                } else {
-                    layout::write(dest, image, tags, store)?;
-                    Ok(format!("oci layout {}", dest.display()))
-                }
-            }
-        }
+    pub fn write(
+        &self,
+        image: &Image,
+        tags: &[ImageRef],
+        means: &Means<'_>,
+    ) -> Result<String, Error> {
+        self.0.write(image, tags, means)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(attributes: &[(&str, &str)], want: Result<Target, &str>) {
-        let attributes: Vec<_> = attributes
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        let found = Target::from_attributes(&attributes);
-        match (found, want) {
-            (Ok(found), Ok(want)) => assert_eq!(found, want),
-            (Err(found), Err(want)) => assert!(found.to_string().contains(want), "{found}"),
-            (found, want) => panic!("{found:?} instead of {want:?}"),
-        }
-    }
-
-    #[test]
-    fn attributes_become_targets() {
-        let oci = |dest: &str, tar| Target::Oci { dest: dest.into(), tar, name: None };
-        check(&[("type", "oci"), ("dest", "x"), ("tar", "false")], Ok(oci("x", false)));
-        check(&[("type", "oci"), ("dest", "-")], Ok(oci("-", true)));
-        check(&[("type", "oci"), ("dets", "x")], Err("did you mean `dest`"));
-        check(&[("type", "oic")], Err("unknown output type `oic`"));
-        check(&[("dest", "x")], Err("needs `type=`"));
-        check(&[("type", "oci"), ("dest", "-"), ("tar", "false")], Err("archive"));
-    }
-}
+mod tests;

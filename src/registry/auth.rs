@@ -9,22 +9,17 @@ use serde::Deserialize;
 use super::base64;
 use super::config::RegistryConfig;
 use super::credentials::{Credentials, Login};
-use super::transport::{Request, Response};
+use super::transport::{Body, Method, Request, Response};
 use super::url::{Origin, Scheme, Url, encode, host_of, is_inward};
 use crate::base::Masker;
 
 /// What may be done with a repository.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Access {
     Pull,
-}
-
-impl Access {
-    fn words(self) -> &'static str {
-        match self {
-            Access::Pull => "pull",
-        }
-    }
+    Push,
+    /// Push, with blobs taken over from this other repository.
+    Mount(String),
 }
 
 /// For what an authorization is good: never another registry, repository or access.
@@ -33,6 +28,20 @@ pub(super) struct Scope {
     pub(super) origin: Origin,
     pub(super) repository: String,
     pub(super) access: Access,
+}
+
+impl Scope {
+    // What a token service is asked for (distribution, `docs/spec/auth/scope`).
+    fn words(&self) -> Vec<String> {
+        let own = &self.repository;
+        match &self.access {
+            Access::Pull => vec![format!("repository:{own}:pull")],
+            Access::Push => vec![format!("repository:{own}:pull,push")],
+            Access::Mount(from) => {
+                vec![format!("repository:{own}:pull,push"), format!("repository:{from}:pull")]
+            }
+        }
+    }
 }
 
 /// The value of an `Authorization` header. No `Debug`, no `Display`.
@@ -174,11 +183,13 @@ pub(super) struct TokenRequest {
 
 impl TokenRequest {
     pub(super) fn request(&self) -> Request<'_> {
-        Request {
-            authorization: self.authorization.as_ref().map(Authorization::header),
-            form: self.form.as_deref(),
-            ..Request::get(self.url.clone())
-        }
+        let request = match &self.form {
+            Some(form) => {
+                Request { body: Body::Form(form), ..Request::new(Method::Post, self.url.clone()) }
+            }
+            None => Request::get(self.url.clone()),
+        };
+        Request { authorization: self.authorization.as_ref().map(Authorization::header), ..request }
     }
 }
 
@@ -208,12 +219,15 @@ pub(super) fn token_request(
         ));
     }
     let service = challenge.parameters.get("service").map_or("", String::as_str);
-    let words = format!("repository:{}:{}", scope.repository, scope.access.words());
-    let query = if service.is_empty() {
-        format!("scope={}", encode(&words))
-    } else {
-        format!("service={}&scope={}", encode(service), encode(&words))
+    let words = scope.words();
+    // Several in a query are several `scope`, in a form one list with spaces between.
+    let query = |scope: String| match service {
+        "" => scope,
+        service => format!("service={}&{scope}", encode(service)),
     };
+    let each: Vec<String> = words.iter().map(|words| format!("scope={}", encode(words))).collect();
+    let form = query(format!("scope={}", encode(&words.join(" "))));
+    let query = query(each.join("&"));
     let Some(login) = login else {
         return Ok(TokenRequest {
             url: append(url, &query),
@@ -250,7 +264,7 @@ pub(super) fn token_request(
                 url,
                 authorization: None,
                 form: Some(format!(
-                    "grant_type=refresh_token&client_id=rbuild&{query}&refresh_token={}",
+                    "grant_type=refresh_token&client_id=rbuild&{form}&refresh_token={}",
                     encode(token)
                 )),
                 login: true,

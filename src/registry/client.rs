@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::auth::{self, Access, Scope, Wallet};
 use super::config::RegistryConfig;
 use super::credentials::{Credentials, Login};
-use super::error::{Error, Said};
+use super::error::{Error, Said, What};
 use super::retry::retry_after;
 use super::transport::{Failure, Request, Response, Transport, clean};
 use super::url::{Origin, Scheme, Url, is_loopback};
@@ -51,20 +51,28 @@ impl Endpoint {
         &self.registry
     }
 
-    fn url(&self, rest: &str) -> Url {
+    /// The address of what follows the repository in the path: `manifests/latest`.
+    pub(super) fn url(&self, rest: &str) -> Url {
         self.origin.at(format!("/v2/{}/{rest}", self.repository))
     }
 }
 
 /// A question.
 pub(super) struct Ask<'a> {
-    /// The image or blob, for messages.
-    pub(super) what: &'a str,
-    /// What follows the repository in the path: `manifests/latest`.
-    pub(super) rest: &'a str,
-    pub(super) accept: Option<&'a str>,
-    /// First byte wanted.
-    pub(super) from: u64,
+    /// What for, in messages.
+    pub(super) what: &'a What,
+    /// Without authorization, which is added for the endpoint's own origin.
+    pub(super) request: Request<'a>,
+    pub(super) access: Access,
+    /// Asks again while trouble may pass; else the first answer counts.
+    pub(super) patient: bool,
+}
+
+/// An answer, whatever it says, but that we are not let in for want of an authorization.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    pub(super) tried: u32,
+    pub(super) login: bool,
 }
 
 impl Registry {
@@ -85,16 +93,10 @@ impl Registry {
     }
 
     /// The places to ask for an image, in order.
-    pub(super) fn endpoints(&self, image: &ImageRef, what: &str) -> Result<Vec<Endpoint>, Error> {
+    pub(super) fn endpoints(&self, image: &ImageRef, what: &What) -> Result<Vec<Endpoint>, Error> {
+        self.permitted(image, what)?;
         let config = self.transport.config();
         let host = config.of(image.registry(), image.repository());
-        if host.is_some_and(|host| host.deny) {
-            return Err(Error::Forbidden {
-                what: what.to_owned(),
-                why: format!("the registry configuration denies `{}`", image.name()),
-                remedy: None,
-            });
-        }
         let mut list = Vec::new();
         for mirror in host.iter().flat_map(|host| &host.mirrors).filter(|mirror| mirror.pull) {
             let prefix = mirror.url.target.trim_matches('/');
@@ -112,17 +114,39 @@ impl Registry {
                 return Ok(list);
             }
         }
+        list.push(self.own(image));
+        Ok(list)
+    }
+
+    /// The registry itself, for a push: mirrors have no say in that.
+    pub(super) fn home(&self, image: &ImageRef, what: &What) -> Result<Endpoint, Error> {
+        self.permitted(image, what)?;
+        Ok(self.own(image))
+    }
+
+    fn own(&self, image: &ImageRef) -> Endpoint {
         let authority = match image.registry() {
             "docker.io" => "registry-1.docker.io",
             other => other,
         };
-        list.push(Endpoint {
+        Endpoint {
             registry: image.registry().to_owned(),
             origin: Origin::new(self.scheme(authority, image.registry()), authority),
             repository: image.repository().to_owned(),
             fallback: false,
-        });
-        Ok(list)
+        }
+    }
+
+    fn permitted(&self, image: &ImageRef, what: &What) -> Result<(), Error> {
+        let host = self.transport.config().of(image.registry(), image.repository());
+        if host.is_some_and(|host| host.deny) {
+            return Err(Error::Forbidden {
+                what: what.clone(),
+                why: format!("the registry configuration denies `{}`", image.name()),
+                remedy: None,
+            });
+        }
+        Ok(())
     }
 
     // HTTPS, unless the configuration says otherwise or a loopback address does not speak TLS.
@@ -155,81 +179,90 @@ impl Registry {
         self.schemes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks until there is a success (200, 206), an answer that will not change, or no more tries.
-    pub(super) fn ask(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> Result<Response, Error> {
-        let url = endpoint.url(ask.rest);
+    /// Reads: asks until there is a success (200, 206), an answer that will not change, or no more
+    /// tries.
+    pub(super) fn ask(
+        &self,
+        endpoint: &Endpoint,
+        what: &What,
+        request: Request<'_>,
+    ) -> Result<Response, Error> {
+        let ask = Ask { what, request, access: Access::Pull, patient: true };
+        let answer = self.answer(endpoint, &ask)?;
+        match answer.response.status {
+            200 | 206 => Ok(answer.response),
+            _ => Err(self.refusal(endpoint, what, answer)),
+        }
+    }
+
+    /// Asks until there is an answer, finding an authorization if one is wanted.
+    pub(super) fn answer(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> Result<Answer, Error> {
         if self.network == Network::Offline {
-            return Err(Error::Offline { url: url.to_string() });
+            return Err(Error::Offline { url: ask.request.url.to_string() });
         }
         let scope = Scope {
             origin: endpoint.origin.clone(),
             repository: endpoint.repository.clone(),
-            access: Access::Pull,
+            access: ask.access.clone(),
         };
-        let host = endpoint.host().to_owned();
-        let what = || ask.what.to_owned();
+        let at_home = ask.request.url.origin == endpoint.origin;
         // A token of the wallet may have expired: then a new one is fetched, once.
-        let mut fresh = false;
+        let mut fresh = !at_home;
         let mut tried = 0;
         loop {
-            let authorization = self.wallet.known(&scope);
+            let authorization = self.wallet.known(&scope).filter(|_| at_home);
             let login = authorization.as_ref().is_some_and(|authorization| authorization.login);
             let request = Request {
                 authorization: authorization.as_ref().map(auth::Authorization::header),
-                accept: ask.accept,
-                from: ask.from,
-                ..Request::get(url.clone())
+                ..ask.request.clone()
             };
-            let mut response = self.exchange(ask.what, endpoint.host(), &request, &mut tried)?;
-            match response.status {
-                200 | 206 => return Ok(response),
-                401 if !fresh => {
-                    fresh = true;
-                    self.wallet.forget(&scope);
-                    let offered: Vec<auth::Challenge> = response
-                        .headers
-                        .get_all("www-authenticate")
-                        .iter()
-                        .take(8)
-                        .filter_map(|value| value.to_str().ok())
-                        .flat_map(auth::challenges)
-                        .collect();
-                    match self.authorize(endpoint, ask.what, &scope, &offered)? {
-                        Some(authorization) => self.wallet.keep(scope.clone(), authorization),
-                        None => {
-                            let said = self.said(&mut response);
-                            return Err(Error::Denied {
-                                what: what(),
-                                host,
-                                status: 401,
-                                login,
-                                said,
-                            });
-                        }
-                    }
-                }
-                status @ (401 | 403) => {
-                    let said = self.said(&mut response);
-                    return Err(Error::Denied { what: what(), host, status, login, said });
-                }
-                status @ (404 | 410) => {
-                    let said = self.said(&mut response);
-                    return Err(Error::NotFound { what: what(), host, status, said });
-                }
-                429 => {
-                    let wait = response.header("retry-after").and_then(retry_after);
-                    return Err(Error::RateLimited {
-                        what: what(),
-                        host,
-                        tries: tried,
-                        wait,
+            let mut response =
+                self.exchange(ask.what, endpoint.host(), &request, ask.patient, &mut tried)?;
+            if response.status != 401 || fresh {
+                return Ok(Answer { response, tried, login });
+            }
+            fresh = true;
+            self.wallet.forget(&scope);
+            let offered: Vec<auth::Challenge> = response
+                .headers
+                .get_all("www-authenticate")
+                .iter()
+                .take(8)
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(auth::challenges)
+                .collect();
+            match self.authorize(endpoint, ask.what, &scope, &offered)? {
+                Some(authorization) => self.wallet.keep(scope.clone(), authorization),
+                None => {
+                    return Err(Error::Denied {
+                        what: ask.what.clone(),
+                        host: endpoint.host().to_owned(),
+                        status: 401,
                         login,
+                        said: self.said(&mut response),
                     });
                 }
-                status => {
-                    let said = self.said(&mut response);
-                    return Err(Error::Server { what: what(), host, status, tries: tried, said });
-                }
+            }
+        }
+    }
+
+    /// Makes the error of an answer that is not the one hoped for.
+    pub(super) fn refusal(&self, endpoint: &Endpoint, what: &What, answer: Answer) -> Error {
+        let Answer { mut response, tried, login } = answer;
+        let (what, host) = (what.clone(), endpoint.host().to_owned());
+        let status = response.status;
+        match status {
+            429 => {
+                let wait = response.header("retry-after").and_then(retry_after);
+                Error::RateLimited { what, host, tries: tried, wait, login }
+            }
+            401 | 403 => {
+                Error::Denied { what, host, status, login, said: self.said(&mut response) }
+            }
+            404 | 410 => Error::NotFound { what, host, status, said: self.said(&mut response) },
+            _ => {
+                let said = self.said(&mut response);
+                Error::Server { what, host, status, tries: tried, said }
             }
         }
     }
@@ -237,9 +270,10 @@ impl Registry {
     // Sends; waits and sends again while the trouble may pass. `tried` counts over all calls.
     pub(super) fn exchange(
         &self,
-        what: &str,
+        what: &What,
         host: &str,
         request: &Request<'_>,
+        patient: bool,
         tried: &mut u32,
     ) -> Result<Response, Error> {
         let retry = self.transport.config().retry;
@@ -259,7 +293,7 @@ impl Registry {
                 Err(Failure::Cause(cause, true)) => (cause.to_string(), None),
                 Err(Failure::Cause(cause, false)) => {
                     return Err(Error::Unreachable {
-                        what: what.to_owned(),
+                        what: what.clone(),
                         host: host.to_owned(),
                         tries: *tried,
                         cause: cause.clone(),
@@ -267,18 +301,18 @@ impl Registry {
                 }
                 Err(Failure::Redirect(why)) => {
                     return Err(Error::Malformed {
-                        what: what.to_owned(),
+                        what: what.clone(),
                         host: host.to_owned(),
                         why: why.clone(),
                     });
                 }
                 Err(Failure::Config(why)) => return Err(Error::Config(why.clone())),
             };
-            let Some(wait) = retry.wait(here, asked) else {
+            let Some(wait) = retry.wait(here, asked).filter(|_| patient) else {
                 return match outcome {
                     Ok(response) => Ok(response),
                     Err(Failure::Cause(cause, _)) => Err(Error::Unreachable {
-                        what: what.to_owned(),
+                        what: what.clone(),
                         host: host.to_owned(),
                         tries: *tried,
                         cause,
@@ -287,7 +321,8 @@ impl Registry {
                 };
             };
             self.events.note(format!(
-                "{what}: {host} {trouble}, try {} of {} in {:.1} s",
+                "{}: {host} {trouble}, try {} of {} in {:.1} s",
+                what.name,
                 here + 1,
                 retry.tries,
                 wait.as_secs_f32()
@@ -301,12 +336,12 @@ impl Registry {
     fn authorize(
         &self,
         endpoint: &Endpoint,
-        what: &str,
+        what: &What,
         scope: &Scope,
         offered: &[auth::Challenge],
     ) -> Result<Option<auth::Authorization>, Error> {
         let forbidden = |(why, remedy): (String, Option<String>)| Error::Forbidden {
-            what: what.to_owned(),
+            what: what.clone(),
             why,
             remedy,
         };
@@ -328,27 +363,27 @@ impl Registry {
             .map_err(forbidden)?;
             let service = token.url.origin.authority.clone();
             let mut tried = 0;
-            let mut response = self.exchange(what, &service, &token.request(), &mut tried)?;
+            let mut response = self.exchange(what, &service, &token.request(), true, &mut tried)?;
             return match response.status {
                 200 => auth::token(&mut response, token.login)
                     .map(Some)
-                    .map_err(|why| Error::Malformed { what: what.to_owned(), host: service, why }),
+                    .map_err(|why| Error::Malformed { what: what.clone(), host: service, why }),
                 429 => Err(Error::RateLimited {
-                    what: what.to_owned(),
+                    what: what.clone(),
                     host: service,
                     tries: tried,
                     wait: response.header("retry-after").and_then(retry_after),
                     login: token.login,
                 }),
                 status @ (400 | 401 | 403 | 404) => Err(Error::Denied {
-                    what: what.to_owned(),
+                    what: what.clone(),
                     host: service,
                     status,
                     login: token.login,
                     said: self.said(&mut response),
                 }),
                 status => Err(Error::Server {
-                    what: what.to_owned(),
+                    what: what.clone(),
                     host: service,
                     status,
                     tries: tried,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::auth;
 use super::client::{Network, Registry};
-use super::error::{Error, Said};
+use super::error::{Error, Said, What};
 use super::pull::{broken, length, starts_at};
 use super::retry::retry_after;
 use super::transport::{Request, Response};
@@ -166,9 +166,9 @@ impl Registry {
     /// mean nothing.
     pub fn download(&self, ask: &Download<'_>, sink: &mut dyn Sink) -> Result<Downloaded, Error> {
         let url = &ask.address.url;
-        let (what, host) = (url.to_string(), url.origin.authority.clone());
+        let (what, host) = (What::read(url.to_string()), url.origin.authority.clone());
         if self.network == Network::Offline {
-            return Err(Error::Offline { url: what });
+            return Err(Error::Offline { url: what.name });
         }
         let config = self.transport.config();
         if config.host(&host).is_some_and(|host| host.deny) {
@@ -190,7 +190,7 @@ impl Registry {
                 headers: &headers,
                 ..Request::get(url.clone())
             };
-            let mut response = self.exchange(&what, &host, &request, &mut tried)?;
+            let mut response = self.exchange(&what, &host, &request, true, &mut tried)?;
             let outcome = match response.status {
                 304 if ask.known.is_some() && taking.count == 0 => {
                     return Ok(Downloaded::Unchanged);
@@ -223,7 +223,8 @@ impl Registry {
                         return Err(broken(what, host, idle, &error));
                     };
                     self.events.note(format!(
-                        "{what}: broke off at {} bytes, goes on in {:.1} s",
+                        "{}: broke off at {} bytes, goes on in {:.1} s",
+                        what.name,
                         taking.count,
                         wait.as_secs_f32()
                     ));
@@ -232,13 +233,17 @@ impl Registry {
             }
         }
         let (digest, size) = (taking.hasher.finish(), taking.count);
-        self.events.send(Event::Transfer { what, bytes: size, took: Some(started.elapsed()) });
+        self.events.send(Event::Transfer {
+            what: what.name,
+            bytes: size,
+            took: Some(started.elapsed()),
+        });
         Ok(Downloaded::File { digest, size, validators: taking.validators })
     }
 }
 
 fn refusal(
-    what: String,
+    what: What,
     host: String,
     status: u16,
     tries: u32,

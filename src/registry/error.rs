@@ -4,17 +4,42 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// Why something did not come from a registry.
+/// What was being done, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct What {
+    /// To the registry, rather than from it.
+    pub push: bool,
+    /// The image or blob as a person names it.
+    pub name: String,
+}
+
+impl What {
+    pub(super) fn read(name: impl Into<String>) -> Self {
+        What { push: false, name: name.into() }
+    }
+
+    pub(super) fn push(name: impl Into<String>) -> Self {
+        What { push: true, name: name.into() }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} `{}`", if self.push { "push" } else { "read" }, self.name)
+    }
+}
+
+/// Why something did not come from a registry, or did not get there.
 ///
-/// `what` is the image or blob as a person names it, `host` the one that answered (or did not): a
-/// mirror's where one is configured.
+/// `what` is the image or blob, `host` the one that answered (or did not): a mirror's where one is
+/// configured.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The registry does not let us in (401, 403).
-    #[error("cannot read `{what}`: {host} denied access ({status}{said}); {}", with_login(*.login))]
+    #[error("{what}: {host} denied access ({status}{said}); {}", with_login(*.login))]
     Denied {
         /// What was asked for.
-        what: String,
+        what: What,
         /// Who answered.
         host: String,
         /// The HTTP status.
@@ -25,10 +50,10 @@ pub enum Error {
         said: Said,
     },
     /// The registry has no such repository, tag or digest (404).
-    #[error("cannot read `{what}`: not found on {host} ({status}{said})")]
+    #[error("{what}: not found on {host} ({status}{said})")]
     NotFound {
         /// What was asked for.
-        what: String,
+        what: What,
         /// Who answered.
         host: String,
         /// The HTTP status.
@@ -38,14 +63,14 @@ pub enum Error {
     },
     /// Too many requests (429), still after all tries.
     #[error(
-        "cannot read `{what}`: {host} limits the rate of requests (429, tried {tries} {}{}); {}",
+        "{what}: {host} limits the rate of requests (429, tried {tries} {}{}); {}",
         times(*.tries),
         wait_asked(.wait),
         with_login(*.login)
     )]
     RateLimited {
         /// What was asked for.
-        what: String,
+        what: What,
         /// Who answered.
         host: String,
         /// How often it was tried.
@@ -56,10 +81,10 @@ pub enum Error {
         login: bool,
     },
     /// Another answer than was hoped for.
-    #[error("cannot read `{what}`: {host} answered {status}{said}, tried {tries} {}", times(*.tries))]
+    #[error("{what}: {host} answered {status}{said}, tried {tries} {}", times(*.tries))]
     Server {
         /// What was asked for.
-        what: String,
+        what: What,
         /// Who answered.
         host: String,
         /// The HTTP status.
@@ -70,10 +95,10 @@ pub enum Error {
         said: Said,
     },
     /// No answer.
-    #[error("cannot read `{what}`: {cause}, tried {tries} {}", times(*.tries))]
+    #[error("{what}: {cause}, tried {tries} {}", times(*.tries))]
     Unreachable {
         /// What was asked for.
-        what: String,
+        what: What,
         /// Who should have answered.
         host: String,
         /// How often it was tried.
@@ -82,20 +107,20 @@ pub enum Error {
         cause: Cause,
     },
     /// The bytes are not those that the digest or the size names. Nothing is kept.
-    #[error("`{what}` from {host} is not what its digest names: {why}")]
+    #[error("`{}` {} {host} is not what its digest names: {why}", .what.name, if .what.push { "on" } else { "from" })]
     Mismatch {
         /// What was asked for.
-        what: String,
+        what: What,
         /// Who answered.
         host: String,
         /// What was wanted and found.
         why: String,
     },
     /// An answer that breaks the protocol.
-    #[error("cannot read `{what}`: {host} answered against the protocol: {why}")]
+    #[error("{what}: {host} answered against the protocol: {why}")]
     Malformed {
         /// What was asked for.
-        what: String,
+        what: What,
         /// Who answered.
         host: String,
         /// How.
@@ -108,21 +133,29 @@ pub enum Error {
         url: String,
     },
     /// The configuration, or a rule about where credentials may go, forbids it.
-    #[error("cannot read `{what}`: {why}")]
+    #[error("{what}: {why}")]
     Forbidden {
         /// What was asked for.
-        what: String,
+        what: What,
         /// Which rule.
         why: String,
         /// How to allow it, if that is sensible.
         remedy: Option<String>,
     },
     /// The bytes could not be put where they should go.
-    #[error("cannot write `{what}`: {cause}")]
+    #[error("cannot write `{}`: {cause}", .what.name)]
     Sink {
         /// What was fetched.
-        what: String,
+        what: What,
         /// The sink's error.
+        cause: io::Error,
+    },
+    /// What is to be pushed could not be read here, or is not what its digest names.
+    #[error("{what}: {cause}")]
+    Source {
+        /// What was to be pushed.
+        what: What,
+        /// The source's error.
         cause: io::Error,
     },
     /// A file of the configuration cannot be used.
@@ -184,6 +217,7 @@ impl Error {
             Error::RateLimited { .. } => {
                 "wait, or configure a mirror by `--registry-config FILE`".to_owned()
             }
+            Error::Server { what, .. } if what.push => "try again later".to_owned(),
             Error::Server { .. } => "try again later, or configure a mirror by `--registry-config FILE`".to_owned(),
             Error::Unreachable { cause, .. } => match cause {
                 Cause::Dns(_) => "check the host's name, the network and the proxy variables".to_owned(),
@@ -194,12 +228,18 @@ impl Error {
                     "for a private certificate authority write `ca = \"FILE\"`, for a registry without TLS `http = true`, under `[host.\"{host}\"]` in the file of `--registry-config`"
                 ),
             },
+            Error::Mismatch { what, .. } if what.push => {
+                "the registry is broken, or somebody else pushed at the same time".to_owned()
+            }
             Error::Mismatch { .. } => {
                 "somebody between here and the image changed it, or the registry is broken; nothing was kept".to_owned()
             }
             Error::Offline { .. } => "leave out `--offline`, or fetch the image first".to_owned(),
             Error::Forbidden { remedy, .. } => return remedy.clone(),
-            Error::Malformed { .. } | Error::Sink { .. } | Error::Config(_) => return None,
+            Error::Malformed { .. }
+            | Error::Sink { .. }
+            | Error::Source { .. }
+            | Error::Config(_) => return None,
         })
     }
 

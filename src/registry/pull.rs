@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::time::Instant;
 
-use super::client::{Ask, Endpoint, Registry};
-use super::error::Error;
-use super::transport::{Failure, Response, io_failure};
+use super::client::{Endpoint, Registry};
+use super::error::{Error, What};
+use super::transport::{Failure, Request, Response, io_failure};
 use crate::base::{Blob, Digest, Hasher, ImageRef, Manifest};
 use crate::event::Event;
 
@@ -36,7 +36,7 @@ impl Registry {
     ///
     /// The bytes are at most 4 MiB; if the reference has a digest, they are of it.
     pub fn manifest(&self, image: &ImageRef) -> Result<FetchedManifest, Error> {
-        let what = image.familiar();
+        let what = What::read(image.familiar());
         let name = match image.digest() {
             Some(digest) => digest.to_string(),
             None => image.tag_or_latest().to_owned(),
@@ -46,7 +46,7 @@ impl Registry {
             self.manifest_from(endpoint, &what, &name, image.digest())
         })?;
         self.events.send(Event::Transfer {
-            what: what.clone(),
+            what: what.name,
             bytes: fetched.bytes.len() as u64,
             took: Some(started.elapsed()),
         });
@@ -64,13 +64,17 @@ impl Registry {
         size: u64,
         sink: &mut dyn Write,
     ) -> Result<u64, Error> {
-        let what = format!("{} {}", image.familiar(), digest);
+        let what = What::read(format!("{} {}", image.familiar(), digest));
         let started = Instant::now();
         let mut got = Progress { hasher: Hasher::new(), count: 0, size };
         self.first(image, &what, |endpoint| {
             self.blob_from(endpoint, &what, digest, &mut got, sink)
         })?;
-        self.events.send(Event::Transfer { what, bytes: size, took: Some(started.elapsed()) });
+        self.events.send(Event::Transfer {
+            what: what.name,
+            bytes: size,
+            took: Some(started.elapsed()),
+        });
         Ok(size)
     }
 
@@ -78,7 +82,7 @@ impl Registry {
     fn first<T>(
         &self,
         image: &ImageRef,
-        what: &str,
+        what: &What,
         mut ask: impl FnMut(&Endpoint) -> Result<T, Error>,
     ) -> Result<T, Error> {
         for endpoint in self.endpoints(image, what)? {
@@ -95,16 +99,17 @@ impl Registry {
     fn manifest_from(
         &self,
         endpoint: &Endpoint,
-        what: &str,
+        what: &What,
         name: &str,
         wanted: Option<Digest<Manifest>>,
     ) -> Result<FetchedManifest, Error> {
-        let ask = Ask { what, rest: &format!("manifests/{name}"), accept: Some(ACCEPT), from: 0 };
+        let url = endpoint.url(&format!("manifests/{name}"));
+        let request = Request { accept: Some(ACCEPT), ..Request::get(url) };
         let retry = self.transport.config().retry;
         let mut tried = 1;
         loop {
-            let mut response = self.ask(endpoint, &ask)?;
-            let (what, host) = (what.to_owned(), endpoint.host().to_owned());
+            let mut response = self.ask(endpoint, what, request.clone())?;
+            let (what, host) = (what.clone(), endpoint.host().to_owned());
             let bytes = match response.bytes(MAX_MANIFEST) {
                 Ok((bytes, false)) => bytes,
                 Ok((_, true)) => {
@@ -133,21 +138,21 @@ impl Registry {
     fn blob_from(
         &self,
         endpoint: &Endpoint,
-        what: &str,
+        what: &What,
         digest: Digest<Blob>,
         got: &mut Progress,
         sink: &mut dyn Write,
     ) -> Result<(), Error> {
         let retry = self.transport.config().retry;
         let host = || endpoint.host().to_owned();
-        let mismatch = |why: String| Error::Mismatch { what: what.to_owned(), host: host(), why };
+        let mismatch = |why: String| Error::Mismatch { what: what.clone(), host: host(), why };
         // Tries in a row that brought nothing.
         let mut idle = 1;
         loop {
             let before = got.count;
-            let rest = format!("blobs/{digest}");
-            let ask = Ask { what, rest: &rest, accept: None, from: got.count };
-            let mut response = match self.ask(endpoint, &ask) {
+            let url = endpoint.url(&format!("blobs/{digest}"));
+            let request = Request { from: got.count, ..Request::get(url) };
+            let mut response = match self.ask(endpoint, what, request) {
                 // Nothing there to go on with: the blob is shorter than it should be.
                 Err(Error::Server { status: 416, .. }) => return Err(mismatch(got.short())),
                 other => other?,
@@ -155,12 +160,12 @@ impl Registry {
             let skip = match (response.status, got.count) {
                 (206, 0) => {
                     let why = "a part of the blob, but all of it was asked for".to_owned();
-                    return Err(Error::Malformed { what: what.to_owned(), host: host(), why });
+                    return Err(Error::Malformed { what: what.clone(), host: host(), why });
                 }
                 (206, from) if starts_at(&response) == Some(from) => 0,
                 (206, from) => {
                     let why = format!("another part of the blob than from byte {from}");
-                    return Err(Error::Malformed { what: what.to_owned(), host: host(), why });
+                    return Err(Error::Malformed { what: what.clone(), host: host(), why });
                 }
                 // It begins anew: what was written stays, the first bytes are passed over. Were they
                 // others this time, the digest tells.
@@ -187,7 +192,7 @@ impl Registry {
                     };
                 }
                 Err(Stop::Sink(cause)) => {
-                    return Err(Error::Sink { what: what.to_owned(), cause });
+                    return Err(Error::Sink { what: what.clone(), cause });
                 }
                 Err(Stop::TooLong) => {
                     return Err(mismatch(format!("more than the {} bytes wanted", got.size)));
@@ -196,12 +201,13 @@ impl Registry {
                     idle = if got.count > before { 1 } else { idle + 1 };
                     let Some(wait) = retry.wait(idle, None) else {
                         return Err(match error {
-                            Some(error) => broken(what.to_owned(), host(), idle, &error),
+                            Some(error) => broken(what.clone(), host(), idle, &error),
                             None => mismatch(got.short()),
                         });
                     };
                     self.events.note(format!(
-                        "{what}: {} broke off at {} of {} bytes, goes on in {:.1} s",
+                        "{}: {} broke off at {} of {} bytes, goes on in {:.1} s",
+                        what.name,
                         host(),
                         got.count,
                         got.size,
@@ -214,7 +220,7 @@ impl Registry {
     }
 }
 
-pub(super) fn broken(what: String, host: String, tries: u32, error: &std::io::Error) -> Error {
+pub(super) fn broken(what: What, host: String, tries: u32, error: &std::io::Error) -> Error {
     let Failure::Cause(cause, _) = io_failure(host.clone(), error) else {
         unreachable!("an error of a connection has a cause")
     };

@@ -20,8 +20,13 @@ const MAX_REDIRECTS: usize = 10;
 const STALL: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(20);
 
+// A registry may take its time to look through what it got before it answers.
+const DIGEST: Duration = Duration::from_secs(300);
+
 /// What to ask.
+#[derive(Clone)]
 pub(super) struct Request<'a> {
+    pub(super) method: Method,
     pub(super) url: Url,
     /// The value of `Authorization`; sent to the url's own origin only.
     pub(super) authorization: Option<&'a str>,
@@ -30,13 +35,61 @@ pub(super) struct Request<'a> {
     pub(super) from: u64,
     /// Further headers; their values are visible ASCII.
     pub(super) headers: &'a [(&'static str, &'a str)],
-    /// A form to be posted; else it is a GET.
-    pub(super) form: Option<&'a str>,
+    /// The `Content-Range` of an upload, first and last byte.
+    pub(super) range: Option<(u64, u64)>,
+    pub(super) body: Body<'a>,
+}
+
+/// What to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Method {
+    Get,
+    Head,
+    Post,
+    Patch,
+    Put,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Patch => "PATCH",
+            Method::Put => "PUT",
+        }
+    }
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    None,
+    /// A form.
+    Form(&'a str),
+    /// Bytes, and what they are.
+    Bytes(&'a [u8], &'a str),
+    /// So many bytes of a reader, which is opened for each try.
+    Stream(u64, &'a dyn Fn() -> io::Result<Box<dyn Read>>),
 }
 
 impl Request<'_> {
     pub(super) fn get(url: Url) -> Self {
-        Request { url, authorization: None, accept: None, from: 0, headers: &[], form: None }
+        Self::new(Method::Get, url)
+    }
+
+    pub(super) fn new(method: Method, url: Url) -> Self {
+        Request {
+            method,
+            url,
+            authorization: None,
+            accept: None,
+            from: 0,
+            headers: &[],
+            range: None,
+            body: Body::None,
+        }
     }
 }
 
@@ -108,8 +161,14 @@ impl Transport {
             if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
-            if request.form.is_some() {
-                return Err(Failure::Redirect("a token service redirects a login".to_owned()));
+            match (request.method, request.body) {
+                (Method::Get | Method::Head, _) => {}
+                (_, Body::Form(_)) => {
+                    return Err(Failure::Redirect("a token service redirects a login".to_owned()));
+                }
+                (Method::Post | Method::Patch | Method::Put, _) => {
+                    return Err(Failure::Redirect("an upload is redirected".to_owned()));
+                }
             }
             let next =
                 response.header("location").and_then(|location| url.join(location)).ok_or_else(
@@ -128,9 +187,7 @@ impl Transport {
 
     fn once(&self, url: &Url, request: &Request<'_>) -> Result<Response, Failure> {
         let agent = self.agent(&url.origin).map_err(Failure::Config)?;
-        let mut builder = http::Request::builder()
-            .method(if request.form.is_some() { "POST" } else { "GET" })
-            .uri(url.wire());
+        let mut builder = http::Request::builder().method(request.method.name()).uri(url.wire());
         if let Some(authorization) = request.authorization
             && url.origin == request.url.origin
         {
@@ -145,15 +202,30 @@ impl Transport {
         for (name, value) in request.headers {
             builder = builder.header(*name, *value);
         }
+        if let Some((first, last)) = request.range {
+            builder = builder.header("content-range", format!("{first}-{last}"));
+        }
         let host = &url.origin.authority;
-        let sent = match request.form {
-            Some(form) => builder
-                .header("content-type", "application/x-www-form-urlencoded")
-                .body(form.to_owned())
-                .map_err(ureq::Error::Http)
-                .and_then(|request| agent.run(request)),
-            None => {
+        let sent = match request.body {
+            Body::None if matches!(request.method, Method::Get | Method::Head) => {
                 builder.body(()).map_err(ureq::Error::Http).and_then(|request| agent.run(request))
+            }
+            Body::None => send(&agent, builder, &[][..], DIGEST),
+            Body::Form(form) => {
+                let kind = "application/x-www-form-urlencoded";
+                send(&agent, builder.header("content-type", kind), form, STALL)
+            }
+            Body::Bytes(bytes, kind) => {
+                send(&agent, builder.header("content-type", kind), bytes, DIGEST)
+            }
+            Body::Stream(length, open) => {
+                let mut reader = open().map_err(|error| {
+                    Failure::Cause(Cause::Broken(host.clone(), error.to_string()), false)
+                })?;
+                let builder = builder
+                    .header("content-type", "application/octet-stream")
+                    .header("content-length", length);
+                send(&agent, builder, ureq::SendBody::from_reader(&mut reader), DIGEST)
             }
         };
         let response = sent.map_err(|error| failure(host, error))?;
@@ -244,6 +316,21 @@ impl Transport {
         }
         Ok(builder.build())
     }
+}
+
+fn send(
+    agent: &ureq::Agent,
+    builder: http::request::Builder,
+    body: impl ureq::AsSendBody,
+    patience: Duration,
+) -> Result<http::Response<ureq::Body>, ureq::Error> {
+    let request = builder.body(body).map_err(ureq::Error::Http)?;
+    let request = agent
+        .configure_request(request)
+        .timeout_recv_response(Some(patience))
+        .timeout_per_read(Some(patience))
+        .build();
+    agent.run(request)
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, String> {

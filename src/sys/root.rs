@@ -271,6 +271,12 @@ impl Dir {
         Ok(rustix::fs::renameat(self, single(old)?, self, single(new)?)?)
     }
 
+    /// Moves `name` into the folder `to` of the same file system, replacing what `rename(2)` may
+    /// replace.
+    pub fn move_to(&self, name: &[u8], to: &Dir) -> io::Result<()> {
+        Ok(rustix::fs::renameat(self, single(name)?, to, single(name)?)?)
+    }
+
     /// Removes `name` with all below it; no error if it is not there. Depth costs no stack, and
     /// no more than a few descriptors.
     pub fn remove_all(&self, name: &[u8]) -> io::Result<()> {
