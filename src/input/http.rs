@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ pub const LIMIT: u64 = 64 << 30;
 #[derive(Debug)]
 pub struct Fetched {
     /// The file, at its beginning. It is the store's: not to be written to.
-    pub file: File,
+    pub file: Arc<File>,
     /// Its size in bytes.
     pub size: u64,
     /// The last part of the URL's path, unescaped. `None` when there is none (`https://host/`):
@@ -171,6 +172,7 @@ impl Known {
         let file =
             File::open(&path).map_err(|source| store::Error::Io { what: "open", path, source })?;
         let mtime = self.validators.last_modified.as_deref().and_then(seconds).unwrap_or(0);
+        let file = Arc::new(file);
         Ok(Fetched { file, size: self.size, name, mtime, digest: self.digest })
     }
 }

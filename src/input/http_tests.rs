@@ -72,9 +72,9 @@ fn get_by(
 fn a_file_has_name_time_and_digest() {
     let (address, _) = serve("hello");
     let folder = tempfile::tempdir().unwrap();
-    let mut got = get(folder.path(), &format!("{address}/f.txt?v=1"), None).unwrap();
+    let got = get(folder.path(), &format!("{address}/f.txt?v=1"), None).unwrap();
     let mut text = String::new();
-    got.file.read_to_string(&mut text).unwrap();
+    (&*got.file).read_to_string(&mut text).unwrap();
     assert_eq!((text.as_str(), got.size), ("hello", 5));
     assert_eq!(got.name.as_deref(), Some("f.txt"));
     assert_eq!(got.mtime, 1_388_631_845);
