@@ -10,6 +10,7 @@ mod debian;
 mod examples;
 mod failing;
 mod harness;
+mod judge;
 mod killed;
 mod lint;
 mod mounts;
