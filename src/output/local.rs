@@ -90,6 +90,7 @@ impl Output for Local {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the destination is the user's own path on the host")]
 fn write(dest: &Path, delete: bool, image: &Image, means: &Means<'_>) -> Result<(), Error> {
     let io = Error::io("write", dest);
     let parent = file::parent(dest);
