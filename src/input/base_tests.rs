@@ -1,3 +1,5 @@
+//! Bases from a real registry, from layouts, and from registries that lie.
+
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

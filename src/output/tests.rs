@@ -1,3 +1,5 @@
+//! Every output through the same checks, read back by other tools.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};

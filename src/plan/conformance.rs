@@ -191,7 +191,6 @@ fn compare(plan: &Plan, want: &Value) -> Result<(), String> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, clippy::print_stdout, reason = "a skip and its reason are told")]
 fn suite_cases() {
     let Some(suite) = suite() else {
         eprintln!("skipped: RBUILD_CONFORMANCE does not name a suite with its bases");

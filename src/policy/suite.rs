@@ -3,8 +3,6 @@
 //! Runs when `RBUILD_POLICY_CASES` names the folder with `static/` and `image/`; else it is
 //! skipped, and says so. Each case is judged by one rule alone; its findings are the whole list.
 
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! Pulling from servers that misbehave, and from a real one.
+
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

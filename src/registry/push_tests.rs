@@ -1,3 +1,5 @@
+//! Pushing to servers that misbehave, and to a real one.
+
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
@@ -291,7 +293,9 @@ fn a_damaged_blob_of_ours_is_told() {
     let check = |bytes: &'static [u8], want: &str| {
         let open = |_| Ok(Box::new(Cursor::new(bytes)) as Box<dyn BlobContent>);
         let image = ToPush { open: &open, ..one_blob(None) };
-        let error = registry(Credentials::none()).push(&image, &[name.clone()], false).unwrap_err();
+        let error = registry(Credentials::none())
+            .push(&image, std::slice::from_ref(&name), false)
+            .unwrap_err();
         assert!(error.to_string().contains(want), "{error}");
     };
     check(b"0123456789abcdefghijklmnopqrstuvwxyZ", "it is damaged");

@@ -1,3 +1,5 @@
+//! The store under concurrent openers, dead owners and damaged records.
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;

@@ -1,3 +1,5 @@
+//! What shell bodies come to: commands, constants, wrappers, spans.
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

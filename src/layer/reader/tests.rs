@@ -1,3 +1,5 @@
+//! Archives of strangers: the attacks by number, other readers as judges, mutated bytes.
+
 use std::collections::BTreeMap;
 use std::process::Command;
 
