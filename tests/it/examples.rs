@@ -38,3 +38,32 @@ fn hello_builds_on_a_base_made_of_the_machines_own_shell() {
     digests.dedup();
     assert_eq!(digests.len(), 1, "the user does not matter");
 }
+
+#[test]
+fn the_dockerfiles_among_the_examples_give_the_findings_that_they_announce() {
+    let mut seen = 0;
+    for entry in fs::read_dir(example("dockerfiles")).expect("the folder").flatten() {
+        let path = entry.path();
+        let text = fs::read_to_string(&path).expect("a Dockerfile");
+        let announced = text.lines().find_map(|line| line.strip_prefix("# expect: "));
+        let announced = announced.unwrap_or_else(|| panic!("{path:?} announces nothing"));
+        let mut want: Vec<&str> = announced.split(' ').filter(|word| *word != "nothing").collect();
+        want.sort_unstable();
+        let output = Command::new(env!("CARGO_BIN_EXE_rbuild"))
+            .args(["lint", "--offline", "--format", "json"])
+            .arg(&path)
+            .output()
+            .expect("rbuild runs");
+        let report: serde_json::Value =
+            serde_json::from_slice(&output.stdout).expect("a JSON report");
+        let findings = report["findings"].as_array().expect("a list");
+        let mut found: Vec<&str> =
+            findings.iter().map(|finding| finding["rule"].as_str().expect("an id")).collect();
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found, want, "{path:?}");
+        assert_eq!(output.status.code(), Some(i32::from(!want.is_empty())), "{path:?}");
+        seen += 1;
+    }
+    assert!(seen >= 6);
+}
