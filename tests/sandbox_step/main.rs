@@ -57,9 +57,9 @@ fn account(who: Who) -> Option<u32> {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (name, uid) = match who {
         Who::Root => return Some(0),
-        Who::Range => ("rbuild-step-range", 48016),
+        Who::Range => ("rbuild-step-range", 2_000_016),
         // No passwd entry on purpose.
-        Who::Single => return Some(48017),
+        Who::Single => return Some(2_000_017),
     };
     if !fs::read_to_string("/etc/passwd").unwrap_or_default().contains(name) {
         let made = Command::new("useradd").args(["-M", "-u", &uid.to_string(), name]).status();
