@@ -62,7 +62,11 @@ fn account(who: Who) -> Option<u32> {
         Who::Single => return Some(2_000_017),
     };
     if !fs::read_to_string("/etc/passwd").unwrap_or_default().contains(name) {
-        let made = Command::new("useradd").args(["-M", "-u", &uid.to_string(), name]).status();
+        // newuidmap wants the group of the process to be the account's own.
+        let number = uid.to_string();
+        let _ = Command::new("groupadd").args(["-g", &number, name]).status();
+        let made =
+            Command::new("useradd").args(["-M", "-u", &number, "-g", &number, name]).status();
         if !made.is_ok_and(|made| made.success()) {
             skip("useradd does not work here");
             return None;
