@@ -18,4 +18,5 @@ mod output;
 mod policy;
 mod pull;
 mod reproducible;
+mod ssh;
 mod stages;
