@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -162,4 +163,41 @@ fn what_is_no_agent_is_told() {
     let argument = format!("--ssh=default={}", key.display());
     build().arg(argument).run().fails(2, &["not the socket of an agent", "ssh-add"]);
     build().arg("--ssh=default=/nowhere/at/all").run().fails(2, &["/nowhere/at/all"]);
+}
+
+#[test]
+fn a_repository_over_ssh_uses_the_agent() {
+    if !have(&["ssh-agent", "ssh-add", "ssh-keygen", "git"]) {
+        return;
+    }
+    for who in Who::every() {
+        let place = Place::new(who);
+        let agent = Agent::start(&place);
+        let log = place.at("listed");
+        // Instead of a host on the network: tells what the agent has, and serves from here.
+        let script = format!(
+            "#!/bin/sh\nssh-add -L > '{}'\nfor last; do :; done\nexec sh -c \"$last\"\n",
+            log.display()
+        );
+        let program = place.file("bin/ssh", script);
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.at("bin").display());
+        place.file("work/file", "of the repository\n");
+        for line in [
+            &["init", "-q", "-b", "main", "."][..],
+            &["add", "file"],
+            &["-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "x"],
+        ] {
+            let mut git = who.command("git", &place.at("home"));
+            ok(git.args(line).current_dir(place.at("work")));
+        }
+        let address = format!("git@example.com:{}/.git#main", place.at("work").display());
+        let text = format!("FROM scratch\nADD {address} /repo\n");
+        let build = || Build::text(&place, &text).env("PATH", &path);
+        build().run().fails(2, &["there is no ssh agent", "--ssh default"]);
+        let (_, image) = build().arg("--ssh=default").env("SSH_AUTH_SOCK", &agent.socket).image();
+        assert!(image.tree.contains_key("repo/file"), "as {who:?}");
+        let listed = fs::read_to_string(log).expect("the stand-in for ssh was used");
+        assert!(listed.contains("key-of-the-tests"), "{listed}");
+    }
 }
