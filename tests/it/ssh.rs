@@ -84,35 +84,31 @@ fn a_step_lists_and_signs_and_no_more() {
         fs::copy(&agent.public, place.at("ctx/tools/key.pub")).expect("copying a public key");
         let text = "FROM busybox\n\
              RUN --mount=type=ssh --mount=target=/ctx <<END\n\
-             set -eu\n\
+             set -eu; refused=0\n\
              tool() { program=$1; shift; /ctx/tools/ld --library-path /ctx/tools /ctx/tools/$program \"$@\"; }\n\
              echo \"socket $SSH_AUTH_SOCK\"; stat -c 'mode %a of %u:%g' $SSH_AUTH_SOCK\n\
              echo \"listed: $(tool ssh-add -L)\"\n\
              cp /ctx/tools/key.pub /tmp/key.pub; echo data > /tmp/data\n\
              tool ssh-keygen -q -Y sign -n file -f /tmp/key.pub /tmp/data\n\
              tool ssh-keygen -Y check-novalidate -n file -s /tmp/data.sig < /tmp/data\n\
-             ! tool ssh-add -D 2>&1 && echo not emptied\n\
-             ! tool ssh-add -d /tmp/key.pub 2>&1 && echo not removed\n\
+             ! tool ssh-add -D 2>&1 && refused=$((refused+1))\n\
+             ! tool ssh-add -d /tmp/key.pub 2>&1 && refused=$((refused+1))\n\
              tool ssh-keygen -q -t ed25519 -N '' -f /tmp/own\n\
-             ! tool ssh-add /tmp/own 2>&1 && echo not added\n\
-             ! printf 'p\\np\\n' | tool ssh-add -x 2>&1 && echo not locked\n\
-             ! chmod 777 $SSH_AUTH_SOCK 2>/dev/null && echo not changed\n\
-             rm -r /tmp/*\n\
+             ! tool ssh-add /tmp/own 2>&1 && refused=$((refused+1))\n\
+             ! printf 'p\\np\\n' | tool ssh-add -x 2>&1 && refused=$((refused+1))\n\
+             ! chmod 777 $SSH_AUTH_SOCK 2>/dev/null && refused=$((refused+1))\n\
+             rm -r /tmp/*; echo \"refused $refused of 5\"\n\
              END\n\
              RUN test ! -e /run/buildkit && test -z \"${SSH_AUTH_SOCK-}\" && echo gone\n";
         let before = ok(agent.client(&place).arg("-L"));
         assert!(before.contains("key-of-the-tests"), "{before}");
         let (outcome, image) = Build::text(&place, text).arg(agent.argument()).image();
         let said = outcome.says(&[
-            "socket /run/buildkit/ssh_agent.0",
-            "mode 600 of 0:0",
-            &format!("listed: {}", before.trim()),
-            "Good \"file\" signature",
-            "not emptied",
-            "not removed",
-            "not added",
-            "not locked",
-            "not changed",
+            "] | socket /run/buildkit/ssh_agent.0",
+            "] | mode 600 of 0:0",
+            &format!("] | listed: {}", before.trim()),
+            "] | Good \"file\" signature",
+            "] | refused 5 of 5",
             "] | gone",
         ]);
         assert!(!said.contains(&agent.socket.display().to_string()), "the host's path was shown");
@@ -134,7 +130,7 @@ fn agents_have_names_targets_and_owners() {
                  test -S /s/agent && stat -c 'mode %a of %u:%g' /s/agent && echo \"socket $SSH_AUTH_SOCK\"\n";
         let argument = format!("--ssh=work={}", agent.socket.display());
         let (outcome, image) = Build::text(&place, text).arg(argument).image();
-        outcome.says(&["mode 640 of 12:34", "socket /s/agent"]);
+        outcome.says(&["] | mode 640 of 12:34", "] | socket /s/agent"]);
         assert!(!image.tree.contains_key("s"), "as {who:?}");
     }
 }
