@@ -97,7 +97,8 @@ pub(super) fn write(
     }
 }
 
-/// The index of a layout with this one image: an entry per distinct tag; `latest` when none was given.
+/// The index of a layout with this one image: an entry per distinct tag; `latest` when none was
+/// given.
 pub(super) fn index(image: &Image, tags: &[ImageRef]) -> Index {
     let mut manifests = Vec::new();
     for name in tags {
