@@ -138,7 +138,7 @@ type Here = Arc<Mutex<BTreeSet<String>>>;
 /// What is known of a file being compressed.
 enum Inside {
     Unknown,
-    Compressed(Inflate<Stream>),
+    Compressed(Box<Inflate<Stream>>),
     Plain,
 }
 
@@ -194,7 +194,7 @@ impl Observer for LeakScan {
         if let Inside::Unknown = self.inside {
             let stream = Stream::new(&self.needles, &self.here);
             self.inside = match Inflate::new(Format::sniff(data), stream, INSIDE) {
-                Some(inflate) => Inside::Compressed(inflate),
+                Some(inflate) => Inside::Compressed(Box::new(inflate)),
                 None => Inside::Plain,
             };
         }

@@ -11,7 +11,7 @@ pub struct Inflate<W: Write> {
 }
 
 enum Decoder<W: Write> {
-    Gzip(flate2::write::MultiGzDecoder<Limited<W>>),
+    Gzip(Box<flate2::write::MultiGzDecoder<Limited<W>>>),
     Zstd(zstd::stream::write::Decoder<'static, Limited<W>>),
 }
 
@@ -43,7 +43,7 @@ impl<W: Write> Inflate<W> {
         let sink = Limited { sink, left: limit };
         let decoder = match format {
             Format::Plain => return None,
-            Format::Gzip => Decoder::Gzip(flate2::write::MultiGzDecoder::new(sink)),
+            Format::Gzip => Decoder::Gzip(Box::new(flate2::write::MultiGzDecoder::new(sink))),
             Format::Zstd => {
                 let mut decoder = zstd::stream::write::Decoder::new(sink).ok()?;
                 // 8 MiB: what level 19 and below use; larger windows are for archives, not secrets.
