@@ -21,6 +21,7 @@ use rbuild::store::Store;
 use rbuild::sys;
 use serde_json::json;
 
+use super::context::{dockerfile_in, ignore, ignore_file};
 use super::environment;
 use super::exit::Exit;
 use super::progress::{Format, Progress, size};
@@ -40,9 +41,10 @@ pub(crate) struct Args {
     /// Build this stage, by name or number, instead of the last one
     #[arg(long, value_name = "STAGE", env = "RBUILD_TARGET")]
     pub(crate) target: Option<String>,
-    /// Set a build argument; without `=VALUE`, take it from the environment
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    pub(crate) build_arg: Vec<String>,
+    #[command(flatten)]
+    pub(crate) arguments: super::arguments::ArgumentArgs,
+    #[command(flatten)]
+    pub(crate) call: super::call::CallArgs,
     /// Make NAME (a stage, an image, a `--from`) mean a folder, `oci-layout://DIR[:TAG|@DIGEST]`
     /// or `docker-image://REF`
     #[arg(long, value_name = "NAME=SOURCE")]
@@ -236,13 +238,7 @@ impl Command {
         request.named_contexts =
             named.iter().map(|(name, source)| (name.clone(), source.kind())).collect();
         request.labels = pairs(&args.label);
-        for text in &args.build_arg {
-            let (name, value) = match text.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (text.as_str(), std::env::var(text).ok()),
-            };
-            request.build_args.insert(name.to_owned(), value);
-        }
+        request.build_args = args.arguments.build_args()?;
         let (text, name, ignore) = dockerfile(&args)?;
         let job = Job {
             name,
@@ -260,6 +256,9 @@ impl Command {
 
     fn run(self) -> Result<Exit, Stop> {
         let policy = super::policy::effective(&self.args.policy, &self.args.context)?;
+        if let Some(exit) = self.args.call.run(&self.job, &policy, &self.args.policy)? {
+            return Ok(exit);
+        }
         for target in &self.outputs {
             target.check(&self.tags).map_err(|error| {
                 Stop::usage(chain(&error))
@@ -429,10 +428,9 @@ impl Command {
         let mut named = BTreeMap::new();
         for (name, source) in &self.named {
             if let NamedSource::Folder(path) = source {
-                let file = path.join(".dockerignore");
-                let ignore =
-                    if file.is_file() { Some(self.read_ignore(&file, path)?) } else { None };
-                named.insert(name.clone(), open(path, ignore)?);
+                let file = Some(path.join(".dockerignore")).filter(|file| file.is_file());
+                let outputs = if file.is_some() { self.outputs.as_slice() } else { &[] };
+                named.insert(name.clone(), open(path, ignore(file.as_deref(), path, outputs)?)?);
             }
         }
         let main = if self.args.context == Path::new("-") {
@@ -446,49 +444,10 @@ impl Command {
                 Some(context)
             }
         } else {
-            let ignore = match &self.ignore {
-                Some(file) => Some(self.read_ignore(file, &self.args.context)?),
-                None => self.own_outputs_ignored(&self.args.context),
-            };
-            Some(open(&self.args.context, ignore)?)
+            let path = &self.args.context;
+            Some(open(path, ignore(self.ignore.as_deref(), path, &self.outputs)?)?)
         };
         Ok(Contexts { main, named })
-    }
-
-    /// Reads an ignore file; the destinations of this build in the context are added to it.
-    fn read_ignore(&self, file: &Path, context: &Path) -> Result<Ignore, Stop> {
-        let name = file.display().to_string();
-        let text = std::fs::read(file)
-            .map_err(|error| Stop::usage(format!("cannot read `{name}`: {error}")))?;
-        let mut text = String::from_utf8_lossy(&text).into_owned();
-        text.push_str(&self.outputs_inside(context));
-        Ignore::parse(text.as_bytes()).map_err(|error| Stop::usage(format!("`{name}`: {error}")))
-    }
-
-    fn own_outputs_ignored(&self, context: &Path) -> Option<Ignore> {
-        let inside = self.outputs_inside(context);
-        if inside.is_empty() { None } else { Ignore::parse(inside.as_bytes()).ok() }
-    }
-
-    /// The destinations that lie in the context, as ignore patterns: what a build writes is no part
-    /// of what the next one reads.
-    fn outputs_inside(&self, context: &Path) -> String {
-        let Ok(context) = std::path::absolute(context) else { return String::new() };
-        let mut text = String::new();
-        for path in self.outputs.iter().flat_map(Target::paths) {
-            let Ok(path) = std::path::absolute(path) else { continue };
-            if let Ok(inside) = path.strip_prefix(&context)
-                && let Some(inside) = inside.to_str()
-                && !inside.is_empty()
-            {
-                let escaped: String = inside
-                    .chars()
-                    .flat_map(|c| if "*?[\\".contains(c) { vec!['\\', c] } else { vec![c] })
-                    .collect();
-                text.push_str(&format!("\n/{escaped}"));
-            }
-        }
-        text
     }
 
     fn options(&self, prepared: &Prepared, policy: &Policy) -> Result<Options, Stop> {
@@ -540,6 +499,7 @@ impl Command {
         Ok(Options {
             jobs: jobs.max(1),
             no_cache: args.no_cache,
+            no_cache_stages: args.arguments.no_cache_stages(&prepared.instructions)?,
             times: self.times,
             compression: self.compression,
             squash: prepared.squash,
@@ -647,7 +607,7 @@ struct Contexts {
 }
 
 /// Tells all that is wrong with a text.
-fn tell_not_prepared(not: &rbuild::build::NotPrepared, exit: Exit) -> Exit {
+pub(super) fn tell_not_prepared(not: &rbuild::build::NotPrepared, exit: Exit) -> Exit {
     let mut text = String::new();
     for diagnostic in &not.diagnostics {
         text.push_str(&render(diagnostic, &not.sources, colour()));
@@ -744,30 +704,20 @@ fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
     {
         return Err(Stop::usage(format!("the context `{}` is not a folder", folder.display())));
     }
-    let common = folder.and_then(|folder| {
-        [".dockerignore", ".containerignore"].iter().map(|n| folder.join(n)).find(|p| p.is_file())
-    });
     if from_stdin {
         let (name, bytes) = read_dockerfile(Path::new("-"))?;
-        return Ok((bytes, name, common));
+        return Ok((bytes, name, ignore_file(folder, None)));
     }
     let path = match (&args.file, folder) {
         (Some(path), _) => path.clone(),
-        (None, Some(folder)) => ["Dockerfile", "Containerfile"]
-            .iter()
-            .map(|name| folder.join(name))
-            .find(|path| path.is_file())
-            .ok_or_else(|| {
-                Stop::usage(format!("no Dockerfile in `{}`", folder.display()))
-                    .help("name one with -f PATH")
-            })?,
+        (None, Some(folder)) => dockerfile_in(folder).ok_or_else(|| {
+            Stop::usage(format!("no Dockerfile in `{}`", folder.display()))
+                .help("name one with -f PATH")
+        })?,
         (None, None) => unreachable!("a context on standard input was handled above"),
     };
     let (name, bytes) = read_dockerfile(&path)?;
-    let mut own = path.clone().into_os_string();
-    own.push(".dockerignore");
-    let own = PathBuf::from(own);
-    let ignore = if own.is_file() { Some(own) } else { common };
+    let ignore = ignore_file(folder, Some(&path));
     Ok((bytes, name, ignore))
 }
 
