@@ -1,12 +1,13 @@
 //! Where the value of a secret shows up: in layers while they are written, in documents, in names.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::base::{Masker, Secret};
-use crate::layer::{Entry, EntryKind, Observer};
+use crate::layer::{Entry, EntryKind, Format, Inflate, Observer};
 
 /// Secrets shorter than this are not searched in layers: they turn up by chance.
 const SHORTEST: usize = 8;
@@ -119,35 +120,51 @@ pub struct Leak {
     pub secret: String,
 }
 
-/// Searches a layer while it is written. Matches over the borders of pieces are found: the end of
-/// each piece is kept.
+/// Searches a layer while it is written: names, links, attributes and contents, and what is inside
+/// files that are gzip or zstd. Matches over the borders of pieces are found.
 pub struct LeakScan {
     needles: Needles,
     path: String,
-    tail: Vec<u8>,
-    found: BTreeMap<(String, String), ()>,
+    /// What was found in the entry so far, by id.
+    here: Here,
+    content: Stream,
+    inside: Inside,
+    found: BTreeSet<Leak>,
 }
+
+/// Secrets found in one entry; shared with what looks inside of compressed content.
+type Here = Arc<Mutex<BTreeSet<String>>>;
+
+/// What is known of a file being compressed.
+enum Inside {
+    Unknown,
+    Compressed(Box<Inflate<Stream>>),
+    Plain,
+}
+
+/// A hostile layer may repeat a secret in every file: enough is enough.
+const MOST: usize = 1000;
+
+/// What is looked at inside of one compressed file, in bytes.
+const INSIDE: u64 = 1 << 30;
 
 impl LeakScan {
     /// Starts with nothing found.
     pub fn new(needles: Needles) -> Self {
-        LeakScan { needles, path: String::new(), tail: Vec::new(), found: BTreeMap::new() }
+        let here = Here::default();
+        LeakScan {
+            path: String::new(),
+            content: Stream::new(&needles, &here),
+            inside: Inside::Plain,
+            here,
+            needles,
+            found: BTreeSet::new(),
+        }
     }
 
     /// Returns what was found, by path.
     pub fn finish(self) -> Vec<Leak> {
-        self.found.into_keys().map(|(path, secret)| Leak { path, secret }).collect()
-    }
-
-    fn search(&mut self, data: &[u8]) {
-        let Some(automaton) = self.needles.layers.clone() else { return };
-        for found in automaton.search.find_overlapping_iter(data) {
-            let name = automaton.names[found.pattern().as_usize()].clone();
-            // A hostile layer may repeat a secret in every file: enough is enough.
-            if self.found.len() < 1000 {
-                self.found.insert((self.path.clone(), name), ());
-            }
-        }
+        self.found.into_iter().collect()
     }
 }
 
@@ -156,20 +173,69 @@ impl Observer for LeakScan {
         if self.needles.layers.is_none() {
             return;
         }
-        self.tail.clear();
+        self.content = Stream::new(&self.needles, &self.here);
+        self.inside = Inside::Unknown;
         self.path = entry.path.display().into_owned();
-        self.search(entry.path.as_bytes());
+        self.content.search(entry.path.as_bytes());
         if let EntryKind::Symlink(to) = &entry.kind {
-            self.search(to);
+            self.content.search(to);
         }
         for (name, value) in &entry.xattrs {
-            self.search(name);
-            self.search(value);
+            self.content.search(name);
+            self.content.search(value);
         }
     }
 
     fn content(&mut self, data: &[u8]) {
-        let Some(automaton) = &self.needles.layers else { return };
+        if self.needles.layers.is_none() || data.is_empty() {
+            return;
+        }
+        self.content.take(data);
+        if let Inside::Unknown = self.inside {
+            let stream = Stream::new(&self.needles, &self.here);
+            self.inside = match Inflate::new(Format::sniff(data), stream, INSIDE) {
+                Some(inflate) => Inside::Compressed(Box::new(inflate)),
+                None => Inside::Plain,
+            };
+        }
+        if let Inside::Compressed(inflate) = &mut self.inside {
+            inflate.feed(data);
+        }
+    }
+
+    fn end(&mut self) {
+        self.inside = Inside::Plain;
+        let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
+        for secret in std::mem::take(&mut *here) {
+            if self.found.len() < MOST {
+                self.found.insert(Leak { path: self.path.clone(), secret });
+            }
+        }
+    }
+}
+
+/// Searches one stream of bytes: the end of each piece is kept.
+struct Stream {
+    automaton: Option<Arc<Automaton>>,
+    tail: Vec<u8>,
+    here: Here,
+}
+
+impl Stream {
+    fn new(needles: &Needles, here: &Here) -> Self {
+        Stream { automaton: needles.layers.clone(), tail: Vec::new(), here: Arc::clone(here) }
+    }
+
+    fn search(&self, data: &[u8]) {
+        let Some(automaton) = &self.automaton else { return };
+        for found in automaton.search.find_overlapping_iter(data) {
+            let name = automaton.names[found.pattern().as_usize()].clone();
+            self.here.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+        }
+    }
+
+    fn take(&mut self, data: &[u8]) {
+        let Some(automaton) = &self.automaton else { return };
         let keep = automaton.longest - 1;
         // Only the first bytes of the piece can complete what the kept end began.
         if !self.tail.is_empty() {
@@ -190,9 +256,16 @@ impl Observer for LeakScan {
             self.tail.drain(..cut);
         }
     }
+}
 
-    fn end(&mut self) {
-        self.tail.clear();
+impl Write for Stream {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.take(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -200,6 +273,7 @@ impl Observer for LeakScan {
 mod tests {
     use super::*;
     use crate::base::ImagePath;
+    use crate::layer::{Compression, LayerWriter};
 
     fn scan(secret: &str, pieces: &[&[u8]]) -> Vec<Leak> {
         let secret = Secret::new(secret.as_bytes().to_vec());
@@ -223,6 +297,25 @@ mod tests {
         }
         assert_eq!(scan("S3cr3t-Value-0123456789", &[b"_authToken=${NPM_TOKEN}"]), []);
         assert_eq!(scan("S3cr3t-Value-0123456789", &[b"S3cr3t-Value-", b"x", b"0123456789"]), []);
+    }
+
+    #[test]
+    fn a_secret_is_found_inside_of_compressed_files() {
+        let secret = "S3cr3t-Value-0123456789";
+        let text = format!("{}{secret}\n", "some text before it, ".repeat(500));
+        // A layer is a compressed file like any other.
+        let gzip = Compression::Gzip { level: 6 };
+        let mut out = LayerWriter::new(Vec::new(), gzip, 1, Vec::new()).unwrap();
+        let path = ImagePath::from_entry(b"leak").unwrap();
+        let entry = Entry::new(path, EntryKind::File { size: text.len() as u64 }, 0o600);
+        out.entry(&entry, &mut text.as_bytes()).unwrap();
+        let gzip = out.finish().unwrap().0;
+        let want = [Leak { path: "/app/.npmrc".into(), secret: "t".into() }];
+        for size in [7, 100, gzip.len()] {
+            let pieces: Vec<&[u8]> = gzip.chunks(size).collect();
+            assert_eq!(scan(secret, &pieces), want, "in pieces of {size}");
+        }
+        assert_eq!(scan("an0ther-Secret-987", &[&gzip]), []);
     }
 
     #[test]

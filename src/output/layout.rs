@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! oci-layout          {"imageLayoutVersion":"1.0.0"}
-//! index.json          one entry per tag, all with one digest; one entry without a tag
+//! index.json          one entry per tag, all with one digest; `latest` without one
 //! blobs/sha256/<hex>  hard-linked from the store where both lie on one file system
 //! ```
 //!
@@ -21,6 +21,9 @@ use crate::store::Store;
 use crate::sys;
 
 const OTHER: &str = "is not empty and no OCI layout";
+/// The tag of an entry of an index (image specification, annotations.md).
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
 pub(super) const MARK: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Says whether `dest` may be replaced: absent, an empty folder, or an OCI layout.
@@ -94,21 +97,25 @@ pub(super) fn write(
     }
 }
 
-/// The index of a layout with this one image: an entry per distinct tag, or one without a tag.
+/// The index of a layout with this one image: an entry per distinct tag; `latest` when none was
+/// given.
 pub(super) fn index(image: &Image, tags: &[ImageRef]) -> Index {
     let mut manifests = Vec::new();
     for name in tags {
         let mut descriptor = image.descriptor();
         let tag = name.tag_or_latest().to_owned();
         let full = format!("{}:{tag}", name.name());
-        descriptor.annotations.insert("org.opencontainers.image.ref.name".into(), tag);
+        descriptor.annotations.insert(REF_NAME.into(), tag);
         descriptor.annotations.insert("io.containerd.image.name".into(), full);
         if !manifests.contains(&descriptor) {
             manifests.push(descriptor);
         }
     }
     if manifests.is_empty() {
-        manifests.push(image.descriptor());
+        // Readers that look for a tag (umoci) look for this one; the others take the only entry.
+        let mut descriptor = image.descriptor();
+        descriptor.annotations.insert(REF_NAME.into(), "latest".into());
+        manifests.push(descriptor);
     }
     Index::new(manifests)
 }

@@ -1,30 +1,37 @@
 //! `rbuild [build]`: a Dockerfile and a context in, an image out.
 
+mod contexts;
+mod given;
+mod outcome;
+
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rbuild::base::{ImageRef, Masker, Platform, Secret, Timestamp};
+use rbuild::base::{ImageRef, Masker, Platform, Secret};
 use rbuild::build::{Ended, Job, NamedSource, Prepared, Resolver, Work};
-use rbuild::diag::{Sources, chain, render};
+use rbuild::diag::{Sources, chain};
 use rbuild::event::{Event, Events};
-use rbuild::exec::{Cause, Failure, Options, Services, Times};
-use rbuild::input::{Context, Ignore};
+use rbuild::exec::{Cause, Options, Services, Times};
 use rbuild::layer::Compression;
 use rbuild::output::Target;
 use rbuild::plan::Request;
-use rbuild::policy::{Bases, Level, Policy, Report};
+use rbuild::policy::{Bases, Level, Policy};
 use rbuild::sandbox::{Cancel, Hardening, Ulimit};
 use rbuild::store::Store;
 use rbuild::sys;
 use serde_json::json;
 
-use super::context::{dockerfile_in, ignore, ignore_file};
+pub(super) use given::read_dockerfile;
+use given::{compression, dockerfile, pairs, secrets, times};
+pub(super) use outcome::tell_not_prepared;
+use outcome::{exit_of, tell_failure, write_metadata};
+
 use super::environment;
 use super::exit::Exit;
-use super::progress::{Format, Progress, size};
+use super::progress::{Format, Progress};
 use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs, attributes, bytes, say};
 
 /// Build an image from a Dockerfile.
@@ -144,12 +151,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
 }
-
-/// The largest secret, in bytes: Docker's limit.
-const SECRET_LIMIT: u64 = 500 * 1024;
-
-/// The largest Dockerfile, in bytes.
-const DOCKERFILE_LIMIT: u64 = 16 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Exit {
@@ -404,52 +405,6 @@ impl Command {
         }
     }
 
-    /// Tells why the policy refuses, in the terminal and in the reports.
-    fn refused(&self, report: &Report, sources: &Sources, policy: &Policy) -> Result<Exit, Stop> {
-        super::policy::write_reports(&self.args.policy, report, sources, policy)?;
-        say(&format!("{}\n", report.human(sources, policy, colour())));
-        if let Some(path) = &self.args.metadata_file {
-            let rules: Vec<_> = report
-                .findings
-                .iter()
-                .filter(|finding| finding.counts())
-                .map(|finding| json!({"rule": finding.rule, "message": finding.message}))
-                .collect();
-            let error = json!({"kind": "refused", "findings": rules, "exit": Exit::Refused as u8});
-            write_metadata(path, &json!({"rbuild": {"error": error}}));
-        }
-        Ok(Exit::Refused)
-    }
-
-    fn contexts(&self, store: &Store) -> Result<Contexts, Stop> {
-        let open = |path: &Path, ignore: Option<Ignore>| {
-            Context::open(path, ignore).map_err(|error| Stop::usage(chain(&error)))
-        };
-        let mut named = BTreeMap::new();
-        for (name, source) in &self.named {
-            if let NamedSource::Folder(path) = source {
-                let file = Some(path.join(".dockerignore")).filter(|file| file.is_file());
-                let outputs = if file.is_some() { self.outputs.as_slice() } else { &[] };
-                named.insert(name.clone(), open(path, ignore(file.as_deref(), path, outputs)?)?);
-            }
-        }
-        let main = if self.args.context == Path::new("-") {
-            if self.args.file.is_none() {
-                None // the Dockerfile came from there
-            } else {
-                let context =
-                    Context::from_tar(std::io::stdin().lock(), store).map_err(|error| {
-                        Stop::usage(format!("the context on standard input: {}", chain(&error)))
-                    })?;
-                Some(context)
-            }
-        } else {
-            let path = &self.args.context;
-            Some(open(path, ignore(self.ignore.as_deref(), path, &self.outputs)?)?)
-        };
-        Ok(Contexts { main, named })
-    }
-
     fn options(&self, prepared: &Prepared, policy: &Policy) -> Result<Options, Stop> {
         let args = &self.args;
         let mut ulimits = Vec::new();
@@ -521,137 +476,6 @@ impl Command {
             annotations: pairs(&args.annotation),
         })
     }
-
-    /// Writes `--iidfile` and `--metadata-file` of a build that succeeded.
-    fn written(&self, built: &rbuild::exec::Built) -> Result<(), Stop> {
-        let image = &built.image;
-        if let Some(path) = &self.args.iidfile {
-            std::fs::write(path, image.config_digest().to_string()).map_err(|error| Stop {
-                exit: Exit::Internal,
-                text: format!("cannot write `{}`: {error}", path.display()),
-                help: None,
-            })?;
-        }
-        if let Some(path) = &self.args.metadata_file {
-            let names: Vec<_> = self.tags.iter().map(ToString::to_string).collect();
-            let layers: Vec<_> = built
-                .layers
-                .iter()
-                .map(|layer| {
-                    json!({
-                        "digest": layer.layer.descriptor.digest,
-                        "diff_id": layer.layer.diff,
-                        "packed": layer.layer.descriptor.size,
-                        "size": layer.size,
-                        "base": layer.step.is_none(),
-                    })
-                })
-                .collect();
-            let document = json!({
-                "containerimage.digest": image.digest,
-                "containerimage.config.digest": image.config_digest(),
-                "containerimage.descriptor": {
-                    "mediaType": image.manifest.media_type,
-                    "digest": image.digest,
-                    "size": image.manifest_bytes.len(),
-                },
-                "image.name": names.join(","),
-                "rbuild": { "layers": layers },
-            });
-            write_metadata(path, &document);
-        }
-        Ok(())
-    }
-
-    fn failed(&self, exit: Exit, failure: &Failure, sources: &Sources) {
-        if let Some(path) = &self.args.metadata_file {
-            let place = failure.diagnostic.span.map(|span| sources.place(span));
-            let error = json!({
-                "kind": failure.diagnostic.code.0,
-                "message": failure.diagnostic.message,
-                "place": place,
-                "status": failure.status,
-                "exit": exit as u8,
-            });
-            write_metadata(path, &json!({"rbuild": {"error": error}}));
-        }
-    }
-
-    fn summary(&self, built: &rbuild::exec::Built, progress: &Progress) {
-        if !matches!(self.format, Format::Plain) {
-            return;
-        }
-        let (cached, run) = progress.counts();
-        let mut text = String::from("layers:\n");
-        for layer in &built.layers {
-            let digest = layer.layer.descriptor.digest.to_string();
-            let origin = if layer.step.is_none() { "base" } else { "own" };
-            text.push_str(&format!(
-                "  {digest}  {:>9}  {origin}\n",
-                size(layer.layer.descriptor.size)
-            ));
-        }
-        let total: u64 = built.layers.iter().map(|layer| layer.layer.descriptor.size).sum();
-        text.push_str(&format!(
-            "built: {} in {} layers; {run} steps run, {cached} cached\n",
-            size(total),
-            built.layers.len()
-        ));
-        say(&text);
-    }
-}
-
-struct Contexts {
-    main: Option<Context>,
-    named: BTreeMap<String, Context>,
-}
-
-/// Tells all that is wrong with a text.
-pub(super) fn tell_not_prepared(not: &rbuild::build::NotPrepared, exit: Exit) -> Exit {
-    let mut text = String::new();
-    for diagnostic in &not.diagnostics {
-        text.push_str(&render(diagnostic, &not.sources, colour()));
-        text.push('\n');
-    }
-    let errors = not.diagnostics.len();
-    text.push_str(&format!("rbuild: {errors} error{}\n", if errors == 1 { "" } else { "s" }));
-    say(&text);
-    exit
-}
-
-/// Tells why a build ended: the last lines of the step's output, the place, the remedy.
-fn tell_failure(failure: &Failure, sources: &Sources, progress: &Progress, exit: Exit) {
-    if matches!(exit, Exit::Interrupted | Exit::Terminated) {
-        say("interrupted\n");
-        return;
-    }
-    let mut text = String::new();
-    if let (Some(step), Cause::Step) = (failure.step, failure.cause) {
-        let tail = progress.tail(step);
-        if !tail.is_empty() {
-            text.push_str("the step's last lines:\n");
-            for line in tail {
-                text.push_str(&format!("  | {line}\n"));
-            }
-        }
-    }
-    text.push_str(&render(&failure.diagnostic, sources, colour()));
-    text.push('\n');
-    say(&text);
-}
-
-/// The exit code of a kind of failure.
-fn exit_of(cause: Cause) -> Exit {
-    match cause {
-        Cause::Tampered => Exit::Tampered,
-        Cause::Refused => Exit::Refused,
-        Cause::Usage => Exit::Usage,
-        Cause::Step | Cause::Input => Exit::Step,
-        Cause::Network => Exit::Network,
-        Cause::Sandbox => Exit::Sandbox,
-        Cause::Internal => Exit::Internal,
-        Cause::Interrupted => Exit::Interrupted,
-    }
 }
 
 pub(super) fn colour() -> bool {
@@ -659,166 +483,4 @@ pub(super) fn colour() -> bool {
     let refused = environment::variable("NO_COLOR").is_some()
         || environment::variable("TERM").is_some_and(|term| term == "dumb");
     forced || (!refused && std::io::stderr().is_terminal())
-}
-
-/// Writes the metadata file, aside and renamed; that it cannot be written is told, and is no
-/// reason to fail a build that is done.
-fn write_metadata(path: &Path, document: &serde_json::Value) {
-    let text = format!("{document:#}\n");
-    let aside = path.with_extension("partial");
-    let done = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, path));
-    if let Err(error) = done {
-        say(&format!("warning: cannot write `{}`: {error}\n", path.display()));
-    }
-}
-
-fn pairs(list: &[KeyValue]) -> BTreeMap<String, String> {
-    list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
-}
-
-/// Reads a Dockerfile, `-` from standard input: its name for messages, and its bytes.
-pub(super) fn read_dockerfile(path: &Path) -> Result<(String, Vec<u8>), Stop> {
-    let mut bytes = Vec::new();
-    let (name, read) = if path == Path::new("-") {
-        let read = std::io::stdin().lock().take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes);
-        ("<stdin>".to_owned(), read)
-    } else {
-        let read = std::fs::File::open(path)
-            .and_then(|file| file.take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes));
-        (path.display().to_string(), read)
-    };
-    read.map_err(|error| Stop::usage(format!("cannot read the Dockerfile `{name}`: {error}")))?;
-    if bytes.len() as u64 > DOCKERFILE_LIMIT {
-        return Err(Stop::usage(format!("`{name}` is larger than {DOCKERFILE_LIMIT} bytes")));
-    }
-    Ok((name, bytes))
-}
-
-/// Finds and reads the Dockerfile: its bytes, its name for messages, and its ignore file.
-fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
-    let from_stdin = args.file.as_deref() == Some(Path::new("-"))
-        || (args.file.is_none() && args.context == Path::new("-"));
-    let folder = (args.context != Path::new("-")).then_some(args.context.as_path());
-    if let Some(folder) = folder
-        && !folder.is_dir()
-    {
-        return Err(Stop::usage(format!("the context `{}` is not a folder", folder.display())));
-    }
-    if from_stdin {
-        let (name, bytes) = read_dockerfile(Path::new("-"))?;
-        return Ok((bytes, name, ignore_file(folder, None)));
-    }
-    let path = match (&args.file, folder) {
-        (Some(path), _) => path.clone(),
-        (None, Some(folder)) => dockerfile_in(folder).ok_or_else(|| {
-            Stop::usage(format!("no Dockerfile in `{}`", folder.display()))
-                .help("name one with -f PATH")
-        })?,
-        (None, None) => unreachable!("a context on standard input was handled above"),
-    };
-    let (name, bytes) = read_dockerfile(&path)?;
-    let ignore = ignore_file(folder, Some(&path));
-    Ok((bytes, name, ignore))
-}
-
-/// Reads the secrets: `id=ID[,src=FILE|,env=VARIABLE][,type=file|env]`.
-fn secrets(specs: &[String]) -> Result<BTreeMap<String, Arc<Secret>>, Stop> {
-    let mut secrets = BTreeMap::new();
-    for spec in specs {
-        let wrong = |why: &str| Stop::usage(format!("--secret `{spec}`: {why}"));
-        let (mut id, mut file, mut env, mut kind) = (None, None, None, None);
-        for (key, value) in attributes(spec).map_err(|why| wrong(&why))? {
-            match key.as_str() {
-                "id" => id = Some(value),
-                "src" | "source" => file = Some(value),
-                "env" => env = Some(value),
-                "type" if value == "file" || value == "env" => kind = Some(value),
-                "type" => return Err(wrong("type is file or env")),
-                other => return Err(wrong(&format!("unknown key `{other}`"))),
-            }
-        }
-        let id = match (id, &file) {
-            (Some(id), _) if !id.is_empty() => id,
-            _ => return Err(wrong("write id=NAME")),
-        };
-        // `type=env` turns `src` into the name of a variable, as Docker has it.
-        if kind.as_deref() == Some("env") && env.is_none() {
-            env = Some(file.take().unwrap_or_else(|| id.clone()));
-        }
-        let bytes = match (file, env) {
-            (Some(_), Some(_)) => return Err(wrong("src and env exclude each other")),
-            (Some(path), None) => secret_file(&path).map_err(|why| wrong(&why))?,
-            (None, Some(name)) => environment::variable(&name)
-                .ok_or_else(|| wrong(&format!("the variable `{name}` is not set")))?
-                .into_bytes(),
-            // Neither: the variable of that name, else the file of that name.
-            (None, None) => match environment::variable(&id) {
-                Some(value) if kind.as_deref() != Some("file") => value.into_bytes(),
-                _ => secret_file(&id).map_err(|why| wrong(&why))?,
-            },
-        };
-        secrets.insert(id, Arc::new(Secret::new(bytes)));
-    }
-    Ok(secrets)
-}
-
-fn secret_file(path: &str) -> Result<Vec<u8>, String> {
-    let path = match (path.strip_prefix("~/"), environment::variable("HOME")) {
-        (Some(rest), Some(home)) => Path::new(&home).join(rest),
-        _ => PathBuf::from(path),
-    };
-    let mut bytes = Vec::new();
-    std::fs::File::open(&path)
-        .and_then(|file| file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-    if bytes.len() as u64 > SECRET_LIMIT {
-        return Err(format!("`{}` is larger than {SECRET_LIMIT} bytes", path.display()));
-    }
-    Ok(bytes)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the command line hands the time in: `preserve` dates the image"
-)]
-fn times(text: &str) -> Result<Times, Stop> {
-    let epoch = match environment::variable("SOURCE_DATE_EPOCH") {
-        Some(text) => Some(
-            Timestamp::parse_seconds(&text)
-                .map_err(|error| Stop::usage(format!("SOURCE_DATE_EPOCH: {error}")))?,
-        ),
-        None => None,
-    };
-    Ok(match text {
-        "auto" => Times::Fixed(epoch.unwrap_or(Timestamp::BUILD_DEFAULT)),
-        "preserve" => Times::Preserve(epoch.unwrap_or_else(|| {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            Timestamp::from_seconds(since.map_or(0, |since| since.as_secs() as i64))
-        })),
-        seconds => {
-            Times::Fixed(Timestamp::parse_seconds(seconds).map_err(|error| {
-                Stop::usage(format!("--timestamp: {error}, or auto, or preserve"))
-            })?)
-        }
-    })
-}
-
-fn compression(args: &Args) -> Result<Compression, Stop> {
-    let level = args.compression_level;
-    Ok(match args.compression.as_str() {
-        "gzip" => match level.unwrap_or(6) {
-            level @ 0..=9 => Compression::Gzip { level },
-            other => return Err(Stop::usage(format!("gzip has levels 0 to 9, not {other}"))),
-        },
-        "zstd" => match level.unwrap_or(3) {
-            level @ 1..=22 => Compression::Zstd { level: level as i32 },
-            other => return Err(Stop::usage(format!("zstd has levels 1 to 22, not {other}"))),
-        },
-        "uncompressed" | "none" => Compression::None,
-        other => {
-            return Err(Stop::usage(format!(
-                "unknown compression `{other}`; there are gzip, zstd, uncompressed"
-            )));
-        }
-    })
 }

@@ -1,0 +1,172 @@
+//! Values of flags and files, understood: the Dockerfile, secrets, times, compression.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rbuild::base::{Secret, Timestamp};
+use rbuild::exec::Times;
+use rbuild::layer::Compression;
+
+use super::super::context::{dockerfile_in, ignore_file};
+use super::super::environment;
+use super::super::shared::{KeyValue, Stop, attributes};
+use super::Args;
+
+/// The largest secret, in bytes: Docker's limit.
+const SECRET_LIMIT: u64 = 500 * 1024;
+
+/// The largest Dockerfile, in bytes.
+const DOCKERFILE_LIMIT: u64 = 16 << 20;
+
+pub(super) fn pairs(list: &[KeyValue]) -> BTreeMap<String, String> {
+    list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+}
+
+/// Reads a Dockerfile, `-` from standard input: its name for messages, and its bytes.
+pub(in crate::cli) fn read_dockerfile(path: &Path) -> Result<(String, Vec<u8>), Stop> {
+    let mut bytes = Vec::new();
+    let (name, read) = if path == Path::new("-") {
+        let read = std::io::stdin().lock().take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes);
+        ("<stdin>".to_owned(), read)
+    } else {
+        let read = std::fs::File::open(path)
+            .and_then(|file| file.take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes));
+        (path.display().to_string(), read)
+    };
+    read.map_err(|error| Stop::usage(format!("cannot read the Dockerfile `{name}`: {error}")))?;
+    if bytes.len() as u64 > DOCKERFILE_LIMIT {
+        return Err(Stop::usage(format!("`{name}` is larger than {DOCKERFILE_LIMIT} bytes")));
+    }
+    Ok((name, bytes))
+}
+
+/// Finds and reads the Dockerfile: its bytes, its name for messages, and its ignore file.
+pub(super) fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
+    let from_stdin = args.file.as_deref() == Some(Path::new("-"))
+        || (args.file.is_none() && args.context == Path::new("-"));
+    let folder = (args.context != Path::new("-")).then_some(args.context.as_path());
+    if let Some(folder) = folder
+        && !folder.is_dir()
+    {
+        return Err(Stop::usage(format!("the context `{}` is not a folder", folder.display())));
+    }
+    if from_stdin {
+        let (name, bytes) = read_dockerfile(Path::new("-"))?;
+        return Ok((bytes, name, ignore_file(folder, None)));
+    }
+    let path = match (&args.file, folder) {
+        (Some(path), _) => path.clone(),
+        (None, Some(folder)) => dockerfile_in(folder).ok_or_else(|| {
+            Stop::usage(format!("no Dockerfile in `{}`", folder.display()))
+                .help("name one with -f PATH")
+        })?,
+        (None, None) => unreachable!("a context on standard input was handled above"),
+    };
+    let (name, bytes) = read_dockerfile(&path)?;
+    let ignore = ignore_file(folder, Some(&path));
+    Ok((bytes, name, ignore))
+}
+
+/// Reads the secrets: `id=ID[,src=FILE|,env=VARIABLE][,type=file|env]`.
+pub(super) fn secrets(specs: &[String]) -> Result<BTreeMap<String, Arc<Secret>>, Stop> {
+    let mut secrets = BTreeMap::new();
+    for spec in specs {
+        let wrong = |why: &str| Stop::usage(format!("--secret `{spec}`: {why}"));
+        let (mut id, mut file, mut env, mut kind) = (None, None, None, None);
+        for (key, value) in attributes(spec).map_err(|why| wrong(&why))? {
+            match key.as_str() {
+                "id" => id = Some(value),
+                "src" | "source" => file = Some(value),
+                "env" => env = Some(value),
+                "type" if value == "file" || value == "env" => kind = Some(value),
+                "type" => return Err(wrong("type is file or env")),
+                other => return Err(wrong(&format!("unknown key `{other}`"))),
+            }
+        }
+        let id = match (id, &file) {
+            (Some(id), _) if !id.is_empty() => id,
+            _ => return Err(wrong("write id=NAME")),
+        };
+        // `type=env` turns `src` into the name of a variable, as Docker has it.
+        if kind.as_deref() == Some("env") && env.is_none() {
+            env = Some(file.take().unwrap_or_else(|| id.clone()));
+        }
+        let bytes = match (file, env) {
+            (Some(_), Some(_)) => return Err(wrong("src and env exclude each other")),
+            (Some(path), None) => secret_file(&path).map_err(|why| wrong(&why))?,
+            (None, Some(name)) => environment::variable(&name)
+                .ok_or_else(|| wrong(&format!("the variable `{name}` is not set")))?
+                .into_bytes(),
+            // Neither: the variable of that name, else the file of that name.
+            (None, None) => match environment::variable(&id) {
+                Some(value) if kind.as_deref() != Some("file") => value.into_bytes(),
+                _ => secret_file(&id).map_err(|why| wrong(&why))?,
+            },
+        };
+        secrets.insert(id, Arc::new(Secret::new(bytes)));
+    }
+    Ok(secrets)
+}
+
+fn secret_file(path: &str) -> Result<Vec<u8>, String> {
+    let path = match (path.strip_prefix("~/"), environment::variable("HOME")) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => PathBuf::from(path),
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(&path)
+        .and_then(|file| file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    if bytes.len() as u64 > SECRET_LIMIT {
+        return Err(format!("`{}` is larger than {SECRET_LIMIT} bytes", path.display()));
+    }
+    Ok(bytes)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line hands the time in: `preserve` dates the image"
+)]
+pub(super) fn times(text: &str) -> Result<Times, Stop> {
+    let epoch = match environment::variable("SOURCE_DATE_EPOCH") {
+        Some(text) => Some(
+            Timestamp::parse_seconds(&text)
+                .map_err(|error| Stop::usage(format!("SOURCE_DATE_EPOCH: {error}")))?,
+        ),
+        None => None,
+    };
+    Ok(match text {
+        "auto" => Times::Fixed(epoch.unwrap_or(Timestamp::BUILD_DEFAULT)),
+        "preserve" => Times::Preserve(epoch.unwrap_or_else(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            Timestamp::from_seconds(since.map_or(0, |since| since.as_secs() as i64))
+        })),
+        seconds => {
+            Times::Fixed(Timestamp::parse_seconds(seconds).map_err(|error| {
+                Stop::usage(format!("--timestamp: {error}, or auto, or preserve"))
+            })?)
+        }
+    })
+}
+
+pub(super) fn compression(args: &Args) -> Result<Compression, Stop> {
+    let level = args.compression_level;
+    Ok(match args.compression.as_str() {
+        "gzip" => match level.unwrap_or(6) {
+            level @ 0..=9 => Compression::Gzip { level },
+            other => return Err(Stop::usage(format!("gzip has levels 0 to 9, not {other}"))),
+        },
+        "zstd" => match level.unwrap_or(3) {
+            level @ 1..=22 => Compression::Zstd { level: level as i32 },
+            other => return Err(Stop::usage(format!("zstd has levels 1 to 22, not {other}"))),
+        },
+        "uncompressed" | "none" => Compression::None,
+        other => {
+            return Err(Stop::usage(format!(
+                "unknown compression `{other}`; there are gzip, zstd, uncompressed"
+            )));
+        }
+    })
+}

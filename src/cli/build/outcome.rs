@@ -1,0 +1,175 @@
+//! How a build ended: for the terminal, the exit code, the metadata file.
+
+use std::path::Path;
+
+use rbuild::build::NotPrepared;
+use rbuild::diag::{Sources, render};
+use rbuild::exec::{Built, Cause, Failure};
+use rbuild::policy::{Policy, Report};
+use serde_json::json;
+
+use super::super::exit::Exit;
+use super::super::progress::{Format, Progress, size};
+use super::super::shared::{Stop, say};
+use super::{Command, colour};
+
+impl Command {
+    /// Tells why the policy refuses, in the terminal and in the reports.
+    pub(super) fn refused(
+        &self,
+        report: &Report,
+        sources: &Sources,
+        policy: &Policy,
+    ) -> Result<Exit, Stop> {
+        super::super::policy::write_reports(&self.args.policy, report, sources, policy)?;
+        say(&format!("{}\n", report.human(sources, policy, colour())));
+        if let Some(path) = &self.args.metadata_file {
+            let rules: Vec<_> = report
+                .findings
+                .iter()
+                .filter(|finding| finding.counts())
+                .map(|finding| json!({"rule": finding.rule, "message": finding.message}))
+                .collect();
+            let error = json!({"kind": "refused", "findings": rules, "exit": Exit::Refused as u8});
+            write_metadata(path, &json!({"rbuild": {"error": error}}));
+        }
+        Ok(Exit::Refused)
+    }
+
+    /// Writes `--iidfile` and `--metadata-file` of a build that succeeded.
+    pub(super) fn written(&self, built: &Built) -> Result<(), Stop> {
+        let image = &built.image;
+        if let Some(path) = &self.args.iidfile {
+            std::fs::write(path, image.config_digest().to_string()).map_err(|error| Stop {
+                exit: Exit::Internal,
+                text: format!("cannot write `{}`: {error}", path.display()),
+                help: None,
+            })?;
+        }
+        if let Some(path) = &self.args.metadata_file {
+            let names: Vec<_> = self.tags.iter().map(ToString::to_string).collect();
+            let layers: Vec<_> = built
+                .layers
+                .iter()
+                .map(|layer| {
+                    json!({
+                        "digest": layer.layer.descriptor.digest,
+                        "diff_id": layer.layer.diff,
+                        "packed": layer.layer.descriptor.size,
+                        "size": layer.size,
+                        "base": layer.step.is_none(),
+                    })
+                })
+                .collect();
+            let document = json!({
+                "containerimage.digest": image.digest,
+                "containerimage.config.digest": image.config_digest(),
+                "containerimage.descriptor": {
+                    "mediaType": image.manifest.media_type,
+                    "digest": image.digest,
+                    "size": image.manifest_bytes.len(),
+                },
+                "image.name": names.join(","),
+                "rbuild": { "layers": layers },
+            });
+            write_metadata(path, &document);
+        }
+        Ok(())
+    }
+
+    pub(super) fn failed(&self, exit: Exit, failure: &Failure, sources: &Sources) {
+        if let Some(path) = &self.args.metadata_file {
+            let place = failure.diagnostic.span.map(|span| sources.place(span));
+            let error = json!({
+                "kind": failure.diagnostic.code.0,
+                "message": failure.diagnostic.message,
+                "place": place,
+                "status": failure.status,
+                "exit": exit as u8,
+            });
+            write_metadata(path, &json!({"rbuild": {"error": error}}));
+        }
+    }
+
+    pub(super) fn summary(&self, built: &Built, progress: &Progress) {
+        if !matches!(self.format, Format::Plain) {
+            return;
+        }
+        let (cached, run) = progress.counts();
+        let mut text = String::from("layers:\n");
+        for layer in &built.layers {
+            let digest = layer.layer.descriptor.digest.to_string();
+            let origin = if layer.step.is_none() { "base" } else { "own" };
+            text.push_str(&format!(
+                "  {digest}  {:>9}  {origin}\n",
+                size(layer.layer.descriptor.size)
+            ));
+        }
+        let total: u64 = built.layers.iter().map(|layer| layer.layer.descriptor.size).sum();
+        text.push_str(&format!(
+            "built: {} in {} layers; {run} steps run, {cached} cached\n",
+            size(total),
+            built.layers.len()
+        ));
+        say(&text);
+    }
+}
+
+/// Tells all that is wrong with a text.
+pub(in crate::cli) fn tell_not_prepared(not: &NotPrepared, exit: Exit) -> Exit {
+    let mut text = String::new();
+    for diagnostic in &not.diagnostics {
+        text.push_str(&render(diagnostic, &not.sources, colour()));
+        text.push('\n');
+    }
+    let errors = not.diagnostics.len();
+    text.push_str(&format!("rbuild: {errors} error{}\n", if errors == 1 { "" } else { "s" }));
+    say(&text);
+    exit
+}
+
+/// Tells why a build ended: the last lines of the step's output, the place, the remedy.
+pub(super) fn tell_failure(failure: &Failure, sources: &Sources, progress: &Progress, exit: Exit) {
+    if matches!(exit, Exit::Interrupted | Exit::Terminated) {
+        say("interrupted\n");
+        return;
+    }
+    let mut text = String::new();
+    if let (Some(step), Cause::Step) = (failure.step, failure.cause) {
+        let tail = progress.tail(step);
+        if !tail.is_empty() {
+            text.push_str("the step's last lines:\n");
+            for line in tail {
+                text.push_str(&format!("  | {line}\n"));
+            }
+        }
+    }
+    text.push_str(&render(&failure.diagnostic, sources, colour()));
+    text.push('\n');
+    say(&text);
+}
+
+/// The exit code of a kind of failure.
+pub(super) fn exit_of(cause: Cause) -> Exit {
+    match cause {
+        Cause::Tampered => Exit::Tampered,
+        Cause::Refused => Exit::Refused,
+        Cause::Usage => Exit::Usage,
+        Cause::Step | Cause::Input => Exit::Step,
+        Cause::Network => Exit::Network,
+        Cause::Sandbox => Exit::Sandbox,
+        Cause::Internal => Exit::Internal,
+        Cause::Interrupted => Exit::Interrupted,
+    }
+}
+
+/// Writes the metadata file, aside and renamed; that it cannot be written is told, and is no
+/// reason to fail a build that is done.
+pub(super) fn write_metadata(path: &Path, document: &serde_json::Value) {
+    let text = format!("{document:#}\n");
+    let aside = path.with_extension("partial");
+    let done = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, path));
+    if let Err(error) = done {
+        say(&format!("warning: cannot write `{}`: {error}\n", path.display()));
+    }
+}
