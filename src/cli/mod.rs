@@ -1,7 +1,10 @@
 //! The command line: arguments in, exit code out. The only place that prints, reads the environment
 //! and looks at the clock.
 
+pub(crate) mod arguments;
 pub(crate) mod build;
+pub(crate) mod call;
+pub(crate) mod context;
 pub(crate) mod environment;
 pub(crate) mod exit;
 pub(crate) mod lint;
@@ -31,12 +34,13 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Build(Box<build::Args>),
+    Context(context::Args),
     Lint(Box<lint::Args>),
     Policy(rules::Args),
     Push(push::Args),
 }
 
-const COMMANDS: &[&str] = &["build", "lint", "policy", "push"];
+const COMMANDS: &[&str] = &["build", "context", "lint", "policy", "push"];
 
 /// Runs the command line `argv` (with the program's name in front).
 pub(crate) fn main(argv: Vec<OsString>) -> Exit {
@@ -51,6 +55,7 @@ pub(crate) fn main(argv: Vec<OsString>) -> Exit {
     };
     match cli.command {
         Command::Build(args) => build::run(*args),
+        Command::Context(args) => context::run(args),
         Command::Lint(args) => lint::run(*args),
         Command::Policy(args) => rules::run(args),
         Command::Push(args) => push::run(args),

@@ -5,6 +5,7 @@
 //! beside the tree, all of it, in the order of the text. The grammar is that of BuildKit's
 //! Dockerfile frontend, <https://docs.docker.com/reference/dockerfile/>.
 
+mod describe;
 mod expand;
 mod heredoc;
 mod parse;

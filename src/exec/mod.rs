@@ -24,7 +24,7 @@ mod ssh;
 mod stack;
 mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -68,6 +68,8 @@ pub struct Options {
     pub jobs: usize,
     /// Cache records are not read.
     pub no_cache: bool,
+    /// Stages, by their number in the file, whose steps' cache records are not read.
+    pub no_cache_stages: BTreeSet<usize>,
     /// Times in the image.
     pub times: Times,
     /// How layers are packed.

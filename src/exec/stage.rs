@@ -198,7 +198,15 @@ impl<'a> Execution<'a> {
     ) -> Result<Option<Cell>, Failure> {
         let store = self.services.store;
         let events = self.services.events;
-        if !self.options.no_cache {
+        let stage = &self.plan.stages[step.stage];
+        let without_cache = if self.options.no_cache {
+            Some("--no-cache")
+        } else if self.options.no_cache_stages.contains(&stage.index) {
+            Some("--no-cache-filter")
+        } else {
+            None
+        };
+        if without_cache.is_none() {
             let records = store.records_of(request.operation_digest());
             if !records.is_empty() {
                 // Only now is it worth waiting for the digests of what came before.
@@ -214,11 +222,12 @@ impl<'a> Execution<'a> {
             }
         }
         events.send(Event::StepStarted { step: id });
-        let why = if self.options.no_cache {
-            "--no-cache".to_owned()
-        } else {
-            let last = store.last_of(&self.slot(id, step));
-            self.why(request, last.as_ref(), files)
+        let why = match without_cache {
+            Some(flag) => flag.to_owned(),
+            None => {
+                let last = store.last_of(&self.slot(id, step));
+                self.why(request, last.as_ref(), files)
+            }
         };
         events.send(Event::StepMissed { step: id, why });
         Ok(None)

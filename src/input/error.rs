@@ -24,8 +24,8 @@ pub enum Error {
     NotFound {
         /// As written, from the root of the context.
         path: String,
-        /// Empty, or why that may be: the ignore file.
-        hint: &'static str,
+        /// Empty, or why that may be: the rule of the ignore file.
+        hint: String,
     },
     /// A pattern of an ignore file, of `--exclude` or of a source.
     #[error(transparent)]

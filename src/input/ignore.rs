@@ -21,6 +21,33 @@ const LIMIT: u64 = 10 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {
     patterns: Vec<Pattern>,
+    file: Option<String>,
+}
+
+/// The pattern that decides about a path: the last one that matches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The ignore file, as people are told of it, if it has a name.
+    pub file: Option<String>,
+    /// Its line there, from 1; 0 if it is none of the file.
+    pub line: usize,
+    /// As written.
+    pub pattern: String,
+    /// Whether it leaves out; otherwise it brings back.
+    pub excludes: bool,
+    /// The path itself, or the folder above it that the pattern matched.
+    pub matched: ImagePath,
+}
+
+impl std::fmt::Display for Rule {
+    /// Writes the place; of what was left out without a pattern, why.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "{file}:{}", self.line),
+            None if self.line > 0 => write!(f, "line {} of the ignore file", self.line),
+            None => f.write_str(&self.pattern),
+        }
+    }
 }
 
 /// Why a pattern is none.
@@ -47,6 +74,8 @@ pub(super) struct Verdict {
 struct Pattern {
     brings_back: bool,
     matcher: Matcher,
+    line: usize,
+    text: String,
 }
 
 impl Ignore {
@@ -70,10 +99,13 @@ impl Ignore {
             if pattern.len() > 1 && pattern[0] == b'/' {
                 pattern.remove(0);
             }
-            ignore.add(brings_back, &pattern).map_err(|reason| PatternError {
-                pattern: String::from_utf8_lossy(line).into_owned(),
-                line: format!(" on line {}", number + 1),
-                reason,
+            let text = String::from_utf8_lossy(line);
+            ignore.add(brings_back, &pattern, number + 1, &text).map_err(|reason| {
+                PatternError {
+                    pattern: text.clone().into_owned(),
+                    line: format!(" on line {}", number + 1),
+                    reason,
+                }
             })?;
         }
         Ok(ignore)
@@ -82,7 +114,7 @@ impl Ignore {
     /// Takes patterns one by one, as `--exclude` has them.
     pub fn from_patterns(patterns: &[String]) -> Result<Ignore, PatternError> {
         let mut ignore = Ignore::default();
-        for text in patterns {
+        for (number, text) in patterns.iter().enumerate() {
             let pattern = text.trim();
             if pattern.is_empty() {
                 continue;
@@ -92,7 +124,7 @@ impl Ignore {
                 Some(rest) => (true, rest),
                 None => (false, cleaned.as_slice()),
             };
-            ignore.add(brings_back, pattern).map_err(|reason| PatternError {
+            ignore.add(brings_back, pattern, number + 1, text).map_err(|reason| PatternError {
                 pattern: text.clone(),
                 line: String::new(),
                 reason,
@@ -134,18 +166,43 @@ impl Ignore {
         if text.len() as u64 > LIMIT {
             return Err(Error::TooLarge { path: path.display().to_string(), limit: LIMIT });
         }
-        Ok(Some((path, Ignore::parse(&text)?)))
+        let ignore = Ignore::parse(&text)?.named(path.display().to_string());
+        Ok(Some((path, ignore)))
     }
 
-    fn add(&mut self, brings_back: bool, pattern: &[u8]) -> Result<(), &'static str> {
+    /// Says what the file is called, for [`Rule`].
+    #[must_use]
+    pub fn named(mut self, file: impl Into<String>) -> Ignore {
+        self.file = Some(file.into());
+        self
+    }
+
+    fn add(
+        &mut self,
+        brings_back: bool,
+        pattern: &[u8],
+        line: usize,
+        text: &str,
+    ) -> Result<(), &'static str> {
         if pattern.is_empty() {
             return Err("there is nothing behind the `!`");
         }
         if Glob::parse(pattern).is_none() {
             return Err("syntax error in pattern");
         }
-        self.patterns.push(Pattern { brings_back, matcher: Matcher::new(pattern) });
+        let matcher = Matcher::new(pattern);
+        self.patterns.push(Pattern { brings_back, matcher, line, text: text.to_owned() });
         Ok(())
+    }
+
+    /// Leaves out one path more, with what is below it, whatever the patterns say. `why` stands in
+    /// for the pattern in a [`Rule`].
+    pub fn leave_out(&mut self, path: &ImagePath, why: &str) {
+        if path.is_root() {
+            return;
+        }
+        let matcher = Matcher::Exact(path.relative().to_vec());
+        self.patterns.push(Pattern { brings_back: false, matcher, line: 0, text: why.to_owned() });
     }
 
     /// Tells whether there is no pattern at all.
@@ -171,6 +228,34 @@ impl Ignore {
             verdict = self.judge(at.relative(), &verdict);
         }
         verdict.excluded
+    }
+
+    /// Returns the pattern that decides about the path; `None` if no pattern says anything of it.
+    pub fn rule(&self, path: &ImagePath) -> Option<Rule> {
+        let mut verdict = Verdict::default();
+        let mut at = ImagePath::root();
+        // Where each pattern began to match.
+        let mut since: Vec<Option<ImagePath>> = vec![None; self.patterns.len()];
+        for name in path.components() {
+            at = at.join(name).ok()?;
+            verdict = self.judge(at.relative(), &verdict);
+            for (since, matched) in since.iter_mut().zip(&verdict.matched) {
+                match (*matched, &since) {
+                    (true, None) => *since = Some(at.clone()),
+                    (false, Some(_)) => *since = None,
+                    _ => {}
+                }
+            }
+        }
+        let last = verdict.matched.iter().rposition(|matched| *matched)?;
+        let pattern = &self.patterns[last];
+        Some(Rule {
+            file: self.file.clone().filter(|_| pattern.line > 0),
+            line: pattern.line,
+            pattern: pattern.text.clone(),
+            excludes: !pattern.brings_back,
+            matched: since.swap_remove(last)?,
+        })
     }
 
     /// Judges `path` (without leading slash), given the verdict on the folder that holds it.
@@ -500,6 +585,30 @@ mod tests {
             for path in *kept {
                 assert!(!excludes(&ignore, path), "{patterns:?} excludes {path:?}");
             }
+        }
+    }
+
+    #[test]
+    fn the_last_pattern_that_matches_decides() {
+        let text = "# logs\n*.log\n!keep.log\n\n dir/ \n!dir/in\n";
+        let mut ignore = Ignore::parse(text.as_bytes()).unwrap().named(".dockerignore");
+        let out = ImagePath::from_entry(b"out/image").unwrap();
+        ignore.leave_out(&out, "the output");
+        for (path, want) in [
+            ("a.log", ".dockerignore:2 *.log true /a.log"),
+            ("keep.log", ".dockerignore:3 !keep.log false /keep.log"),
+            ("dir/a/b", ".dockerignore:5 dir/ true /dir"),
+            ("dir/in/b", ".dockerignore:6 !dir/in false /dir/in"),
+            ("out/image/x", "the output the output true /out/image"),
+            ("src", "none"),
+        ] {
+            let path = ImagePath::from_entry(path.as_bytes()).unwrap();
+            let rule = ignore.rule(&path);
+            let told = rule.as_ref().map_or("none".to_owned(), |rule| {
+                format!("{rule} {} {} {}", rule.pattern, rule.excludes, rule.matched)
+            });
+            assert_eq!(told, want, "{path}");
+            assert_eq!(rule.is_some_and(|rule| rule.excludes), ignore.excludes(&path), "{path}");
         }
     }
 

@@ -22,7 +22,7 @@ pub use base::{BaseError, BaseImage, BaseSource, fetch_layers, resolve};
 pub use chmod::Chmod;
 pub use context::{Context, Owners};
 pub use error::Error;
-pub use ignore::{Ignore, PatternError};
+pub use ignore::{Ignore, PatternError, Rule};
 pub use place::{Part, Placement, place};
 pub use select::{Pick, Selection, select};
 

@@ -63,6 +63,12 @@ impl Selection {
         self.groups.is_empty()
     }
 
+    /// Returns all that was found, with paths from the top of the context: folders before what is in
+    /// them.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.items().map(|item| &item.entry)
+    }
+
     /// Tells whether the first thing found is a folder.
     pub fn is_folder(&self) -> bool {
         let first = self.groups.first().and_then(|group| group.items.first());
@@ -247,9 +253,17 @@ fn not_possible(source: &str, error: crate::base::PathError) -> Error {
 
 fn not_found(context: &Context, path: &ImagePath) -> Error {
     // Is it only the ignore file that hides it?
-    let hidden = context.ignore().is_some()
-        && context.root().stat_opt(path, Follow::InRoot).is_ok_and(|stat| stat.is_some());
-    let hint = if hidden { ", since the ignore file excludes it" } else { "" };
+    let there = context.root().stat_opt(path, Follow::InRoot).is_ok_and(|stat| stat.is_some());
+    let rule = context.ignore().filter(|_| there).and_then(|ignore| {
+        let real = resolve(context, path, Follow::InRoot).ok();
+        let excluding = |path: &ImagePath| ignore.rule(path).filter(|rule| rule.excludes);
+        excluding(path).or_else(|| excluding(&real?))
+    });
+    let hint = match rule {
+        Some(rule) if rule.line == 0 => format!(": left out, since it is {rule}"),
+        Some(rule) => format!(": `{rule}` excludes it, pattern `{}`", rule.pattern),
+        None => String::new(),
+    };
     Error::NotFound { path: path.to_string(), hint }
 }
 

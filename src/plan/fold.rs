@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use super::resolve::{Draft, Ref, Resolver};
 use super::state::State;
-use super::{Base, BaseLookup, Copy, History, Op, Plan, Request, Stage, Step, op, transfer};
+use super::unused::unused;
+use super::{
+    Argument, Base, BaseLookup, Copy, History, Op, Plan, Request, Stage, Step, op, transfer,
+};
 use crate::base::{Arena, ImagePath, Span, StageId, StageMark, StepMark};
 use crate::diag::{Code, Diagnostic, Sources};
 use crate::dockerfile::{Dockerfile, Word};
@@ -37,47 +40,20 @@ pub(super) fn plan(
     for index in needed {
         planner.stage(index, &drafts[index], target == Some(index));
     }
-    let warnings = unused(instructions, request);
+    let warnings = unused(instructions, &planner.stages, request);
     let Planner { resolver, stages, steps, ids, .. } = planner;
     let mut errors = resolver.errors;
     let target = target.and_then(|target| ids.get(&target).copied());
     match target {
         Some(target) if errors.is_empty() => {
-            Ok(Plan { stages, steps, bases: resolver.bases, target, warnings })
+            let (bases, arguments) = (resolver.bases, resolver.arguments);
+            Ok(Plan { stages, steps, bases, target, arguments, warnings })
         }
         _ => {
             errors.sort_by_key(|error| error.span.map(|span| (span.source, span.start)));
             Err(errors)
         }
     }
-}
-
-// A `--build-arg` that no ARG declares has no effect: most likely a typing mistake.
-fn unused(instructions: &[Instruction], request: &Request) -> Vec<Diagnostic> {
-    let declared: std::collections::BTreeSet<&str> = instructions
-        .iter()
-        .filter_map(|instruction| match instruction {
-            Instruction::Arg(arg) => Some(arg.args.iter().map(|arg| arg.name.raw.as_str())),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    let predefined = |name: &str| {
-        super::state::is_proxy(name)
-            || name.starts_with("BUILDKIT_")
-            || name.starts_with("BUILD")
-            || name.starts_with("TARGET")
-            || name == "SOURCE_DATE_EPOCH"
-    };
-    request
-        .build_args
-        .keys()
-        .filter(|name| !declared.contains(name.as_str()) && !predefined(name))
-        .map(|name| {
-            let message = format!("build argument `{name}` is not declared by any ARG");
-            Diagnostic::warning(Code("unused-build-arg"), message)
-        })
-        .collect()
 }
 
 struct Planner<'a> {
@@ -110,6 +86,7 @@ impl Planner<'_> {
             config: Default::default(),
             author: None,
             history: Vec::new(),
+            arguments: Vec::new(),
             span: draft.from.span,
             instructions: Vec::new(),
         });
@@ -161,6 +138,7 @@ impl Planner<'_> {
         stage.config = state.finished();
         stage.author.clone_from(&state.author);
         stage.history = history;
+        stage.arguments = std::mem::take(&mut state.arguments);
         stage.instructions =
             std::iter::once(draft.first).chain(&draft.triggers).chain(draft.own).cloned().collect();
         self.states.insert(index, state);
@@ -241,6 +219,9 @@ impl Planner<'_> {
                 let mut shown = Vec::new();
                 for declared in &arg.args {
                     self.arg(state, declared)?;
+                    let name = declared.name.raw.clone();
+                    let value = state.scope().get(&name).map(str::to_owned);
+                    state.declare(Argument { name, value, span: arg.span });
                     // The default of the file, never a value of the command line.
                     shown.push(match &declared.default {
                         Some(default) => format!("{}={}", declared.name.raw, default.raw),

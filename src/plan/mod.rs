@@ -10,6 +10,7 @@ mod op;
 mod resolve;
 mod state;
 mod transfer;
+mod unused;
 
 pub use op::{
     Copy, From, InlineFile, Mount, MountKind, Op, Run, Sharing, Source, StepFile, Workdir,
@@ -158,6 +159,17 @@ pub struct History {
     pub step: Option<StepId>,
 }
 
+/// A build argument, where it is declared.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Argument {
+    /// Its name.
+    pub name: String,
+    /// What it is from there on: given, inherited, or the default; `None` if it is not set.
+    pub value: Option<String>,
+    /// The ARG instruction.
+    pub span: Span,
+}
+
 /// A stage that the target needs.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -177,6 +189,8 @@ pub struct Stage {
     pub author: Option<String>,
     /// The history above the base image's: of all stages below, then its own.
     pub history: Vec<History>,
+    /// The build arguments that it declares itself, in order.
+    pub arguments: Vec<Argument>,
     /// The FROM instruction.
     pub span: Span,
     /// All its instructions, FROM first, triggers of the base next.
@@ -209,6 +223,8 @@ pub struct Plan {
     pub bases: Arena<BaseMark, BaseImage>,
     /// The stage that becomes the image.
     pub target: StageId,
+    /// The build arguments that are declared before the first FROM.
+    pub arguments: Vec<Argument>,
     /// What is odd, but no error.
     pub warnings: Vec<Diagnostic>,
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    BaseId, BaseImage, BaseLookup, BaseMark, Found, NamedContext, Request, STAGE_LIMIT, Wanted,
+    Argument, BaseId, BaseImage, BaseLookup, BaseMark, Found, NamedContext, Request, STAGE_LIMIT,
+    Wanted,
 };
 use crate::base::{Arena, ImageRef, Platform, Span};
 use crate::diag::{Code, Diagnostic, Sources, nearest};
@@ -48,6 +49,7 @@ pub(super) struct Resolver<'a> {
     known: BTreeMap<(String, String), Option<BaseId>>,
     named: BTreeMap<String, String>,
     triggers: usize,
+    pub(super) arguments: Vec<Argument>,
 }
 
 impl<'a> Resolver<'a> {
@@ -72,6 +74,7 @@ impl<'a> Resolver<'a> {
             known: BTreeMap::new(),
             named,
             triggers: 0,
+            arguments: Vec::new(),
         }
     }
 
@@ -145,6 +148,8 @@ impl<'a> Resolver<'a> {
             {
                 self.globals.set(name.clone(), value);
             }
+            let value = self.globals.get(name).map(str::to_owned);
+            self.arguments.push(Argument { name: name.clone(), value, span: arg.span });
         }
     }
 

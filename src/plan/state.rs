@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{DEFAULT_PATH, History, Request, StepFile};
+use super::{Argument, DEFAULT_PATH, History, Request, StepFile};
 use crate::base::{ImagePath, Span};
 use crate::diag::{Code, Diagnostic};
 use crate::dockerfile::Scope;
@@ -39,6 +39,7 @@ pub(super) struct State {
     pub(super) history: Vec<History>,
     // Entries that are told after all others.
     pub(super) late: Vec<History>,
+    pub(super) arguments: Vec<Argument>,
     // CMD was set in this stage.
     pub(super) cmd_set: bool,
     // Bytes copied for this stage.
@@ -56,6 +57,7 @@ impl State {
             author: None,
             history: Vec::new(),
             late: Vec::new(),
+            arguments: Vec::new(),
             cmd_set: false,
             spent: 0,
             image_env: Variables::default(),
@@ -81,6 +83,7 @@ impl State {
     // On top of a stage.
     pub(super) fn child(&self) -> Self {
         let mut state = self.clone();
+        state.arguments.clear();
         state.cmd_set = false;
         state.spent = state.spent / 2 + state.step_env.list.len();
         state
@@ -109,6 +112,13 @@ impl State {
         self.environment = None;
         self.step_env.set(name, value);
         self.scope.set(name, value);
+    }
+
+    // Notes what an ARG declares.
+    pub(super) fn declare(&mut self, argument: Argument) {
+        let value = argument.value.as_ref().map_or(0, String::len);
+        self.spent += argument.name.len() + value + 64;
+        self.arguments.push(argument);
     }
 
     // The environment of a step; shared until it changes.

@@ -58,7 +58,8 @@ fn a_copy_source_that_dockerignore_hides() {
     let place = Place::new(Who::usual());
     place.file("ctx/app.jar", "x");
     place.file("ctx/.dockerignore", "*.jar\n");
-    Build::text(&place, "FROM busybox\nCOPY app.jar /\n").run().says(&["app.jar", "ignore file"]);
+    let build = Build::text(&place, "FROM busybox\nCOPY app.jar /\n");
+    build.run().says(&["app.jar", ".dockerignore:1` excludes it, pattern `*.jar`"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod cache;
+mod call;
 mod debian;
 mod examples;
 mod failing;

@@ -6,9 +6,9 @@ use std::path::Path;
 use rbuild::build::NamedSource;
 use rbuild::diag::chain;
 use rbuild::input::{Context, Ignore};
-use rbuild::output::Target;
 use rbuild::store::Store;
 
+use super::super::context::ignore;
 use super::super::shared::Stop;
 use super::Command;
 
@@ -25,10 +25,9 @@ impl Command {
         let mut named = BTreeMap::new();
         for (name, source) in &self.named {
             if let NamedSource::Folder(path) = source {
-                let file = path.join(".dockerignore");
-                let ignore =
-                    if file.is_file() { Some(self.read_ignore(&file, path)?) } else { None };
-                named.insert(name.clone(), open(path, ignore)?);
+                let file = Some(path.join(".dockerignore")).filter(|file| file.is_file());
+                let outputs = if file.is_some() { self.outputs.as_slice() } else { &[] };
+                named.insert(name.clone(), open(path, ignore(file.as_deref(), path, outputs)?)?);
             }
         }
         let main = if self.args.context == Path::new("-") {
@@ -42,48 +41,9 @@ impl Command {
                 Some(context)
             }
         } else {
-            let ignore = match &self.ignore {
-                Some(file) => Some(self.read_ignore(file, &self.args.context)?),
-                None => self.own_outputs_ignored(&self.args.context),
-            };
-            Some(open(&self.args.context, ignore)?)
+            let path = &self.args.context;
+            Some(open(path, ignore(self.ignore.as_deref(), path, &self.outputs)?)?)
         };
         Ok(Contexts { main, named })
-    }
-
-    /// Reads an ignore file; the destinations of this build in the context are added to it.
-    fn read_ignore(&self, file: &Path, context: &Path) -> Result<Ignore, Stop> {
-        let name = file.display().to_string();
-        let text = std::fs::read(file)
-            .map_err(|error| Stop::usage(format!("cannot read `{name}`: {error}")))?;
-        let mut text = String::from_utf8_lossy(&text).into_owned();
-        text.push_str(&self.outputs_inside(context));
-        Ignore::parse(text.as_bytes()).map_err(|error| Stop::usage(format!("`{name}`: {error}")))
-    }
-
-    fn own_outputs_ignored(&self, context: &Path) -> Option<Ignore> {
-        let inside = self.outputs_inside(context);
-        if inside.is_empty() { None } else { Ignore::parse(inside.as_bytes()).ok() }
-    }
-
-    /// The destinations that lie in the context, as ignore patterns: what a build writes is no part
-    /// of what the next one reads.
-    fn outputs_inside(&self, context: &Path) -> String {
-        let Ok(context) = std::path::absolute(context) else { return String::new() };
-        let mut text = String::new();
-        for path in self.outputs.iter().flat_map(Target::paths) {
-            let Ok(path) = std::path::absolute(path) else { continue };
-            if let Ok(inside) = path.strip_prefix(&context)
-                && let Some(inside) = inside.to_str()
-                && !inside.is_empty()
-            {
-                let escaped: String = inside
-                    .chars()
-                    .flat_map(|c| if "*?[\\".contains(c) { vec!['\\', c] } else { vec![c] })
-                    .collect();
-                text.push_str(&format!("\n/{escaped}"));
-            }
-        }
-        text
     }
 }

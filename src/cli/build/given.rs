@@ -10,6 +10,7 @@ use rbuild::base::{Secret, Timestamp};
 use rbuild::exec::Times;
 use rbuild::layer::Compression;
 
+use super::super::context::{dockerfile_in, ignore_file};
 use super::super::environment;
 use super::super::shared::{KeyValue, Stop, attributes};
 use super::Args;
@@ -52,30 +53,20 @@ pub(super) fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf
     {
         return Err(Stop::usage(format!("the context `{}` is not a folder", folder.display())));
     }
-    let common = folder.and_then(|folder| {
-        [".dockerignore", ".containerignore"].iter().map(|n| folder.join(n)).find(|p| p.is_file())
-    });
     if from_stdin {
         let (name, bytes) = read_dockerfile(Path::new("-"))?;
-        return Ok((bytes, name, common));
+        return Ok((bytes, name, ignore_file(folder, None)));
     }
     let path = match (&args.file, folder) {
         (Some(path), _) => path.clone(),
-        (None, Some(folder)) => ["Dockerfile", "Containerfile"]
-            .iter()
-            .map(|name| folder.join(name))
-            .find(|path| path.is_file())
-            .ok_or_else(|| {
-                Stop::usage(format!("no Dockerfile in `{}`", folder.display()))
-                    .help("name one with -f PATH")
-            })?,
+        (None, Some(folder)) => dockerfile_in(folder).ok_or_else(|| {
+            Stop::usage(format!("no Dockerfile in `{}`", folder.display()))
+                .help("name one with -f PATH")
+        })?,
         (None, None) => unreachable!("a context on standard input was handled above"),
     };
     let (name, bytes) = read_dockerfile(&path)?;
-    let mut own = path.clone().into_os_string();
-    own.push(".dockerignore");
-    let own = PathBuf::from(own);
-    let ignore = if own.is_file() { Some(own) } else { common };
+    let ignore = ignore_file(folder, Some(&path));
     Ok((bytes, name, ignore))
 }
 

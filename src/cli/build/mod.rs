@@ -26,7 +26,8 @@ use serde_json::json;
 
 pub(super) use given::read_dockerfile;
 use given::{agents, compression, dockerfile, pairs, secrets, times};
-use outcome::{exit_of, tell_failure, tell_not_prepared, write_metadata};
+pub(super) use outcome::tell_not_prepared;
+use outcome::{exit_of, tell_failure, write_metadata};
 
 use super::environment;
 use super::exit::Exit;
@@ -47,9 +48,10 @@ pub(crate) struct Args {
     /// Build this stage, by name or number, instead of the last one
     #[arg(long, value_name = "STAGE", env = "RBUILD_TARGET")]
     pub(crate) target: Option<String>,
-    /// Set a build argument; without `=VALUE`, take it from the environment
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    pub(crate) build_arg: Vec<String>,
+    #[command(flatten)]
+    pub(crate) arguments: super::arguments::ArgumentArgs,
+    #[command(flatten)]
+    pub(crate) call: super::call::CallArgs,
     /// Make NAME (a stage, an image, a `--from`) mean a folder, `oci-layout://DIR[:TAG|@DIGEST]`
     /// or `docker-image://REF`
     #[arg(long, value_name = "NAME=SOURCE")]
@@ -242,13 +244,7 @@ impl Command {
         request.named_contexts =
             named.iter().map(|(name, source)| (name.clone(), source.kind())).collect();
         request.labels = pairs(&args.label);
-        for text in &args.build_arg {
-            let (name, value) = match text.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (text.as_str(), std::env::var(text).ok()),
-            };
-            request.build_args.insert(name.to_owned(), value);
-        }
+        request.build_args = args.arguments.build_args()?;
         let (text, name, ignore) = dockerfile(&args)?;
         let job = Job {
             name,
@@ -279,6 +275,9 @@ impl Command {
 
     fn run(self) -> Result<Exit, Stop> {
         let policy = super::policy::effective(&self.args.policy, &self.args.context)?;
+        if let Some(exit) = self.args.call.run(&self.job, &policy, &self.args.policy)? {
+            return Ok(exit);
+        }
         for target in &self.outputs {
             target.check(&self.tags).map_err(|error| {
                 Stop::usage(chain(&error))
@@ -474,6 +473,7 @@ impl Command {
         Ok(Options {
             jobs: jobs.max(1),
             no_cache: args.no_cache,
+            no_cache_stages: args.arguments.no_cache_stages(&prepared.instructions)?,
             times: self.times,
             compression: self.compression,
             squash: prepared.squash,

@@ -116,7 +116,7 @@ impl Command {
 }
 
 /// Tells all that is wrong with a text.
-pub(super) fn tell_not_prepared(not: &NotPrepared, exit: Exit) -> Exit {
+pub(in crate::cli) fn tell_not_prepared(not: &NotPrepared, exit: Exit) -> Exit {
     let mut text = String::new();
     for diagnostic in &not.diagnostics {
         text.push_str(&render(diagnostic, &not.sources, colour()));
