@@ -17,5 +17,7 @@ mod mounts;
 mod output;
 mod policy;
 mod pull;
+mod push;
 mod reproducible;
+mod shapes;
 mod stages;
