@@ -18,6 +18,8 @@ mod mounts;
 mod output;
 mod policy;
 mod pull;
+mod push;
 mod reproducible;
 mod ssh;
+mod shapes;
 mod stages;
