@@ -149,6 +149,7 @@ fn trees_are_kept_bound_and_removed() {
     let (_dir, store) = open();
     let diff = Digest::<base::Diff>::of(b"layer");
     let draft = store.tree_draft().unwrap();
+    assert_eq!(fs::metadata(draft.path()).unwrap().permissions().mode() & 0o7777, 0o755);
     fs::write(draft.path().join("file"), "x").unwrap();
     fs::create_dir(draft.work().join("work")).unwrap();
     fs::set_permissions(draft.work().join("work"), fs::Permissions::from_mode(0o000)).unwrap();
