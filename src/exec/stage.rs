@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::promise::{Keeper, Promise, Slots};
 use super::stack::{BaseCells, Cell, Stack};
 use super::{Built, Cause, Failure, Options, Services};
-use crate::base::{StageId, StepId};
+use crate::base::{Diff, Digest, StageId, StepId};
 use crate::event::{Event, StepName};
 use crate::facts::{Leak, Needles};
 use crate::input::git::Checkout;
@@ -38,6 +38,8 @@ pub(super) struct Execution<'a> {
     pub(super) jobs: Slots,
     pub(super) packs: Slots,
     pub(super) leaks: Mutex<Vec<(StepId, Leak)>>,
+    /// Which ids own the files of trees, as a hash: one store may be used with several maps.
+    pub(super) owners: Digest<Diff>,
     /// What is searched for in layers.
     pub(super) needles: Needles,
     /// Trees that must not stay: those in which a secret was found.
@@ -72,6 +74,7 @@ impl<'a> Execution<'a> {
             jobs: Slots::new(options.jobs),
             packs: Slots::new(PACKS_AT_ONCE),
             leaks: Mutex::default(),
+            owners: super::stack::owners(services.id_mode, &crate::sys::id_maps()),
             needles: Needles::new(
                 options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref())),
             ),
