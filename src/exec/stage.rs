@@ -202,12 +202,10 @@ impl<'a> Execution<'a> {
         let store = self.services.store;
         let events = self.services.events;
         if !self.options.no_cache {
-            let records = store.records_of(request.operation_digest());
-            if !records.is_empty() {
+            if store.has_records_of(request.operation_digest()) {
                 // Only now is it worth waiting for the digests of what came before.
                 super::stack::add_parents(request, parents)?;
-                let key = request.key();
-                if let Some(record) = records.into_iter().find(|record| record.key == key)
+                if let Some(record) = store.record(request.key())
                     && let Some(cell) = self.cell_of_record(id, &record)
                 {
                     let _ = store.touch_record(&record);
