@@ -26,7 +26,7 @@ use serde_json::json;
 
 pub(super) use given::read_dockerfile;
 use given::{compression, dockerfile, pairs, secrets, times};
-use outcome::{exit_of, tell_failure, tell_not_prepared, write_metadata};
+use outcome::{exit_of, tell_failure, write_metadata};
 
 use super::environment;
 use super::exit::Exit;
@@ -269,7 +269,7 @@ impl Command {
         }
         // What is wrong with the text is told on any host, before powers are asked for.
         if let Err(not) = rbuild::build::parse(&self.job, &policy) {
-            return Ok(tell_not_prepared(&not, Exit::Parse));
+            return self.not_prepared(&not, Exit::Parse, &policy);
         }
 
         // From here on this process is root of its own namespace. One thread until here.
@@ -327,13 +327,7 @@ impl Command {
                     (true, Some(cause)) => exit_of(cause),
                     (true, None) => Exit::Parse,
                 };
-                if let Some(path) = &self.args.metadata_file {
-                    let message = not.diagnostics.first().map(|first| first.message.as_str());
-                    let error =
-                        json!({"kind": "not-planned", "message": message, "exit": exit as u8});
-                    write_metadata(path, &json!({"rbuild": {"error": error}}));
-                }
-                return Ok(tell_not_prepared(&not, exit));
+                return self.not_prepared(&not, exit, &policy);
             }
         };
         let mut prepared = prepared;
