@@ -171,6 +171,9 @@ fn table(work: &Work<'_>, layer: &crate::image::LayerRef) -> Result<LayerTable, 
         }
         observer.end();
     }
+    // To the end: only then the digest was checked.
+    std::io::copy(&mut reader.into_inner(), &mut std::io::sink())
+        .map_err(crate::layer::Error::from)?;
     let table = observer.finish();
     store.put_facts(layer.diff, LayerTable::KIND, &table.to_bytes())?;
     Ok(table)

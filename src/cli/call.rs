@@ -66,7 +66,10 @@ impl CallArgs {
         }
         let prepared = match result {
             Ok(prepared) => prepared,
-            Err(not) => return Ok(Some(super::build::tell_not_prepared(&not, Exit::Parse))),
+            Err(not) => {
+                super::build::tell_not_prepared(&not);
+                return Ok(Some(Exit::Parse));
+            }
         };
         let text = match call {
             "outline" => outline::answer(&prepared, form),

@@ -6,7 +6,7 @@ use rbuild::diag::Sources;
 use rbuild::policy::{FailOn, Overrides, PROFILES, Policy, PolicyError, Report};
 
 use super::environment;
-use super::shared::{PolicyArgs, Stop};
+use super::shared::{PolicyArgs, Stop, write_file};
 
 const ORGANISATION: &str = "/etc/rbuild/policy.toml";
 const REPOSITORY: &str = ".rbuild/policy.toml";
@@ -14,6 +14,12 @@ const REPOSITORY: &str = ".rbuild/policy.toml";
 /// Puts the policy together: the profile or the file of `--policy` (else the organisation's file,
 /// else `hardened`), the repository's file, the command line.
 pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Stop> {
+    // Told before the work, not after it.
+    for pair in &args.report {
+        if !FORMATS.contains(&pair.key.as_str()) {
+            return Err(unknown_format(&pair.key));
+        }
+    }
     let mut policy = match &args.policy {
         Some(name) => match Policy::builtin(name) {
             Some(policy) => policy,
@@ -92,7 +98,7 @@ pub(crate) fn write_reports(
 ) -> Result<(), Stop> {
     for pair in &args.report {
         let text = rendered(&pair.key, report, sources, policy)?;
-        std::fs::write(&pair.value, text)
+        write_file(Path::new(&pair.value), &text)
             .map_err(|error| Stop::usage(format!("cannot write `{}`: {error}", pair.value)))?;
     }
     Ok(())
@@ -108,8 +114,12 @@ pub(crate) fn rendered(
     match format {
         "human" => Ok(format!("{}\n", report.human(sources, policy, false))),
         "json" => Ok(format!("{:#}\n", report.json(sources, policy, environment::VERSION))),
-        other => {
-            Err(Stop::usage(format!("unknown report format `{other}`; there are human, json")))
-        }
+        other => Err(unknown_format(other)),
     }
+}
+
+const FORMATS: [&str; 2] = ["human", "json"];
+
+fn unknown_format(name: &str) -> Stop {
+    Stop::usage(format!("unknown report format `{name}`; there are {}", FORMATS.join(", ")))
 }

@@ -1,7 +1,9 @@
 //! Arguments that several commands take.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::exit::Exit;
@@ -50,6 +52,24 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
         .collect()
+}
+
+/// Writes a small file, whole or not at all. A device or a pipe (`/dev/stdout`) is written to: a
+/// rename would put a file in its place.
+pub(crate) fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return fs::write(path, text);
+    }
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut aside = tempfile::Builder::new().prefix(".rbuild-").tempfile_in(folder)?;
+    aside.write_all(text.as_bytes())?;
+    // tempfile makes files 0600; these are for others to read.
+    aside.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    aside.persist(path)?;
+    Ok(())
 }
 
 /// `KEY=VALUE`.
@@ -187,6 +207,21 @@ mod tests {
         check("\"dest=a\"\"b\",tar", &[("dest", "a\"b"), ("tar", "")]);
         check("k=a=b", &[("k", "a=b")]);
         assert!(attributes("\"dest=a").is_err());
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_a_device_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        write_file(&link, "text").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        for text in ["a longer text", "text"] {
+            write_file(&file, text).unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert!(write_file(folder.path(), "text").is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `RUN --mount`: what is mounted, and its part in the key.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,7 +33,8 @@ pub(super) enum Shown {
 /// sockets.
 #[derive(Default)]
 pub(super) struct Held {
-    caches: Vec<CacheMount>,
+    /// By id; and whether it is new, and nobody has seeded it.
+    caches: BTreeMap<String, (CacheMount, bool)>,
     copies: Vec<TreeDraft>,
     proxies: Vec<Proxy>,
 }
@@ -130,7 +132,7 @@ impl Execution<'_> {
         shown: Vec<Shown>,
         step: StepId,
     ) -> Result<(Vec<sandbox::Mount>, Held), Failure> {
-        let mut held = Held::default();
+        let mut held = Held { caches: self.caches(run, step)?, ..Held::default() };
         let mut mounts = Vec::new();
         for (mount, shown) in run.mounts.iter().zip(shown) {
             match &mount.kind {
@@ -142,18 +144,18 @@ impl Execution<'_> {
                     let kind = sandbox::MountKind::Bind { source, writable: *writable };
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
-                MountKind::Cache {
-                    target, id, sharing, source, readonly, mode, uid, gid, ..
-                } => {
-                    let cache = self.cache_mount(id, *sharing, step)?;
-                    if cache.is_fresh() {
-                        self.seed(&cache, shown, source, (*mode, *uid, *gid), &mut held)?;
+                MountKind::Cache { target, id, source, readonly, mode, uid, gid, .. } => {
+                    // A second mount of the same cache finds it seeded.
+                    let (cache, fresh) =
+                        held.caches.get_mut(id).expect("all caches of the step were taken");
+                    let path = cache.path().to_owned();
+                    if std::mem::take(fresh) {
+                        self.seed(&path, shown, source, (*mode, *uid, *gid), &mut held)?;
                     }
                     let kind = sandbox::MountKind::Cache {
-                        source: Source::Path(cache.path().to_owned()),
+                        source: Source::Path(path),
                         readonly: *readonly,
                     };
-                    held.caches.push(cache);
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
                 MountKind::Tmpfs { target, size } => mounts.push(sandbox::Mount {
@@ -210,6 +212,22 @@ impl Execution<'_> {
         Ok((mounts, held))
     }
 
+    /// Takes the caches of a step: each once, however many mounts show it, and all steps in the
+    /// order of the ids, so that no two wait for each other.
+    fn caches(
+        &self,
+        run: &Run,
+        step: StepId,
+    ) -> Result<BTreeMap<String, (CacheMount, bool)>, Failure> {
+        let mut caches = BTreeMap::new();
+        for (id, sharing) in wanted_caches(run) {
+            let cache = self.cache_mount(id, sharing, step)?;
+            let fresh = cache.is_fresh();
+            caches.insert(id.to_owned(), (cache, fresh));
+        }
+        Ok(caches)
+    }
+
     fn cache_mount(
         &self,
         id: &str,
@@ -248,13 +266,13 @@ impl Execution<'_> {
     /// Gives a new cache its owner, mode and first content.
     fn seed(
         &self,
-        cache: &CacheMount,
+        cache: &Path,
         shown: Shown,
         source: &ImagePath,
         (mode, uid, gid): (u32, u32, u32),
         held: &mut Held,
     ) -> Result<(), Failure> {
-        let root = Root::open_host(cache.path()).map_err(|error| {
+        let root = Root::open_host(cache).map_err(|error| {
             Failure::new(Cause::Internal, "store", format!("cannot open a cache: {error}"))
         })?;
         let mut top = Entry::new(ImagePath::root(), EntryKind::Dir, mode);
@@ -304,6 +322,18 @@ impl Execution<'_> {
     }
 }
 
+/// The caches of a step, by id. Where its mounts differ in how they share one, the strictest counts.
+fn wanted_caches(run: &Run) -> BTreeMap<&str, plan::Sharing> {
+    let mut wanted = BTreeMap::new();
+    for mount in &run.mounts {
+        if let MountKind::Cache { id, sharing, .. } = &mount.kind {
+            let strictest = wanted.entry(id.as_str()).or_insert(*sharing);
+            *strictest = (*strictest).max(*sharing);
+        }
+    }
+    wanted
+}
+
 /// A secret that a step asks for and nobody gave.
 pub(super) fn no_secret(id: &str, span: Span) -> Failure {
     let mut failure = Failure::new(
@@ -334,4 +364,47 @@ pub(super) fn no_context(span: Span) -> Failure {
         Failure::new(Cause::Input, "no-context", "there is no build context to take files from");
     failure.diagnostic.span = Some(span);
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instruction::{Network, Security};
+    use crate::plan::Sharing;
+
+    #[test]
+    fn a_step_takes_each_cache_once_and_in_order() {
+        let mount = |id: &str, sharing| plan::Mount {
+            kind: MountKind::Cache {
+                target: ImagePath::root(),
+                id: id.to_owned(),
+                sharing,
+                from: None,
+                source: ImagePath::root(),
+                readonly: false,
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+            },
+            span: Span::default(),
+        };
+        let run = Run {
+            args: Vec::new(),
+            files: Vec::new(),
+            env: Arc::default(),
+            proxy: Arc::default(),
+            user: String::new(),
+            workdir: ImagePath::root(),
+            mounts: vec![
+                mount("y", Sharing::Private),
+                mount("x", Sharing::Locked),
+                mount("x", Sharing::Shared),
+            ],
+            network: Network::Default,
+            security: Security::Sandbox,
+            devices: Vec::new(),
+        };
+        let wanted: Vec<_> = wanted_caches(&run).into_iter().collect();
+        assert_eq!(wanted, [("x", Sharing::Locked), ("y", Sharing::Private)]);
+    }
 }

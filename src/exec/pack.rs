@@ -84,7 +84,7 @@ impl Execution<'_> {
             })?
         };
         if let Some(tree) = &job.tree {
-            store.bind_tree(written.diff, tree)?;
+            self.bind_tree(written.diff, tree)?;
         }
         if let Some(files) = &job.files {
             let bytes = serde_json::to_vec(files).expect("a map of strings");
@@ -201,7 +201,7 @@ impl Execution<'_> {
                 })?
             }
             None => {
-                let tree = store.tree_of(done.diff).ok_or_else(|| lost(done.diff))?;
+                let tree = self.tree_of(done.diff).ok_or_else(|| lost(done.diff))?;
                 let root = Root::open_host(&store.tree_path(&tree)).map_err(|_| lost(done.diff))?;
                 let mode = self.services.id_mode;
                 let changes = rootfs::changes(&Arc::new(root), mode, &self.lower(below)?)?;

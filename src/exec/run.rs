@@ -9,7 +9,7 @@ use super::pack::Job;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
 use super::{Cause, Failure, Times};
-use crate::base::{Secret, StageId, StepId};
+use crate::base::{Blob, Digest, Secret, StageId, StepId};
 use crate::event::Event;
 use crate::instruction::{Network, Security};
 use crate::plan::{From, MountKind, Op, Run, Step};
@@ -174,6 +174,8 @@ impl Execution<'_> {
                 format!("{:?} {:?}", limit.soft, limit.hard),
             );
         }
+        // The name servers are the machine's, what --add-host says is the build's.
+        request.operation("/etc/hosts", Digest::<Blob>::of(&self.options.hosts).to_string());
         request.operation("times", times_part(self.options.times));
         for mount in &run.mounts {
             request.operation("mount", mount_part(&mount.kind));

@@ -120,6 +120,16 @@ pub(super) fn add_parents(request: &mut Request, parents: &Stack) -> Result<(), 
     Ok(())
 }
 
+/// Names the owners that files of trees have, and the way in which they are recorded.
+pub(super) fn owners(mode: IdMode, maps: &str) -> Digest<Diff> {
+    let mut hasher = Hasher::new();
+    hasher.field(b"owners");
+    hasher.field(format!("{mode:?}").as_bytes());
+    // The kernel pads the columns.
+    hasher.field(maps.split_whitespace().collect::<Vec<_>>().join(" ").as_bytes());
+    hasher.finish()
+}
+
 fn malformed(layer: &LayerRef, error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new(
         Cause::Input,
@@ -253,7 +263,7 @@ impl Execution<'_> {
         }
         let store = self.services.store;
         let diff = cell.done()?.diff;
-        let known = store.tree_of(diff).or_else(|| store.tree_of(self.tied(stack, index).ok()?));
+        let known = self.tree_of(diff).or_else(|| store.tree_of(self.tied(stack, index).ok()?));
         let id = match known {
             Some(id) => id,
             None => match self.unpack(stack, index, all)? {
@@ -266,11 +276,32 @@ impl Execution<'_> {
         Ok(Some(path))
     }
 
+    /// The name of a layer's tree whose files have the owners of this build: a hash that is no
+    /// layer's diff id.
+    fn owned(&self, diff: Digest<Diff>) -> Digest<Diff> {
+        let mut hasher = Hasher::new();
+        hasher.field(b"tree with these owners");
+        hasher.field(self.owners.as_bytes());
+        hasher.field(diff.as_bytes());
+        hasher.finish()
+    }
+
+    /// Returns the tree of a layer, if there is one that this build can read.
+    pub(super) fn tree_of(&self, diff: Digest<Diff>) -> Option<TreeId> {
+        self.services.store.tree_of(self.owned(diff))
+    }
+
+    /// Records that the tree is that of this layer.
+    pub(super) fn bind_tree(&self, diff: Digest<Diff>, id: &TreeId) -> Result<(), Failure> {
+        Ok(self.services.store.bind_tree(self.owned(diff), id)?)
+    }
+
     /// The name of a tree that is good on top of just these layers: a hash of their digests, which
     /// is no layer's diff id.
     fn tied(&self, stack: &[Cell], index: usize) -> Result<Digest<Diff>, Stopped> {
         let mut hasher = Hasher::new();
         hasher.field(b"tree over these layers");
+        hasher.field(self.owners.as_bytes());
         for cell in &stack[..=index] {
             hasher.field(cell.done()?.diff.as_bytes());
         }
@@ -311,7 +342,7 @@ impl Execution<'_> {
         let (draft, implicit) = attempt(&Nothing)?;
         if !implicit {
             let id = draft.commit()?;
-            store.bind_tree(layer.diff, &id)?;
+            self.bind_tree(layer.diff, &id)?;
             return Ok(Some(id));
         }
         if index > 0 && !all {
@@ -394,7 +425,7 @@ impl Execution<'_> {
     pub(super) fn cell_of_record(&self, step: StepId, record: &CacheRecord) -> Option<Cell> {
         let result: StepResult = serde_json::from_value(record.result.clone()).ok()?;
         let needs = self.needs[step.index()];
-        let tree = self.services.store.tree_of(result.diff).is_some();
+        let tree = self.tree_of(result.diff).is_some();
         let blob = self.packed_anyhow(result.diff).is_some();
         let packable = blob || (tree && result.from_tree);
         ((!needs.tree || tree || blob) && (!needs.pack || packable))
@@ -405,5 +436,19 @@ impl Execution<'_> {
     pub(super) fn copied_files(&self, record: &CacheRecord) -> Option<super::key::Files> {
         let result: StepResult = serde_json::from_value(record.result.clone()).ok()?;
         serde_json::from_slice(&self.services.store.facts(result.diff, super::copy::FILES)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_of_other_owners_are_other_trees() {
+        let maps = "0 1000 1\n1 100000 65536";
+        let range = owners(IdMode::Range, maps);
+        assert_eq!(range, owners(IdMode::Range, "  0   1000     1\n  1 100000  65536\n"));
+        assert_ne!(range, owners(IdMode::Range, "0 1000 1\n1 200000 65536"));
+        assert_ne!(owners(IdMode::Root, "0 0 1"), owners(IdMode::Single, "0 0 1"));
     }
 }

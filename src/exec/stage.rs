@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::promise::{Keeper, Promise, Slots};
 use super::stack::{BaseCells, Cell, Stack};
 use super::{Built, Cause, Failure, Options, Services};
-use crate::base::{StageId, StepId};
+use crate::base::{Diff, Digest, StageId, StepId};
 use crate::event::{Event, StepName};
 use crate::facts::{Leak, Needles};
 use crate::input::git::Checkout;
@@ -38,6 +38,8 @@ pub(super) struct Execution<'a> {
     pub(super) jobs: Slots,
     pub(super) packs: Slots,
     pub(super) leaks: Mutex<Vec<(StepId, Leak)>>,
+    /// Which ids own the files of trees, as a hash: one store may be used with several maps.
+    pub(super) owners: Digest<Diff>,
     /// What is searched for in layers.
     pub(super) needles: Needles,
     /// Trees that must not stay: those in which a secret was found.
@@ -72,6 +74,7 @@ impl<'a> Execution<'a> {
             jobs: Slots::new(options.jobs),
             packs: Slots::new(PACKS_AT_ONCE),
             leaks: Mutex::default(),
+            owners: super::stack::owners(services.id_mode, &crate::sys::id_maps()),
             needles: Needles::new(
                 options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref())),
             ),
@@ -207,12 +210,10 @@ impl<'a> Execution<'a> {
             None
         };
         if without_cache.is_none() {
-            let records = store.records_of(request.operation_digest());
-            if !records.is_empty() {
+            if store.has_records_of(request.operation_digest()) {
                 // Only now is it worth waiting for the digests of what came before.
                 super::stack::add_parents(request, parents)?;
-                let key = request.key();
-                if let Some(record) = records.into_iter().find(|record| record.key == key)
+                if let Some(record) = store.record(request.key())
                     && let Some(cell) = self.cell_of_record(id, &record)
                 {
                     let _ = store.touch_record(&record);

@@ -1,6 +1,6 @@
 //! An OCI layout as one tar file (`oci-archive`): the same files as the folder, in one order.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::{Error, file, layout};
@@ -47,7 +47,11 @@ fn stream(
             Content::Bytes(bytes) => put(&mut out, &path, bytes.len() as u64, &mut &bytes[..])?,
             Content::Blob(digest) => {
                 let blob = store.blob(digest)?;
-                put(&mut out, &path, blob.size(), &mut blob.verified())?;
+                let size = blob.size();
+                let mut bytes = blob.verified();
+                put(&mut out, &path, size, &mut bytes)?;
+                // To the end: only then the digest was checked.
+                io::copy(&mut bytes, &mut io::sink()).map_err(crate::layer::Error::from)?;
             }
         }
     }

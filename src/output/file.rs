@@ -1,6 +1,6 @@
 //! One file, written aside and renamed into place, or standard output.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -35,6 +35,13 @@ pub(super) fn write(
         return out.flush().map_err(io);
     }
     check(dest)?;
+    // A device or a pipe is written to; a rename would put a file in its place.
+    if fs::metadata(dest).is_ok_and(|there| !there.is_file()) {
+        let file = File::options().write(true).open(dest).map_err(&io)?;
+        let mut out = BufWriter::new(file);
+        fill(&mut out)?;
+        return out.flush().map_err(io);
+    }
     let parent = parent(dest);
     fs::create_dir_all(parent).map_err(&io)?;
     let mut aside = tempfile::Builder::new().prefix(".rbuild-").tempfile_in(parent).map_err(&io)?;
@@ -43,4 +50,30 @@ pub(super) fn write(
     aside.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(&io)?;
     aside.persist(dest).map_err(|error| io(error.error))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::fs::FileTypeExt;
+
+    #[test]
+    fn a_pipe_is_written_to_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let dest = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&dest).status().unwrap();
+        assert!(made.success());
+        let reader = std::thread::spawn({
+            let dest = dest.clone();
+            move || {
+                let mut text = String::new();
+                File::open(dest).unwrap().read_to_string(&mut text).unwrap();
+                text
+            }
+        });
+        write(&dest, |out| out.write_all(b"image").map_err(Error::io("write", &dest))).unwrap();
+        assert_eq!(reader.join().unwrap(), "image");
+        assert!(fs::symlink_metadata(&dest).unwrap().file_type().is_fifo());
+    }
 }

@@ -74,6 +74,11 @@ pub(super) fn write(
             continue; // the same layer twice, as empty RUN steps give
         }
         let from = store.blob_path(digest);
+        // Bytes are not read again, but a blob that a power failure cut short must not ship.
+        let (want, found) = (layer.descriptor.size, store.blob(digest)?.size());
+        if found != want {
+            return Err(crate::store::Error::Size { digest, want, found }.into());
+        }
         if fs::hard_link(&from, &to).is_err() {
             fs::copy(&from, &to).map_err(io("write", &to))?;
         }

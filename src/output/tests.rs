@@ -468,3 +468,24 @@ fn a_push_of_an_image_and_of_a_layout() {
         }
     }
 }
+
+#[test]
+fn a_damaged_blob_is_not_handed_on() {
+    let check = |spec: &str, damage: &dyn Fn(&mut Vec<u8>)| {
+        let world = World::new();
+        let image = world.image(&["file f content"]);
+        let blob = world.store.blob_path(image.layers[0].descriptor.digest);
+        let mut bytes = fs::read(&blob).unwrap();
+        damage(&mut bytes);
+        fs::write(&blob, bytes).unwrap();
+        let dest = world.at("out");
+        write(&world, &format!("{spec},dest={}", dest.display()), &image, &[]).unwrap_err();
+        assert!(!dest.exists(), "{spec}");
+    };
+    let last = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
+    check("type=oci", &last);
+    check("type=docker", &last);
+    check("type=tar", &last);
+    check("type=oci,tar=false", &|bytes| bytes.truncate(bytes.len() / 2));
+    check("type=oci,tar=false", &Vec::clear);
+}

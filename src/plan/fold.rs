@@ -569,8 +569,8 @@ fn names(sources: &[op::Source]) -> String {
         .map(|source| match source {
             op::Source::Path { path, .. } => path.clone(),
             op::Source::Inline(file) => format!("<<{}", file.name),
-            op::Source::Url { url, .. } => url.clone(),
-            op::Source::Git { remote, .. } => remote.clone(),
+            op::Source::Url { url, .. } => transfer::without_login(url),
+            op::Source::Git { remote, .. } => transfer::without_login(remote),
         })
         .collect();
     names.join(" ")
@@ -594,7 +594,7 @@ fn title(sources: &Sources, span: Span) -> String {
         if !out.is_empty() {
             out.push(' ');
         }
-        for c in word.chars() {
+        for c in transfer::without_login(word).chars() {
             count += 1;
             if count > 200 {
                 out.push('…');

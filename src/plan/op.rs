@@ -140,8 +140,8 @@ pub enum MountKind {
     },
 }
 
-/// How steps that run at once share a cache mount.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// How steps that run at once share a cache mount; the strictest last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Sharing {
     /// At once.
     #[default]

@@ -47,6 +47,22 @@ pub(super) fn inline(name: String, content: String, span: Span) -> Source {
     Source::Inline(InlineFile { name, content, span })
 }
 
+// An address as it may be shown and shipped: without a password, and over HTTP without any login, as
+// that is where tokens stand.
+pub(super) fn without_login(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let lower = scheme.to_ascii_lowercase();
+    match authority.rsplit_once('@') {
+        Some((login, host))
+            if login.contains(':') || lower.ends_with("http") || lower.ends_with("https") =>
+        {
+            format!("{scheme}://{host}{path}")
+        }
+        _ => url.to_owned(),
+    }
+}
+
 // `--checksum`: a SHA-256 of one remote source, or the commit of a repository.
 pub(super) fn checksum(text: &str, sources: &[Source], span: Span) -> Result<(), Box<Diagnostic>> {
     let fail =
@@ -110,6 +126,20 @@ mod tests {
         }
         for bad in ["", "99z", "17777", "9", "x", "u", "u+q", "u+r,", "rw+x"] {
             assert!(chmod(bad, Span::default()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn logins_are_not_shown() {
+        for (url, want) in [
+            ("https://me:hunter2@example.org/a@b", "https://example.org/a@b"),
+            ("HTTPS://token@example.org", "HTTPS://example.org"),
+            ("ssh://git:hunter2@example.org/a.git#main", "ssh://example.org/a.git#main"),
+            ("ssh://git@example.org/a.git", "ssh://git@example.org/a.git"),
+            ("https://example.org/?m=a@b", "https://example.org/?m=a@b"),
+            ("git@example.org:a/b", "git@example.org:a/b"),
+        ] {
+            assert_eq!(without_login(url), want);
         }
     }
 

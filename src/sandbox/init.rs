@@ -83,6 +83,8 @@ pub fn sandbox_main() -> ! {
 
 fn first(control: &UnixStream) -> Result<(), Failure> {
     child::die_with_parent().doing(|| "bind the life to the builder's".into())?;
+    // Mount points and devices are made with modes of our own, whatever the caller's umask.
+    child::set_umask(0o022);
     child::hide_from_proc(true).doing(|| "hide from /proc".into())?;
     child::new_session().doing(|| "leave the terminal".into())?;
     // A builder that died before the first line above is seen here as the end of the stream.

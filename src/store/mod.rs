@@ -13,7 +13,7 @@
 //! records/key/<hex>                    cache records
 //! records/op/<hex>/<hex of key>        the records of an operation, whatever its parents
 //! records/slot/<hex>                   the last record of a place in a Dockerfile: its key
-//! records/tree/<hex of diff id>        the tree of a layer: its id
+//! records/tree/<hex>                   the tree of a layer: its id; by diff id and owner of files
 //! records/facts/<hex of diff id>/<kind>  what was found in a layer
 //! records/stat                         digests of files that were read before
 //! cache/<hex>                          cache mounts

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -36,8 +35,6 @@ pub struct CacheRecord {
 
 // A record holds key parts and a few digests; a larger file is none.
 const LARGEST: u64 = 16 << 20;
-// Records of one operation that are read to find the nearest.
-const MOST: usize = 64;
 
 impl Store {
     /// Returns the record with this key. One that cannot be read is none: the step runs again.
@@ -67,22 +64,11 @@ impl Store {
         self.put_file(&self.slot_path(&record.slot), &[record.key.hex().as_bytes()])
     }
 
-    /// Returns records of the same operation, whatever it ran on: the newest first, 64 at most.
-    pub fn records_of(&self, op: Digest<Cache>) -> Vec<CacheRecord> {
-        let Ok(entries) = fs::read_dir(self.path("records/op").join(op.hex())) else {
-            return Vec::new();
-        };
-        let mut keys: Vec<_> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                let meta = entry.metadata().ok()?;
-                let key = Digest::<Cache>::parse_hex(entry.file_name().to_str()?).ok()?;
-                Some((std::cmp::Reverse((meta.mtime(), meta.mtime_nsec())), key))
-            })
-            .collect();
-        keys.sort();
-        keys.truncate(MOST);
-        keys.into_iter().filter_map(|(_, key)| self.record(key)).collect()
+    /// Tells whether there are records of the same operation, whatever it ran on: without one, no
+    /// key of it can be found.
+    pub fn has_records_of(&self, op: Digest<Cache>) -> bool {
+        fs::read_dir(self.path("records/op").join(op.hex()))
+            .is_ok_and(|mut entries| entries.next().is_some())
     }
 
     /// Returns the last record of a slot: what the step was when it last ran or hit.

@@ -1,6 +1,7 @@
 //! Trees: layers unpacked, in the form that overlayfs reads.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,9 @@ impl Store {
         for path in [&folder, &fs, &work] {
             fs::create_dir(path).map_err(Error::io("create", path))?;
         }
+        // Whatever the umask: this is what a step sees as `/`, and it may run as any user.
+        fs::set_permissions(&fs, fs::Permissions::from_mode(0o755))
+            .map_err(Error::io("change the mode of", &fs))?;
         Ok(TreeDraft { store: self.clone(), folder, fs, work, kept: false })
     }
 
@@ -100,7 +104,7 @@ pub struct TreeDraft {
 
 impl TreeDraft {
     /// Returns the folder that becomes the tree: an overlay's upper, or where a layer is
-    /// unpacked. Empty and of mode 0777 less the umask at first.
+    /// unpacked. Empty and of mode 0755 at first.
     pub fn path(&self) -> &Path {
         &self.fs
     }

@@ -18,7 +18,9 @@ mod subid;
 pub mod xattr;
 
 pub use interrupt::{TERMINATE, on_interrupt};
-pub use namespace::{Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, user_id};
+pub use namespace::{
+    Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, id_maps, user_id,
+};
 pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
 pub use rename::exchange;

@@ -209,6 +209,12 @@ fn is_mapped() -> bool {
     !read("/proc/self/uid_map").trim().is_empty() || !read("/proc/self/gid_map").trim().is_empty()
 }
 
+/// Returns the ids of this process's namespace as those of the one above, as text: files that were
+/// made under one map have other owners under another.
+pub fn id_maps() -> String {
+    ["/proc/self/uid_map", "/proc/self/gid_map"].map(read).join("\n")
+}
+
 fn write_single(uid: u32, gid: u32) -> Result<(), NamespaceError> {
     // Since Linux 3.19 an account may map its group only after it has given up setgroups.
     let write = |path: &str, text: String| {

@@ -41,7 +41,8 @@ fn cache_mounts() {
          RUN --mount=type=cache,target=/cache echo two >> /cache/list; echo \"lines: $(wc -l < /cache/list)\"\n\
          RUN --mount=type=cache,target=/other test ! -e /other/list && echo another cache\n\
          RUN --mount=type=cache,id=/cache,target=/third cat /third/list\n\
-         RUN --mount=type=cache,target=/cache,sharing=locked,mode=0700 true\n",
+         RUN --mount=type=cache,target=/cache,sharing=locked,mode=0700 true\n\
+         RUN --mount=type=cache,id=a,target=/a,sharing=locked --mount=type=cache,id=a,target=/b,sharing=locked echo one > /a/x; cat /b/x\n",
         &["lines: 2", "another cache", "] | two"],
         &["cache/list", "other/list", "third/list"],
     );

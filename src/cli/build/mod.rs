@@ -286,7 +286,7 @@ impl Command {
         }
         // What is wrong with the text is told on any host, before powers are asked for.
         if let Err(not) = rbuild::build::parse(&self.job, &policy) {
-            return Ok(tell_not_prepared(&not, Exit::Parse));
+            return self.not_prepared(&not, Exit::Parse, &policy);
         }
 
         // From here on this process is root of its own namespace. One thread until here.
@@ -344,13 +344,7 @@ impl Command {
                     (true, Some(cause)) => exit_of(cause),
                     (true, None) => Exit::Parse,
                 };
-                if let Some(path) = &self.args.metadata_file {
-                    let message = not.diagnostics.first().map(|first| first.message.as_str());
-                    let error =
-                        json!({"kind": "not-planned", "message": message, "exit": exit as u8});
-                    write_metadata(path, &json!({"rbuild": {"error": error}}));
-                }
-                return Ok(tell_not_prepared(&not, exit));
+                return self.not_prepared(&not, exit, &policy);
             }
         };
         let mut prepared = prepared;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::exit::Exit;
 use super::super::progress::{Format, Progress, size};
-use super::super::shared::{Stop, say};
+use super::super::shared::{Stop, say, write_file};
 use super::{Command, colour};
 
 impl Command {
@@ -21,7 +21,6 @@ impl Command {
         sources: &Sources,
         policy: &Policy,
     ) -> Result<Exit, Stop> {
-        super::super::policy::write_reports(&self.args.policy, report, sources, policy)?;
         say(&format!("{}\n", report.human(sources, policy, colour())));
         if let Some(path) = &self.args.metadata_file {
             let rules: Vec<_> = report
@@ -33,14 +32,37 @@ impl Command {
             let error = json!({"kind": "refused", "findings": rules, "exit": Exit::Refused as u8});
             write_metadata(path, &json!({"rbuild": {"error": error}}));
         }
+        super::super::policy::write_reports(&self.args.policy, report, sources, policy)?;
         Ok(Exit::Refused)
+    }
+
+    /// Tells all that is wrong with a text, in the terminal and in the files that are asked for.
+    pub(super) fn not_prepared(
+        &self,
+        not: &NotPrepared,
+        exit: Exit,
+        policy: &Policy,
+    ) -> Result<Exit, Stop> {
+        tell_not_prepared(not);
+        if let Some(path) = &self.args.metadata_file {
+            let first = not.diagnostics.first();
+            let error = json!({
+                "kind": if not.parsed { "not-planned" } else { "parse-error" },
+                "message": first.map(|first| first.message.as_str()),
+                "place": first.and_then(|first| first.span).map(|span| not.sources.place(span)),
+                "exit": exit as u8,
+            });
+            write_metadata(path, &json!({"rbuild": {"error": error}}));
+        }
+        super::super::policy::write_reports(&self.args.policy, &not.report, &not.sources, policy)?;
+        Ok(exit)
     }
 
     /// Writes `--iidfile` and `--metadata-file` of a build that succeeded.
     pub(super) fn written(&self, built: &Built) -> Result<(), Stop> {
         let image = &built.image;
         if let Some(path) = &self.args.iidfile {
-            std::fs::write(path, image.config_digest().to_string()).map_err(|error| Stop {
+            write_file(path, &image.config_digest().to_string()).map_err(|error| Stop {
                 exit: Exit::Internal,
                 text: format!("cannot write `{}`: {error}", path.display()),
                 help: None,
@@ -116,7 +138,7 @@ impl Command {
 }
 
 /// Tells all that is wrong with a text.
-pub(in crate::cli) fn tell_not_prepared(not: &NotPrepared, exit: Exit) -> Exit {
+pub(in crate::cli) fn tell_not_prepared(not: &NotPrepared) {
     let mut text = String::new();
     for diagnostic in &not.diagnostics {
         text.push_str(&render(diagnostic, &not.sources, colour()));
@@ -125,7 +147,6 @@ pub(in crate::cli) fn tell_not_prepared(not: &NotPrepared, exit: Exit) -> Exit {
     let errors = not.diagnostics.len();
     text.push_str(&format!("rbuild: {errors} error{}\n", if errors == 1 { "" } else { "s" }));
     say(&text);
-    exit
 }
 
 /// Tells why a build ended: the last lines of the step's output, the place, the remedy.
@@ -163,13 +184,10 @@ pub(super) fn exit_of(cause: Cause) -> Exit {
     }
 }
 
-/// Writes the metadata file, aside and renamed; that it cannot be written is told, and is no
-/// reason to fail a build that is done.
+/// Writes the metadata file; that it cannot be written is told, and is no reason to fail a build
+/// that is done.
 pub(super) fn write_metadata(path: &Path, document: &serde_json::Value) {
-    let text = format!("{document:#}\n");
-    let aside = path.with_extension("partial");
-    let done = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, path));
-    if let Err(error) = done {
+    if let Err(error) = write_file(path, &format!("{document:#}\n")) {
         say(&format!("warning: cannot write `{}`: {error}\n", path.display()));
     }
 }
