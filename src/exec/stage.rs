@@ -209,17 +209,15 @@ impl<'a> Execution<'a> {
         } else {
             None
         };
-        if without_cache.is_none() {
-            if store.has_records_of(request.operation_digest()) {
-                // Only now is it worth waiting for the digests of what came before.
-                super::stack::add_parents(request, parents)?;
-                if let Some(record) = store.record(request.key())
-                    && let Some(cell) = self.cell_of_record(id, &record)
-                {
-                    let _ = store.touch_record(&record);
-                    events.send(Event::StepCached { step: id });
-                    return Ok(Some(cell));
-                }
+        if without_cache.is_none() && store.has_records_of(request.operation_digest()) {
+            // Only now is it worth waiting for the digests of what came before.
+            super::stack::add_parents(request, parents)?;
+            if let Some(record) = store.record(request.key())
+                && let Some(cell) = self.cell_of_record(id, &record)
+            {
+                let _ = store.touch_record(&record);
+                events.send(Event::StepCached { step: id });
+                return Ok(Some(cell));
             }
         }
         events.send(Event::StepStarted { step: id });
