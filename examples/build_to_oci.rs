@@ -95,6 +95,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         no_network: true,
         allow_host_network: false,
         secrets: BTreeMap::from([("token".to_owned(), secret)]),
+        ssh: BTreeMap::new(),
         hardening: Hardening::Hardened,
         hosts: b"127.0.0.1\tlocalhost\n".to_vec(),
         resolv_conf: Vec::new(),

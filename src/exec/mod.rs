@@ -20,6 +20,7 @@ mod mounts;
 mod pack;
 mod promise;
 mod run;
+mod ssh;
 mod stack;
 mod stage;
 
@@ -81,6 +82,8 @@ pub struct Options {
     pub allow_host_network: bool,
     /// Secrets by id.
     pub secrets: BTreeMap<String, Arc<Secret>>,
+    /// Sockets of ssh agents by id. A step gets one of its own, which lists and signs only.
+    pub ssh: BTreeMap<String, PathBuf>,
     /// How much steps may do.
     pub hardening: Hardening,
     /// Content of `/etc/hosts` in steps.

@@ -1,10 +1,11 @@
 //! `RUN --mount`: what is mounted, and its part in the key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::copy::input_failure;
 use super::key::Request;
+use super::ssh::{Access, Proxy};
 use super::stack::Stack;
 use super::stage::Execution;
 use super::{Cause, Failure};
@@ -27,11 +28,13 @@ pub(super) enum Shown {
     Nothing,
 }
 
-/// What has to live as long as the step runs: locks of caches, copies of contexts.
+/// What has to live as long as the step runs: locks of caches, copies of contexts,
+/// sockets.
 #[derive(Default)]
 pub(super) struct Held {
     caches: Vec<CacheMount>,
     copies: Vec<TreeDraft>,
+    proxies: Vec<Proxy>,
 }
 
 impl Execution<'_> {
@@ -172,15 +175,23 @@ impl Execution<'_> {
                         _ => {}
                     }
                 }
-                MountKind::Ssh { id, required, .. } => {
-                    if *required {
-                        let mut failure = Failure::new(
-                            Cause::Input,
-                            "ssh-missing",
-                            format!("ssh agent `{id}`: not forwarded, and the step requires it"),
-                        );
-                        failure.diagnostic.span = Some(mount.span);
-                        return Err(failure);
+                MountKind::Ssh { id, target, required, mode, uid, gid } => {
+                    match self.options.ssh.get(id) {
+                        Some(agent) => {
+                            let owner = self.services.id_mode.has_many().then_some((*uid, *gid));
+                            let access = Access { owner, mode: *mode };
+                            let proxy = self.proxy(id, agent, access, mount.span)?;
+                            mounts.push(sandbox::Mount {
+                                target: target.clone(),
+                                kind: sandbox::MountKind::Bind {
+                                    source: Source::Path(proxy.socket()),
+                                    writable: false,
+                                },
+                            });
+                            held.proxies.push(proxy);
+                        }
+                        None if *required => return Err(no_agent(id, mount.span)),
+                        None => {}
                     }
                 }
             }
@@ -222,6 +233,16 @@ impl Execution<'_> {
             !self.cancel().is_cancelled()
         })?;
         Ok(cache)
+    }
+
+    fn proxy(&self, id: &str, agent: &Path, access: Access, span: Span) -> Result<Proxy, Failure> {
+        let folder = self.services.store.tmp_path()?;
+        Proxy::start(folder, agent, access).map_err(|error| {
+            let text = format!("cannot offer the ssh agent `{id}` to the step: {error}");
+            let mut failure = Failure::new(Cause::Internal, "ssh-agent", text);
+            failure.diagnostic.span = Some(span);
+            failure
+        })
     }
 
     /// Gives a new cache its owner, mode and first content.
@@ -291,6 +312,18 @@ pub(super) fn no_secret(id: &str, span: Span) -> Failure {
         format!("secret {id}: not found, and the step requires it"),
     )
     .help(format!("build with --secret id={id},src=FILE or --secret id={id},env=VARIABLE"));
+    failure.diagnostic.span = Some(span);
+    failure
+}
+
+/// An ssh agent that a step asks for and nobody gave.
+fn no_agent(id: &str, span: Span) -> Failure {
+    let mut failure = Failure::new(
+        Cause::Input,
+        "ssh-missing",
+        format!("ssh agent `{id}`: not forwarded, and the step requires it"),
+    )
+    .help(format!("start an ssh agent, give it the key with ssh-add, and build with --ssh {id}"));
     failure.diagnostic.span = Some(span);
     failure
 }

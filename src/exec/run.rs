@@ -181,6 +181,17 @@ impl Execution<'_> {
         request
     }
 
+    /// What `SSH_AUTH_SOCK` names: the first agent that is there. Where none is, it is the first that
+    /// was asked for, as with BuildKit.
+    fn agent_socket(&self, run: &Run) -> Option<String> {
+        let mut sockets = run.mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Ssh { id, target, .. } => Some((id, target)),
+            _ => None,
+        });
+        let there = sockets.clone().find(|(id, _)| self.options.ssh.contains_key(*id));
+        there.or_else(|| sockets.next()).map(|(_, target)| target.to_string())
+    }
+
     fn environment(
         &self,
         run: &Run,
@@ -197,6 +208,9 @@ impl Execution<'_> {
         }
         add("PATH", crate::plan::DEFAULT_PATH);
         add("HOME", user.home.as_deref().unwrap_or("/"));
+        if let Some(socket) = self.agent_socket(run) {
+            add("SSH_AUTH_SOCK", &socket);
+        }
         if let Times::Fixed(time) = self.options.times {
             add("SOURCE_DATE_EPOCH", &time.seconds().to_string());
         }

@@ -19,4 +19,5 @@ mod output;
 mod policy;
 mod pull;
 mod reproducible;
+mod ssh;
 mod stages;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,6 +109,40 @@ pub(super) fn secrets(specs: &[String]) -> Result<BTreeMap<String, Arc<Secret>>,
         secrets.insert(id, Arc::new(Secret::new(bytes)));
     }
     Ok(secrets)
+}
+
+/// Finds the sockets of ssh agents: `ID[=SOCKET]`.
+pub(super) fn agents(specs: &[String]) -> Result<BTreeMap<String, PathBuf>, Stop> {
+    let mut agents = BTreeMap::new();
+    for spec in specs {
+        let wrong = |why: String| Stop::usage(format!("--ssh `{spec}`: {why}"));
+        let (id, path) = spec.split_once('=').unwrap_or((spec, ""));
+        if id.is_empty() {
+            return Err(wrong("write ID or ID=SOCKET, mostly `default`".to_owned()));
+        }
+        let path = match path {
+            "" => environment::variable("SSH_AUTH_SOCK").ok_or_else(|| {
+                wrong("SSH_AUTH_SOCK is not set, so there is no agent".to_owned())
+                    .help("start one, and give it the key: eval $(ssh-agent) && ssh-add")
+            })?,
+            path => path.to_owned(),
+        };
+        let shown = Path::new(&path).display();
+        let found = std::fs::metadata(&path)
+            .map_err(|error| wrong(format!("cannot use `{shown}`: {error}")))?;
+        if !found.file_type().is_socket() {
+            return Err(wrong(format!("`{shown}` is not the socket of an agent")).help(format!(
+                "keys are taken from an agent, not from files: eval $(ssh-agent) && ssh-add {shown}, \
+                 then --ssh {id}"
+            )));
+        }
+        let path = std::path::absolute(&path)
+            .map_err(|error| wrong(format!("cannot use `{shown}`: {error}")))?;
+        if agents.insert(id.to_owned(), path).is_some() {
+            return Err(wrong(format!("the id `{id}` is given twice")));
+        }
+    }
+    Ok(agents)
 }
 
 fn secret_file(path: &str) -> Result<Vec<u8>, String> {

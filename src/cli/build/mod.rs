@@ -25,7 +25,7 @@ use rbuild::sys;
 use serde_json::json;
 
 pub(super) use given::read_dockerfile;
-use given::{compression, dockerfile, pairs, secrets, times};
+use given::{agents, compression, dockerfile, pairs, secrets, times};
 pub(super) use outcome::tell_not_prepared;
 use outcome::{exit_of, tell_failure, write_metadata};
 
@@ -59,6 +59,10 @@ pub(crate) struct Args {
     /// Offer a secret to `RUN --mount=type=secret`: `id=ID[,src=FILE|,env=VARIABLE]`
     #[arg(long, value_name = "SPEC")]
     pub(crate) secret: Vec<String>,
+    /// Offer an ssh agent to `RUN --mount=type=ssh` and to `ADD git@…`, for listing and signing only:
+    /// `default` or ID is the agent of $SSH_AUTH_SOCK
+    #[arg(long, value_name = "ID[=SOCKET]")]
+    pub(crate) ssh: Vec<String>,
     /// The platform to build for
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", env = "RBUILD_PLATFORM")]
     pub(crate) platform: Option<String>,
@@ -174,6 +178,7 @@ struct Command {
     named: BTreeMap<String, NamedSource>,
     ignore: Option<PathBuf>,
     secrets: BTreeMap<String, Arc<Secret>>,
+    ssh: BTreeMap<String, PathBuf>,
     outputs: Vec<Target>,
     tags: Vec<ImageRef>,
     times: Times,
@@ -250,9 +255,22 @@ impl Command {
             known: Bases::none(),
         };
         let secrets = secrets(&args.secret)?;
+        let ssh = agents(&args.ssh)?;
         let times = times(&args.timestamp)?;
         let compression = compression(&args)?;
-        Ok(Command { args, job, named, ignore, secrets, outputs, tags, times, compression, format })
+        Ok(Command {
+            args,
+            job,
+            named,
+            ignore,
+            secrets,
+            ssh,
+            outputs,
+            tags,
+            times,
+            compression,
+            format,
+        })
     }
 
     fn run(self) -> Result<Exit, Stop> {
@@ -349,7 +367,8 @@ impl Command {
         let contexts = self.contexts(&store)?;
         let bases = resolver.images(&prepared.plan);
         let options = self.options(&prepared, &policy)?;
-        let git = environment::git(&self.args.store);
+        let mut git = environment::git(&self.args.store);
+        git.ssh_agent = self.ssh.get("default").cloned();
         let services = Services {
             store: &store,
             registry: &registry,
@@ -461,6 +480,7 @@ impl Command {
             no_network,
             allow_host_network,
             secrets: self.secrets.clone(),
+            ssh: self.ssh.clone(),
             hardening: match policy.demands_hardened_steps() {
                 true => Hardening::Hardened,
                 false => Hardening::Docker,

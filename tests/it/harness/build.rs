@@ -15,6 +15,7 @@ use super::process::{Done, run};
 pub(crate) struct Build<'a> {
     place: &'a Place,
     arguments: Vec<OsString>,
+    variables: Vec<(&'static str, OsString)>,
     policy: Option<&'a str>,
     root: PathBuf,
     limit: Duration,
@@ -25,7 +26,14 @@ impl<'a> Build<'a> {
     pub(crate) fn of(place: &'a Place) -> Build<'a> {
         let root = place.at("store");
         let limit = Duration::from_secs(60);
-        Build { place, arguments: Vec::new(), policy: Some("none"), root, limit }
+        Build {
+            place,
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            policy: Some("none"),
+            root,
+            limit,
+        }
     }
 
     /// A build of this text, on a base called `busybox` where that is needed.
@@ -43,6 +51,12 @@ impl<'a> Build<'a> {
     /// Adds an argument.
     pub(crate) fn arg(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
         self
     }
 
@@ -83,6 +97,7 @@ impl<'a> Build<'a> {
     pub(crate) fn command(&self) -> Command {
         let mut command = self.place.who().command(self.place.program(), &self.place.at("home"));
         command.args(self.line()).current_dir(self.place.path());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

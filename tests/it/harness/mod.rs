@@ -22,3 +22,4 @@ pub(crate) use place::Place;
 pub(crate) use process::{Done, ok, run};
 pub(crate) use readers::{podman, skopeo_copy, skopeo_inspect, umoci_unpack};
 pub(crate) use registry::{PASSWORD, Registry};
+pub(crate) use server::{Server, wait_for};
