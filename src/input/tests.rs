@@ -387,7 +387,7 @@ fn ignored_files_are_not_there() {
     for words in ["d /x/", "d/x /x", "l /x"] {
         assert!(listing(context, words, "").contains("not found"), "{words}");
     }
-    assert!(listing(context, "d/x /x", "").contains("line 1 of the ignore file` excludes it"));
+    assert!(listing(context, "d/x /x", "").contains("`.dockerignore:1` excludes it, pattern `d`"));
     assert_eq!(listing(context, "d* /x/", ""), "");
     let setup = setup("d/g/h.md 2\nd/x 3");
     let ignore = Ignore::parse(b"d\n!d/g/h.md\n").unwrap();
