@@ -76,11 +76,16 @@ impl ImageRef {
         if !path.split('/').all(is_path_component) {
             return Err(form("the repository name breaks the grammar"));
         }
-        let registry = match host {
+        // Hosts are the same in small letters, except where a capital is all that makes it a host.
+        let host = host.map(|host| {
+            let small = host.to_ascii_lowercase();
+            if is_host_like(&small) { small } else { host.to_owned() }
+        });
+        let registry = match host.as_deref() {
             Some("index.docker.io" | "docker.io" | "registry-1.docker.io") | None => {
                 "docker.io".to_owned()
             }
-            Some(host) if is_host(host) => host.to_ascii_lowercase(),
+            Some(host) if is_host(host) => host.to_owned(),
             Some(_) => return Err(form("the registry host is malformed")),
         };
         let repository = if registry == "docker.io" && !path.contains('/') {
@@ -129,12 +134,12 @@ impl ImageRef {
         PinnedRef { image: ImageRef { digest: Some(digest), ..self.clone() }, digest }
     }
 
-    /// Returns the name as a person writes it: Docker Hub's prefixes left out.
+    /// Returns the name as a person writes it: Docker Hub's prefixes left out, where what is left
+    /// still means the same.
     pub fn familiar(&self) -> String {
-        let name = match self.registry.as_str() {
-            "docker.io" => {
-                self.repository.strip_prefix("library/").unwrap_or(&self.repository).to_owned()
-            }
+        let name = match (self.registry.as_str(), self.repository.split_once('/')) {
+            ("docker.io", Some(("library", image))) if !image.contains('/') => image.to_owned(),
+            ("docker.io", Some((first, _))) if !is_host_like(first) => self.repository.clone(),
             _ => self.name(),
         };
         self.with_suffix(name)
@@ -286,6 +291,28 @@ mod tests {
             assert_eq!(ImageRef::parse(text).unwrap().to_string(), want);
         }
         assert_eq!(ImageRef::parse("docker.io/library/debian:12").unwrap().familiar(), "debian:12");
+    }
+
+    // Found by `fuzz/run reference`: names that were printed as names of something else.
+    #[test]
+    fn what_is_printed_means_the_same() {
+        for (text, full, familiar) in [
+            ("exAmple/a", "exAmple/a", "exAmple/a"),
+            ("EXAMPLE.org/a", "example.org/a", "example.org/a"),
+            ("Index.Docker.io/a", "docker.io/library/a", "a"),
+            ("docker.io/library/a/b", "docker.io/library/a/b", "library/a/b"),
+            ("docker.io/localhost/a", "docker.io/localhost/a", "docker.io/localhost/a"),
+            ("docker.io/a.b/c", "docker.io/a.b/c", "docker.io/a.b/c"),
+        ] {
+            let reference = ImageRef::parse(text).unwrap();
+            assert_eq!(
+                (reference.to_string(), reference.familiar()),
+                (full.into(), familiar.into())
+            );
+            for printed in [full, familiar] {
+                assert_eq!(ImageRef::parse(printed).as_ref(), Ok(&reference), "{printed}");
+            }
+        }
     }
 
     #[test]
