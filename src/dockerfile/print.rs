@@ -41,6 +41,13 @@ impl Line {
         if !self.body.is_empty() {
             write!(f, " {}", self.body.as_str())?;
         }
+        // Something stood behind a last escape character that kept it from continuing the line: white
+        // space, but neither blank nor tab.
+        let bare = self.flags.is_empty() && self.body.is_empty();
+        let last = if bare { self.keyword.text.as_str() } else { self.body.as_str() };
+        if last.ends_with(self.escape) {
+            f.write_str("\u{b}")?;
+        }
         Ok(())
     }
 }

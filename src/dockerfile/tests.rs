@@ -82,6 +82,14 @@ fn every_prefix_of_every_seed() {
     }
 }
 
+// Found by `fuzz/run parse`.
+#[test]
+fn a_last_backslash_that_continues_nothing_is_printed_as_such() {
+    for text in ["ENV A=1 \\\r  \nB= C\n", "RUN a \\\u{a0}\nRUN b\n", "\\\u{b}\nRUN b\n"] {
+        holds(text);
+    }
+}
+
 // Each Dockerfile of the suite, with pieces cut, doubled and replaced.
 #[test]
 fn every_case_of_the_suite_survives_mutation() {
