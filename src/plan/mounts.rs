@@ -54,7 +54,7 @@ impl Fields<'_> {
         }
     }
 
-    // Where it is mounted; the root is nobody's to cover.
+    // Where it is mounted: the working directory, if it does not say. The root is nobody's to cover.
     fn target(&self, kind: &str) -> Result<ImagePath, Box<Diagnostic>> {
         let place = self.field("target").map_or(self.span, |(_, span)| span);
         match self.path("target", self.workdir)? {
@@ -62,7 +62,10 @@ impl Fields<'_> {
                 self.fail("invalid mount target `/`: a mount cannot cover the root", place)
             }
             Some(path) => Ok(path),
-            None => self.fail(format!("a {kind} mount needs `target=PATH`"), place),
+            None if self.workdir.is_root() => {
+                self.fail(format!("a {kind} mount needs `target=PATH`"), place)
+            }
+            None => Ok(self.workdir.clone()),
         }
     }
 

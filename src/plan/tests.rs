@@ -146,3 +146,21 @@ proptest::proptest! {
         let _ = planned(&format!("FROM a AS b\n{}\n", lines.join("\n")), &request());
     }
 }
+
+// Moby's own Dockerfile has such a mount, and BuildKit takes it.
+#[test]
+fn a_mount_without_a_target_covers_the_working_directory() {
+    let text = "FROM a\nWORKDIR /src\nRUN --mount=rw true\n";
+    let plan = planned(text, &request()).expect("a plan");
+    let run = plan.steps.iter().find_map(|(_, step)| match &step.op {
+        Op::Run(run) => Some(run),
+        _ => None,
+    });
+    let mounts = &run.expect("a RUN").mounts;
+    let [Mount { kind: MountKind::Bind { target, .. }, .. }] = mounts.as_slice() else {
+        panic!("{mounts:?}");
+    };
+    assert_eq!(target.as_bytes(), b"/src");
+    let errors = planned("FROM a\nRUN --mount=rw true\n", &request()).expect_err("the root");
+    assert!(errors[0].message.contains("needs `target=PATH`"), "{errors:?}");
+}
