@@ -21,7 +21,7 @@ bless:
 
 # Fuzz one target for a while: `just fuzz parse 60`.
 fuzz target seconds="60":
-    cargo fuzz run {{target}} -- -max_total_time={{seconds}}
+    fuzz/run {{target}} {{seconds}}
 
 deny:
     cargo deny check
