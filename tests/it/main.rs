@@ -17,6 +17,8 @@ mod mounts;
 mod output;
 mod policy;
 mod pull;
+mod push;
 mod reproducible;
+mod shapes;
 mod ssh;
 mod stages;

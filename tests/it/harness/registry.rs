@@ -36,7 +36,7 @@ impl Registry {
         fs::write(at("htpasswd"), HTPASSWD).expect("a file of ours");
         // Port 0: the kernel picks a free one, and the log tells which.
         let mut config = format!(
-            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
+            "version: 0.1\nlog: {{level: info}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:0\"}}\n",
             at("storage")
         );
@@ -71,6 +71,18 @@ impl Registry {
         inspect.arg(format!("docker://{}/{name}", self.host));
         let answer: Value = serde_json::from_str(&ok(&mut inspect)).expect("JSON of skopeo");
         answer["Digest"].as_str().expect("a digest").to_owned()
+    }
+
+    /// What it was asked for and how it answered, by its access log: `PUT /v2/a/manifests/1 201`.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.folder.path().join("log")).expect("a log of ours");
+        // `127.0.0.1 - - [time] "GET /v2/ HTTP/1.1" 401 87 "" "agent"`
+        let request = |line: &str| {
+            let (_, rest) = line.split_once("] \"")?;
+            let (request, rest) = rest.split_once(" HTTP/1.1\" ")?;
+            Some(format!("{request} {}", rest.split(' ').next()?))
+        };
+        log.lines().filter_map(request).collect()
     }
 
     /// Writes zeros over the blob, as a rotten disk or an attacker would.
