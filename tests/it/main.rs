@@ -20,6 +20,7 @@ mod policy;
 mod pull;
 mod push;
 mod reproducible;
+mod shapes;
 mod ssh;
 mod shapes;
 mod stages;
