@@ -22,5 +22,4 @@ mod push;
 mod reproducible;
 mod shapes;
 mod ssh;
-mod shapes;
 mod stages;
