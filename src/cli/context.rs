@@ -96,12 +96,12 @@ pub(crate) fn ignore_file(folder: Option<&Path>, dockerfile: Option<&Path>) -> O
     own.into_iter().chain(common).find(|path| path.is_file())
 }
 
-/// Reads the ignore file, if there is one. What `outputs` write in the context is left out too:
-/// what a build writes is no part of what the next one reads.
+/// Reads the ignore file, if there is one. What of `written` is in the context is left out too: what
+/// a build writes is no part of what the next one reads.
 pub(crate) fn ignore(
     file: Option<&Path>,
     context: &Path,
-    outputs: &[Target],
+    written: &[PathBuf],
 ) -> Result<Option<Ignore>, Stop> {
     let mut ignore = match file {
         None => Ignore::default(),
@@ -114,17 +114,29 @@ pub(crate) fn ignore(
             ignore.named(name)
         }
     };
-    if let Ok(context) = std::path::absolute(context) {
-        for path in outputs.iter().flat_map(Target::paths) {
-            let Ok(path) = std::path::absolute(path) else { continue };
-            if let Ok(inside) = path.strip_prefix(&context)
-                && let Ok(inside) = ImagePath::from_entry(inside.as_os_str().as_encoded_bytes())
-            {
-                ignore.leave_out(&inside, "what the build writes");
-            }
+    for path in written {
+        if let Some(inside) = inside(path, context) {
+            ignore.leave_out(&inside, "what the build writes");
         }
     }
     Ok(if ignore.is_empty() { None } else { Some(ignore) })
+}
+
+/// The place of `path` in the context, if it is there: by whatever links the two are named.
+fn inside(path: &Path, context: &Path) -> Option<ImagePath> {
+    // It may not be there yet, its folder is.
+    let path = match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => without_links(folder)?.join(name),
+        _ => without_links(path)?,
+    };
+    let inside = path.strip_prefix(without_links(context)?).ok()?;
+    ImagePath::from_entry(inside.as_os_str().as_encoded_bytes()).ok()
+}
+
+#[expect(clippy::disallowed_methods, reason = "two names are compared; nothing is opened by them")]
+fn without_links(path: &Path) -> Option<PathBuf> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok()
 }
 
 fn open(folder: &Path, common: &Common) -> Result<Context, Stop> {
@@ -133,7 +145,7 @@ fn open(folder: &Path, common: &Common) -> Result<Context, Stop> {
     }
     let dockerfile = common.file.clone().or_else(|| dockerfile_in(folder));
     let file = ignore_file(Some(folder), dockerfile.as_deref());
-    let ignore = ignore(file.as_deref(), folder, &[Target::default_layout()])?;
+    let ignore = ignore(file.as_deref(), folder, &Target::default_layout().paths())?;
     Context::open(folder, ignore).map_err(|error| Stop::usage(chain(&error)))
 }
 
@@ -301,8 +313,27 @@ mod tests {
     fn outputs_in_the_context_are_left_out() {
         let folder = folder();
         let target = Target::bare(folder.path().join("image.oci").to_str().unwrap()).unwrap();
-        let ignore = ignore(None, folder.path(), &[target]).unwrap().unwrap();
+        let ignore = ignore(None, folder.path(), &target.paths()).unwrap().unwrap();
         assert!(ignore.excludes(&ImagePath::from_entry(b"image.oci/index.json").unwrap()));
         assert!(!ignore.excludes(&ImagePath::from_entry(b"src/image.oci").unwrap()));
+    }
+
+    #[test]
+    fn what_is_written_into_the_context_is_found_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (context, link) = (folder.path().join("context"), folder.path().join("link"));
+        std::fs::create_dir_all(context.join("sub")).unwrap();
+        std::os::unix::fs::symlink(&context, &link).unwrap();
+        let check = |path: &str, want: Option<&str>| {
+            for context in [&context, &link] {
+                let found = inside(&folder.path().join(path), context);
+                assert_eq!(found.map(|found| found.to_string()).as_deref(), want, "{path}");
+            }
+        };
+        check("context/image.oci", Some("/image.oci"));
+        check("link/sub/x", Some("/sub/x"));
+        check("context/sub/../x", Some("/x"));
+        check("context/new/x", Some("/new/x"));
+        check("image.oci", None);
     }
 }

@@ -1,11 +1,12 @@
 //! Where the files of a build come from: contexts and their ignore files.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rbuild::build::NamedSource;
 use rbuild::diag::chain;
 use rbuild::input::{Context, Ignore};
+use rbuild::output::Target;
 use rbuild::store::Store;
 
 use super::super::context::ignore;
@@ -22,12 +23,13 @@ impl Command {
         let open = |path: &Path, ignore: Option<Ignore>| {
             Context::open(path, ignore).map_err(|error| Stop::usage(chain(&error)))
         };
+        let written = self.written_files();
         let mut named = BTreeMap::new();
         for (name, source) in &self.named {
             if let NamedSource::Folder(path) = source {
                 let file = Some(path.join(".dockerignore")).filter(|file| file.is_file());
-                let outputs = if file.is_some() { self.outputs.as_slice() } else { &[] };
-                named.insert(name.clone(), open(path, ignore(file.as_deref(), path, outputs)?)?);
+                let written = if file.is_some() { written.as_slice() } else { &[] };
+                named.insert(name.clone(), open(path, ignore(file.as_deref(), path, written)?)?);
             }
         }
         let main = if self.args.context == Path::new("-") {
@@ -42,8 +44,17 @@ impl Command {
             }
         } else {
             let path = &self.args.context;
-            Some(open(path, ignore(self.ignore.as_deref(), path, &self.outputs)?)?)
+            Some(open(path, ignore(self.ignore.as_deref(), path, &written)?)?)
         };
         Ok(Contexts { main, named })
+    }
+
+    /// All files and folders that this build writes outside of the store.
+    fn written_files(&self) -> Vec<PathBuf> {
+        let args = &self.args;
+        let outputs = self.outputs.iter().flat_map(Target::paths);
+        let reports = args.policy.report.iter().map(|pair| PathBuf::from(&pair.value));
+        let files = args.metadata_file.iter().chain(&args.iidfile).cloned();
+        outputs.chain(reports).chain(files).collect()
     }
 }
