@@ -103,7 +103,9 @@ struct Setup {
 }
 
 fn setup(context: &str) -> Setup {
-    let temp = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+    std::fs::create_dir_all(beside).unwrap();
+    let temp = tempfile::tempdir_in(beside).unwrap();
     let store = Store::open(&temp.path().join("store")).unwrap();
     std::fs::create_dir(temp.path().join("ctx")).unwrap();
     std::fs::write(temp.path().join("secret"), "outside").unwrap();

@@ -41,9 +41,18 @@ struct Folder {
 
 // Beside the sources: what lies in `/tmp` may not take attributes.
 fn folder() -> Folder {
-    let temp = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+    std::fs::create_dir_all(beside).unwrap();
+    let temp = tempfile::tempdir_in(beside).unwrap();
     let root = Arc::new(Root::open_host(temp.path()).unwrap());
     Folder { _temp: temp, root }
+}
+
+/// The ids of who runs the tests.
+fn me() -> (u32, u32) {
+    use std::os::unix::fs::MetadataExt;
+    let own = std::fs::metadata("/proc/self").unwrap();
+    (own.uid(), own.gid())
 }
 
 fn show(changes: &[Change]) -> String {
@@ -51,7 +60,10 @@ fn show(changes: &[Change]) -> String {
     for Change { entry, content } in changes {
         let mut text = Vec::new();
         content.open().unwrap().read_to_end(&mut text).unwrap();
-        let owner = format!("{:o} {}:{}", entry.mode, entry.uid, entry.gid);
+        // What the tester makes belongs to the tester, who is 0 in a build's namespace.
+        let own = |id: u32, mine: u32| if id == mine { 0 } else { id };
+        let (uid, gid) = (own(entry.uid, me().0), own(entry.gid, me().1));
+        let owner = format!("{:o} {uid}:{gid}", entry.mode);
         let kind = match &entry.kind {
             EntryKind::File { .. } => {
                 format!("file {owner} {:?}", String::from_utf8_lossy(&text))

@@ -168,8 +168,9 @@ fn killing_the_builder_kills_the_step() {
             skip(&format!("no step as {who:?}"));
             continue;
         }
-        let pid = fs::read_to_string(&pid_file).unwrap();
-        assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+        let pid: i32 = fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         let killed = Instant::now();
         while sleeping(&marker) > 0 {
             assert!(killed.elapsed() < Duration::from_secs(5), "the step outlived its builder");
