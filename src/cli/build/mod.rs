@@ -85,7 +85,7 @@ pub(crate) struct Args {
     /// Do not read cache records (they are still written)
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// Resolve bases again although their digest is known
+    /// Taken for compatibility: tags are always resolved again, digests never need to be
     #[arg(long)]
     pub(crate) pull: bool,
     /// The network of RUN steps
