@@ -8,6 +8,7 @@
 mod cancel;
 mod init;
 mod lines;
+mod owner;
 mod prepare;
 mod run;
 mod setup;
