@@ -27,8 +27,7 @@ impl Caller {
     }
 
     fn move_memory(self, address: u64, here: &mut [u8], write: bool) -> Result<usize, Errno> {
-        let local =
-            libc::iovec { iov_base: here.as_mut_ptr().cast(), iov_len: here.len() };
+        let local = libc::iovec { iov_base: here.as_mut_ptr().cast(), iov_len: here.len() };
         // A transfer ends before the first piece that it cannot do: one for each page.
         let mut remote = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 130];
         let (mut count, mut at, mut left) = (0, address, here.len() as u64);
@@ -46,7 +45,8 @@ impl Caller {
                 true => libc::process_vm_writev(self.pid, &local, 1, remote.as_ptr(), count, 0),
             }
         };
-        usize::try_from(done).map_err(|_| Errno(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EFAULT)))
+        usize::try_from(done)
+            .map_err(|_| Errno(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EFAULT)))
     }
 
     /// Reads exactly `size` bytes, at most 512 KiB.
@@ -103,15 +103,10 @@ impl Caller {
         self.limit(&limit, std::ptr::null_mut())
     }
 
-    fn limit(
-        self,
-        new: *const libc::rlimit64,
-        old: *mut libc::rlimit64,
-    ) -> Result<(), Errno> {
+    fn limit(self, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> Result<(), Errno> {
         // SAFETY: each pointer is null or of a struct that lives until the call is over.
-        let done = unsafe {
-            libc::syscall(libc::SYS_prlimit64, self.pid, libc::RLIMIT_LOCKS, new, old)
-        };
+        let done =
+            unsafe { libc::syscall(libc::SYS_prlimit64, self.pid, libc::RLIMIT_LOCKS, new, old) };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error().into()) }
     }
 

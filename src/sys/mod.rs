@@ -4,6 +4,7 @@
 //! pointer or flag leaves it. What is run in a sandbox and why is not decided here but in
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
+mod bpf;
 pub(crate) mod caller;
 pub(crate) mod child;
 pub mod copy;
@@ -17,6 +18,8 @@ pub(crate) mod place;
 mod rename;
 mod root;
 pub(crate) mod seccomp;
+#[cfg(target_arch = "x86_64")]
+mod seccomp_i386;
 pub(crate) mod socket;
 mod subid;
 pub(crate) mod trap;

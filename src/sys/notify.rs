@@ -8,10 +8,10 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::bpf::{self, ALLOW, NUMBER, Test, argument, end, load, unless};
 use super::trap::{self, Request, When};
 
 // linux/seccomp.h; the two structs and their sizes are fixed since Linux 5.0.
-const RET_ALLOW: u32 = 0x7fff_0000;
 const RET_USER_NOTIF: u32 = 0x7fc0_0000;
 const FLAG_NEW_LISTENER: libc::c_ulong = 1 << 3;
 const FLAG_WAIT_KILLABLE: libc::c_ulong = 1 << 5;
@@ -122,8 +122,7 @@ impl Listener {
 
     /// Tells whether all that were under the program have ended.
     pub(crate) fn is_over(&self) -> bool {
-        let mut list =
-            [libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+        let mut list = [libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
         // SAFETY: one entry, which lives until the call is over.
         let done = unsafe { libc::poll(list.as_mut_ptr(), 1, 0) };
         done == 1 && list[0].revents & libc::POLLIN == 0 && list[0].revents & libc::POLLHUP != 0
@@ -214,62 +213,32 @@ pub(crate) fn install() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn statement(code: u32, value: u32) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k: value }
-}
-
-fn jump(code: u32, value: u32, then: usize, or_else: usize) -> libc::sock_filter {
-    let short = |by: usize| u8::try_from(by).expect("a jump of this program is short");
-    libc::sock_filter {
-        code: (libc::BPF_JMP | code | libc::BPF_K) as u16,
-        jt: short(then),
-        jf: short(or_else),
-        k: value,
-    }
-}
-
-// Offsets in `struct seccomp_data`; of an argument the lower half, both machines being little endian.
-const NUMBER: u32 = 0;
-const ARCH: u32 = 4;
-const fn argument(number: u8) -> u32 {
-    16 + 8 * number as u32
-}
-
-// For each architecture: unless it is this one, on to the next; then number by number.
+// By architecture, then number by number.
 fn program() -> Vec<libc::sock_filter> {
-    let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset);
-    let end = |value| statement(libc::BPF_RET | libc::BPF_K, value);
-    let mut code = vec![load(ARCH)];
-    for (arch, rules) in trap::rules() {
+    // The main filter has an opinion on other architectures.
+    let mut code = vec![end(ALLOW)];
+    for (arch, rules) in trap::rules().into_iter().rev() {
         let mut part = vec![load(NUMBER)];
         for (number, when) in rules {
-            let body = match when {
-                When::Always => vec![end(RET_USER_NOTIF)],
-                When::AnyBit { argument: index, bits } => vec![
-                    load(argument(index)),
-                    jump(libc::BPF_JSET, bits, 0, 1),
-                    end(RET_USER_NOTIF),
-                    end(RET_ALLOW),
-                ],
-                When::Is { argument: index, value } => vec![
-                    load(argument(index)),
-                    jump(libc::BPF_JEQ, value, 0, 1),
-                    end(RET_USER_NOTIF),
-                    end(RET_ALLOW),
-                ],
+            let test = match when {
+                When::Always => None,
+                When::AnyBit { argument, bits } => Some((argument, Test::AnyBit(bits))),
+                When::Is { argument, value } => Some((argument, Test::Equal(value))),
             };
-            part.push(jump(libc::BPF_JEQ, number, 0, body.len()));
-            part.extend(body);
+            match test {
+                None => part.extend([unless(Test::Equal(number), 1), end(RET_USER_NOTIF)]),
+                Some((index, test)) => part.extend([
+                    unless(Test::Equal(number), 4),
+                    load(argument(index)),
+                    unless(test, 1),
+                    end(RET_USER_NOTIF),
+                    end(ALLOW),
+                ]),
+            }
         }
-        part.push(end(RET_ALLOW));
-        code.push(jump(libc::BPF_JEQ, arch, 1, 0));
-        // A jump over many instructions has another form.
-        let over = u32::try_from(part.len()).expect("a short program");
-        code.push(statement(libc::BPF_JMP | libc::BPF_JA, over));
-        code.extend(part);
+        part.push(end(ALLOW));
+        code = bpf::for_architecture(arch, part, code);
     }
-    // The main filter has an opinion on other architectures.
-    code.push(end(RET_ALLOW));
     code
 }
 
@@ -277,27 +246,8 @@ fn program() -> Vec<libc::sock_filter> {
 mod tests {
     use super::*;
 
-    // What the kernel would do: the instructions that are used here, and no others.
     fn run(arch: u32, number: u32, arguments: [u64; 6]) -> bool {
-        let data = |offset: u32| match offset {
-            NUMBER => number,
-            ARCH => arch,
-            _ => arguments[(offset as usize - 16) / 8] as u32,
-        };
-        let (code, mut at, mut held) = (program(), 0, 0);
-        loop {
-            let one = code[at];
-            at += 1;
-            let (jt, jf) = (usize::from(one.jt), usize::from(one.jf));
-            match u32::from(one.code) {
-                0x20 => held = data(one.k),
-                0x05 => at += one.k as usize,
-                0x15 => at += if held == one.k { jt } else { jf },
-                0x45 => at += if held & one.k != 0 { jt } else { jf },
-                0x06 => return one.k == RET_USER_NOTIF,
-                code => panic!("{code:x}"),
-            }
-        }
+        bpf::run(&program(), arch, number, arguments) == RET_USER_NOTIF
     }
 
     #[test]

@@ -117,9 +117,15 @@ pub(crate) enum Request {
 pub(super) enum When {
     Always,
     /// One of the bits is set in an argument.
-    AnyBit { argument: u8, bits: u32 },
+    AnyBit {
+        argument: u8,
+        bits: u32,
+    },
     /// An argument has a value.
-    Is { argument: u8, value: u32 },
+    Is {
+        argument: u8,
+        value: u32,
+    },
 }
 
 // linux/audit.h
@@ -257,12 +263,8 @@ fn common(number: i64, a: &[u64; 6]) -> Option<Request> {
         libc::SYS_setgroups => Request::SetGroups { count: a[0] as u32, list: a[1] },
         libc::SYS_setuid => Request::SetId { kind: User, id: id(a[0]) },
         libc::SYS_setgid => Request::SetId { kind: Group, id: id(a[0]) },
-        libc::SYS_setreuid => {
-            Request::SetPair { kind: User, real: id(a[0]), effective: id(a[1]) }
-        }
-        libc::SYS_setregid => {
-            Request::SetPair { kind: Group, real: id(a[0]), effective: id(a[1]) }
-        }
+        libc::SYS_setreuid => Request::SetPair { kind: User, real: id(a[0]), effective: id(a[1]) },
+        libc::SYS_setregid => Request::SetPair { kind: Group, real: id(a[0]), effective: id(a[1]) },
         libc::SYS_setresuid => {
             Request::SetTriple { kind: User, ids: [id(a[0]), id(a[1]), id(a[2])] }
         }

@@ -102,9 +102,7 @@ pub(super) fn decode(number: i32, a: &[u64; 6]) -> Option<Request> {
         OPEN => open(follow(a[0]), a[1], a[2]),
         OPENAT => open(at(a[0], a[1], 0), a[2], a[3]),
         OPENAT2 => Request::OpenHow { at: at(a[0], a[1], 0), how: a[2], size: a[3] },
-        CREAT => {
-            open(follow(a[0]), (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64, a[1])
-        }
+        CREAT => open(follow(a[0]), (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64, a[1]),
         MKDIR => Request::Mkdir { at: itself(a[0]), mode: a[1] as u32 },
         MKDIRAT => Request::Mkdir { at: at(a[0], a[1], 0), mode: a[2] as u32 },
         SYMLINK => Request::Symlink { target: a[0], at: itself(a[1]) },

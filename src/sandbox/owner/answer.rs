@@ -69,8 +69,8 @@ impl Supervisor {
             return Ok(false);
         }
         let Some(call) = self.listener.receive()? else { return Ok(true) };
-        let elsewhere = self.chrooted
-            && self.ground.enter_root_of(Caller::new(call.pid)).unwrap_or(false);
+        let elsewhere =
+            self.chrooted && self.ground.enter_root_of(Caller::new(call.pid)).unwrap_or(false);
         let answer = self.consider(&call);
         match answer {
             Ok(Answer::Proceed) => self.listener.proceed(&call),
@@ -81,7 +81,9 @@ impl Supervisor {
             Err(error) => self.listener.answer(&call, Err(error)),
         }
         if elsewhere {
-            self.ground.leave_root().map_err(|_| io::Error::other("cannot change the root back"))?;
+            self.ground
+                .leave_root()
+                .map_err(|_| io::Error::other("cannot change the root back"))?;
         }
         Ok(true)
     }

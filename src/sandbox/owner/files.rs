@@ -127,8 +127,7 @@ impl Supervisor {
         if !identity.is_root() {
             let stays = uid.is_none_or(|uid| uid == old_uid);
             let own_group = gid.is_none_or(|gid| gid == old_gid || identity.is_in(gid));
-            if !(identity.ids(Kind::User).files == old_uid && stays && own_group)
-            {
+            if !(identity.ids(Kind::User).files == old_uid && stays && own_group) {
                 return Err(Errno::PERM);
             }
         }

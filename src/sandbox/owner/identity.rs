@@ -243,7 +243,10 @@ mod tests {
         // As a set-uid program does that gives its power up for good.
         let sudo = Identity::new(1000, 1000, &[]).exec(Some(0), None);
         assert_eq!(ids(&sudo, User), (1000, 0, 0, 0));
-        assert_eq!(ids(&sudo.set_pair(User, None, Some(1000)).unwrap(), User), (1000, 1000, 0, 1000));
+        assert_eq!(
+            ids(&sudo.set_pair(User, None, Some(1000)).unwrap(), User),
+            (1000, 1000, 0, 1000)
+        );
         let gone = sudo.set_pair(User, Some(1000), Some(1000)).unwrap();
         assert_eq!(ids(&gone, User), (1000, 1000, 1000, 1000));
         assert_eq!(gone.set(User, Some(0)), Err(Errno::PERM));
