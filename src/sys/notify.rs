@@ -255,21 +255,22 @@ fn program() -> Vec<libc::sock_filter> {
     for (arch, rules) in trap::rules().into_iter().rev() {
         let mut part = vec![load(NUMBER)];
         for (number, when) in rules {
-            let test = match when {
-                When::Always => None,
-                When::AnyBit { argument, bits } => Some((argument, Test::AnyBit(bits))),
-                When::Is { argument, value } => Some((argument, Test::Equal(value))),
+            let (index, tests) = match when {
+                When::Always => {
+                    part.extend([unless(Test::Equal(number), 1), end(RET_USER_NOTIF)]);
+                    continue;
+                }
+                When::AnyBit { argument, bits } => (argument, vec![Test::AnyBit(bits)]),
+                When::Is { argument, values } => {
+                    (argument, values.iter().map(|value| Test::Equal(*value)).collect())
+                }
             };
-            match test {
-                None => part.extend([unless(Test::Equal(number), 1), end(RET_USER_NOTIF)]),
-                Some((index, test)) => part.extend([
-                    unless(Test::Equal(number), 4),
-                    load(argument(index)),
-                    unless(test, 1),
-                    end(RET_USER_NOTIF),
-                    end(ALLOW),
-                ]),
-            }
+            let mut body = vec![load(argument(index))];
+            body.extend(tests.iter().flat_map(|test| [unless(*test, 1), end(RET_USER_NOTIF)]));
+            body.push(end(ALLOW));
+            let size = u8::try_from(body.len()).expect("a short list");
+            part.push(unless(Test::Equal(number), size));
+            part.extend(body);
         }
         part.push(end(ALLOW));
         code = bpf::for_architecture(arch, part, code);
@@ -306,6 +307,8 @@ mod tests {
         let creates = (libc::O_CREAT | libc::O_WRONLY) as u64;
         assert!(stops(libc::SYS_openat, [0, 0, creates, 0, 0, 0]));
         assert!(!stops(libc::SYS_openat, [0, 0, libc::O_WRONLY as u64, creates, 0, 0]));
+        assert!(stops(libc::SYS_prctl, [28, 0, 0, 0, 0, 0]));
+        assert!(!stops(libc::SYS_prctl, [1, 8, 0, 0, 0, 0]));
         assert!(!run(1, libc::SYS_getuid as u32, none), "another architecture");
         assert!(!run(native, libc::SYS_getuid as u32 | 1 << 30, none), "x32");
     }
