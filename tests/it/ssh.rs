@@ -248,7 +248,15 @@ fn a_repository_over_ssh_uses_the_agent() {
         build().run().fails(2, &["there is no ssh agent", "--ssh default"]);
         let (_, image) = build().arg("--ssh=default").env("SSH_AUTH_SOCK", &agent.socket).image();
         assert!(image.tree.contains_key("repo/file"), "as {who:?}");
-        let listed = fs::read_to_string(log).expect("the stand-in for ssh was used");
+        let listed = fs::read_to_string(&log).expect("the stand-in for ssh was used");
         assert!(listed.contains("key-of-the-tests"), "{listed}");
+        // A key of a file has a socket for git, too; nothing of it is left.
+        let key = place.at("file-key");
+        let mut keygen = who.command("ssh-keygen", &place.at("home"));
+        ok(keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "key-of-a-file", "-f"]).arg(&key));
+        let argument = format!("--ssh=default={}", key.display());
+        build().arg("--no-cache").arg(argument).image();
+        let listed = fs::read_to_string(&log).expect("the stand-in for ssh was used");
+        assert!(listed.contains("key-of-a-file"), "{listed}");
     }
 }
