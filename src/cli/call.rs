@@ -42,6 +42,11 @@ enum Form {
 }
 
 impl CallArgs {
+    /// Tells whether nothing is to be run.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.check || self.call != "build"
+    }
+
     /// Answers the call; `None` means that the build is to be run.
     pub(crate) fn run(
         &self,

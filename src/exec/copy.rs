@@ -272,6 +272,12 @@ impl Execution<'_> {
             let Taken::Repository(remote, resolved) = taken else { return Ok(taken) };
             let Services { git: tools, store, .. } = self.services;
             let checkout = git::checkout(&remote, &resolved, tools, store)?;
+            if let Some(pointer) = checkout.pointer() {
+                self.services.events.note(format!(
+                    "{remote}: `{pointer}` is a pointer of Git LFS, and is copied as one: install \
+                     git-lfs to have its files"
+                ));
+            }
             let context = Context::open(checkout.folder(), None).map_err(input_failure)?;
             self.checkouts.lock().unwrap_or_else(PoisonError::into_inner).push(checkout);
             let sources = vec!["/".to_owned()];

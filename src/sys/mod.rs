@@ -7,6 +7,7 @@
 pub(crate) mod child;
 pub mod copy;
 mod interrupt;
+mod look;
 pub(crate) mod mount;
 mod namespace;
 mod overlay;
@@ -17,7 +18,9 @@ pub(crate) mod socket;
 mod subid;
 pub mod xattr;
 
+pub use child::is_limit;
 pub use interrupt::{TERMINATE, on_interrupt};
+pub use look::may_open;
 pub use namespace::{
     Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, id_maps, user_id,
 };

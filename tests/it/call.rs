@@ -50,7 +50,8 @@ fn check(arguments: &[&str], code: i32, said: &[&str]) -> Done {
 fn calls_need_neither_a_store_nor_a_namespace() {
     check(&["--check", "."], 1, &["final-user-root"]);
     check(&["--check", "--policy=none", "--build-arg=VERSON=2", "."], 0, &["build-arg-unused"]);
-    check(&["--call=check", "--target=shiped", "."], 3, &["did you mean `shipped`?"]);
+    check(&["--call=check", "--target=shiped", "."], 2, &["did you mean `shipped`?"]);
+    check(&["lint", "--target=shiped", "."], 2, &["did you mean `shipped`?"]);
     check(&["--call=outline", "--build-arg=VERSION=7", "."], 0, &["VERSION     7"]);
     check(&["--call=targets", "."], 0, &["shipped (default)", "the result"]);
     check(&["--call=plan", "."], 0, &["2 stages, 2 steps"]);

@@ -7,10 +7,13 @@
 mod bad_input;
 mod cache;
 mod call;
+mod contexts;
 mod debian;
+mod entitlements;
 mod examples;
 mod failing;
 mod harness;
+mod interrupted;
 mod judge;
 mod killed;
 mod lint;

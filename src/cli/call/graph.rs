@@ -5,7 +5,7 @@ use rbuild::build::Prepared;
 use rbuild::plan::{Base, BaseId, From, MountKind, Op, Plan, Stage};
 use serde_json::{Value, json};
 
-use super::super::shared::printable;
+use super::super::shared::{count, printable};
 use super::{Form, document};
 
 pub(super) fn answer(prepared: &Prepared, form: Form) -> String {
@@ -148,9 +148,6 @@ impl Graph<'_> {
                 out.push('\n');
             }
         }
-        let count = |count: usize, word: &str| {
-            format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-        };
         let (stages, steps) = (self.plan.stages.len(), self.plan.steps.len());
         out.push_str(&format!("{}, {}\n", count(stages, "stage"), count(steps, "step")));
         out
