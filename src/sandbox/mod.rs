@@ -7,6 +7,7 @@
 
 mod init;
 mod lines;
+mod owner;
 mod prepare;
 mod run;
 mod setup;
