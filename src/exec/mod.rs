@@ -15,6 +15,7 @@
 mod assemble;
 mod copy;
 mod failure;
+mod foresee;
 mod grants;
 mod key;
 mod mounts;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use failure::{Cause, Failure, cause_of_base};
+pub use foresee::{Foreseen, foresee};
 pub use grants::{GrantError, Grants};
 pub use ssh::{Agent, AgentSocket, KEY_LIMIT, KeyError, Keyring};
 

@@ -135,7 +135,7 @@ impl Execution<'_> {
     }
 
     // That all of it is granted was checked before the first step.
-    fn network(&self, run: &Run) -> sandbox::Network {
+    pub(super) fn network(&self, run: &Run) -> sandbox::Network {
         match run.network {
             Network::None => sandbox::Network::None,
             Network::Default if self.options.no_network => sandbox::Network::None,
@@ -152,7 +152,7 @@ impl Execution<'_> {
 
     /// The parts of the key that are the operation: everything that the command sees, but for the
     /// values of secrets and of proxy variables.
-    fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
+    pub(super) fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
         let mut request = Request::new("RUN");
         for (index, word) in run.args.iter().enumerate() {
             let name = if index + 1 == run.args.len() {

@@ -21,7 +21,7 @@ use rbuild::input::Context;
 use rbuild::input::git::Tools;
 use rbuild::layer::Compression;
 use rbuild::output::Target;
-use rbuild::plan::Request;
+use rbuild::plan::{BaseLookup, Found, Request, Wanted};
 use rbuild::policy::{Bases, Level, Policy};
 use rbuild::sandbox::Hardening;
 use rbuild::store::Store;
@@ -36,6 +36,7 @@ pub(super) use outcome::tell_not_prepared;
 use outcome::{exit_of, tell_failure, write_metadata};
 use steps::{StepArgs, Steps};
 
+use super::call::Steps as Foresight;
 use super::environment;
 use super::exit::Exit;
 use super::progress::{Format, Progress};
@@ -288,7 +289,8 @@ impl Command {
         // What is wrong with the text is told on any host, before powers are asked for.
         let parsed =
             if is_folder || self.args.call.is_asked() { self.parsed(&policy)? } else { Ok(()) };
-        if let Some(exit) = self.args.call.run(&self.job, &policy, &self.args.policy)? {
+        let foreseen = if is_folder && parsed.is_ok() { self.foresee(&policy) } else { None };
+        if let Some(exit) = self.args.call.run(&self.job, &policy, &self.args.policy, foreseen)? {
             return Ok(exit);
         }
         for target in &self.outputs {
@@ -486,6 +488,43 @@ impl Command {
         let _keys = self.git_agent(&mut git)?;
         let means = Means { store: &store, registry: &registry, git: &git };
         self.bring(&means, &events)
+    }
+
+    /// Looks what of the plan is in the store, where `--call plan` asks and there is a store. Neither
+    /// the network nor another place is asked; without a namespace of our own nothing is known.
+    fn foresee(&mut self, policy: &Policy) -> Option<(Prepared, Foresight)> {
+        let root = environment::store_root(&self.args.store);
+        if !self.args.call.is_plan() || !root.is_dir() {
+            return None;
+        }
+        let entered = sys::enter_user_namespace(None).ok()?;
+        let store = Store::open(&root).ok()?;
+        self.args.store.offline = true;
+        let (events, cancel) = (Events::silent(), Cancel::new());
+        let registry = environment::registry(&self.args.store, &events, &cancel).ok()?;
+        let git = environment::git(&self.args.store);
+        let named = self.named.clone();
+        let resolver = Resolver::new(&store, &registry, &events, &named);
+        let known = |wanted: &Wanted| Ok(resolver.base(wanted).unwrap_or(Found::Unread));
+        let prepared = rbuild::build::prepare(&self.job, policy, &known).ok()?;
+        let means = Means { store: &store, registry: &registry, git: &git };
+        let contexts = self.contexts(&means, &events).ok()?;
+        let options = self.options(&prepared, policy).ok()?;
+        let bases = resolver.images(&prepared.plan);
+        let services = Services {
+            store: &store,
+            registry: &registry,
+            git: &git,
+            events: &events,
+            cancel: &cancel,
+            program: environment::program(),
+            id_mode: entered.mode,
+            context: contexts.main.as_ref(),
+            named: &contexts.named,
+            bases: &bases,
+        };
+        let steps = rbuild::exec::foresee(&prepared.plan, &options, &services);
+        Some((prepared, steps.into_iter().collect()))
     }
 
     /// Parses the text, and looks whether the stages are there that flags name.

@@ -160,7 +160,9 @@ fn remainders() {
         last.copy_from_slice(&found[found.len() - 8..]);
         assert_eq!(u64::from_be_bytes(last), number % (prime - 1), "{number} {prime}");
     };
-    for (number, prime) in [(0, 3), (1, 3), (7, 3), (u64::MAX, 65537), (123_456_789, 101)] {
+    for (number, prime) in
+        [(0, 3), (1, 3), (2, 3), (7, 3), (100, 101), (u64::MAX, 65537), (123_456_789, 101)]
+    {
         check(number, prime);
     }
     check(u64::MAX, u64::MAX);
