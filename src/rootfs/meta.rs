@@ -231,7 +231,7 @@ mod tests {
         };
         let check = |value: Vec<u8>, want: Option<Vec<u8>>| {
             let mut xattrs = BTreeMap::from([(CAPABILITY.to_vec(), value)]);
-            xattrs.insert(OWN.to_vec(), b"1:1".to_vec());
+            xattrs.insert(crate::sys::own::ATTRIBUTE.to_vec(), b"1:1".to_vec());
             clean(&mut xattrs);
             assert_eq!(xattrs.into_values().next(), want);
         };
