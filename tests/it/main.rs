@@ -8,6 +8,7 @@ mod bad_input;
 mod cache;
 mod call;
 mod debian;
+mod dialect;
 mod examples;
 mod failing;
 mod harness;
