@@ -416,8 +416,8 @@ impl Planner<'_> {
             let ports =
                 instruction::Expose::expand(&port).map_err(|error| at(error.to_string()))?;
             // Counted here: one word may have a thousand times its length.
-            self.charge(ports.len() * 16, word.span)?;
-            state.hold(ports.len() * 16);
+            self.charge(ports.len() * 64, word.span)?;
+            state.hold(ports.len() * 64);
             state.config.exposed_ports.extend(ports);
         }
         Ok(())

@@ -10,6 +10,7 @@ mod call;
 mod contexts;
 mod debian;
 mod entitlements;
+mod dialect;
 mod examples;
 mod failing;
 mod harness;
