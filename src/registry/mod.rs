@@ -32,7 +32,7 @@ mod transport;
 mod upload;
 mod url;
 
-pub use client::{Network, Registry};
+pub use client::{Network, Registry, Traffic};
 pub use config::{Proxies, RegistryConfig};
 pub use credentials::{Credentials, Login};
 pub use download::{Address, AddressError, Download, Downloaded, Sink, Validators};

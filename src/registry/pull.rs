@@ -36,6 +36,7 @@ impl Registry {
     ///
     /// The bytes are at most 4 MiB; if the reference has a digest, they are of it.
     pub fn manifest(&self, image: &ImageRef) -> Result<FetchedManifest, Error> {
+        let _underway = self.traffic.begin();
         let what = What::read(image.familiar());
         let name = match image.digest() {
             Some(digest) => digest.to_string(),
@@ -64,6 +65,7 @@ impl Registry {
         size: u64,
         sink: &mut dyn Write,
     ) -> Result<u64, Error> {
+        let _underway = self.traffic.begin();
         let what = What::read(format!("{} {}", image.familiar(), digest));
         let started = Instant::now();
         let mut got = Progress { hasher: Hasher::new(), count: 0, size };

@@ -101,6 +101,7 @@ impl Registry {
         names: &[ImageRef],
         by_digest: bool,
     ) -> Result<Pushed, Error> {
+        let _underway = self.traffic.begin();
         let digest = image.manifests.last().expect("something is to be pushed").digest();
         let mut places: BTreeMap<(&str, &str), (ImageRef, Tags<'_>)> = BTreeMap::new();
         for name in names {

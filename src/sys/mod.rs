@@ -17,7 +17,7 @@ pub(crate) mod socket;
 mod subid;
 pub mod xattr;
 
-pub use interrupt::{TERMINATE, on_interrupt};
+pub use interrupt::{TERMINATE, leave, on_interrupt};
 pub use namespace::{
     Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, id_maps, user_id,
 };

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use rbuild::base::{ImageRef, Masker, Platform, Secret};
 use rbuild::build::{Ended, Job, NamedSource, Prepared, Resolver, Work};
@@ -19,8 +20,9 @@ use rbuild::layer::Compression;
 use rbuild::output::Target;
 use rbuild::plan::Request;
 use rbuild::policy::{Bases, Level, Policy};
+use rbuild::registry::Traffic;
 use rbuild::sandbox::{Cancel, Hardening, Ulimit};
-use rbuild::store::Store;
+use rbuild::store::{Store, Unfinished};
 use rbuild::sys;
 use serde_json::json;
 
@@ -171,6 +173,22 @@ pub(crate) fn run(args: Args) -> Exit {
     }
 }
 
+/// After a signal: a read that waits for a server does not see that it is not wanted any more. When
+/// the steps have ended and only such a wait is left, the process ends in the middle of it.
+fn leave_wire(signal: i32, cancel: &Cancel, on_wire: &OnceLock<(Unfinished, Traffic)>) -> ! {
+    let mut quiet = 0;
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        let Some((unfinished, traffic)) = on_wire.get() else { continue };
+        quiet = if traffic.is_underway() && !cancel.has_steps() { quiet + 1 } else { 0 };
+        if quiet >= 5 {
+            unfinished.remove();
+            say("error: interrupted while waiting for a server\n");
+            sys::leave(128 + signal);
+        }
+    }
+}
+
 /// The arguments, understood.
 struct Command {
     args: Args,
@@ -299,9 +317,13 @@ impl Command {
         let on_signal = cancel.clone();
         let terminated = Arc::new(AtomicBool::new(false));
         let by_term = Arc::clone(&terminated);
+        let waiting = Arc::new(OnceLock::new());
+        let on_wire = Arc::clone(&waiting);
         let act = move |signal| {
             by_term.store(signal == sys::TERMINATE, Ordering::SeqCst);
             on_signal.cancel();
+            let (cancel, on_wire) = (on_signal.clone(), Arc::clone(&on_wire));
+            std::thread::spawn(move || leave_wire(signal, &cancel, &on_wire));
         };
         sys::on_interrupt(act).map_err(|error| Stop {
             exit: Exit::Internal,
@@ -335,6 +357,7 @@ impl Command {
             help: None,
         })?;
         let registry = environment::registry(&self.args.store, &events)?;
+        let _ = waiting.set((store.unfinished(), registry.traffic()));
         let resolver = Resolver::new(&store, &registry, &events, &self.named);
         let prepared = match rbuild::build::prepare(&self.job, &policy, &resolver) {
             Ok(prepared) => prepared,
