@@ -255,6 +255,7 @@ fn attack_41_credential_helpers() {
         assert!(server.seen().iter().all(|seen| seen.header("authorization").is_none()));
         let outcome = run(json!({"credHelpers": {&host: "spy"}}));
         kept(ground, &[], &outcome.refused_with(5, &[]));
+        assert!(asked.exists(), "the helper was not asked\n{}", outcome.story());
         let asked = fs::read_to_string(asked).expect("the helper was asked");
         assert!(asked.contains(&format!("asked get {host}")), "{asked}");
         assert!(!asked.contains("leak") && !asked.contains("RBUILD"), "{asked}");

@@ -110,11 +110,11 @@ fn attack_44_existence_is_looked_at_after_a_push() {
         });
         push(&server).refused(&[]);
         drop(blobs);
-        // It says that it took a blob, and has forgotten it.
+        // It takes the image, and does not have it.
         let (server, _) = taking(|seen, _| {
-            let upload = seen.method == "PUT" && seen.target.contains("/uploads/");
-            upload.then(|| Reply::new(201, ""))
+            let asked = seen.method != "PUT" && seen.target.contains("/manifests/");
+            asked.then(|| Reply::new(404, ""))
         });
-        push(&server).refused(&[]);
+        push(&server).refused(&["does not have it"]);
     });
 }
