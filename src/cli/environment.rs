@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rbuild::event::Events;
 use rbuild::input::git::Tools;
-use rbuild::registry::{Credentials, Network, Proxies, Registry, RegistryConfig};
+use rbuild::registry::{
+    Credentials, HelperEnvironment, Network, Proxies, Registry, RegistryConfig,
+};
 
 use super::exit::Exit;
 use super::shared::{Stop, StoreArgs};
@@ -58,6 +60,7 @@ pub(crate) fn registry(args: &StoreArgs, events: &Events) -> Result<Registry, St
     };
     config.proxies = proxies();
     let mut credentials = Credentials::none();
+    credentials.helpers = helpers();
     if let Some(path) = &args.authfile {
         if !path.exists() {
             return Err(Stop::usage(format!("cannot read `{}`: no such file", path.display())));
@@ -98,6 +101,23 @@ pub(crate) fn git(args: &StoreArgs) -> Tools {
 
 fn network(args: &StoreArgs) -> Network {
     if args.offline { Network::Offline } else { Network::Online }
+}
+
+/// What credential helpers get: the way to their keyring, and nothing else of the environment.
+fn helpers() -> HelperEnvironment {
+    const NEEDED: [&str; 6] = [
+        "HOME",
+        "XDG_RUNTIME_DIR",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "DISPLAY",
+        "GNUPGHOME",
+        "PASSWORD_STORE_DIR",
+    ];
+    let set = |name: &str| Some((name.into(), variable(name)?.into()));
+    HelperEnvironment {
+        path: variable("PATH").map(Into::into),
+        variables: NEEDED.into_iter().filter_map(set).collect(),
+    }
 }
 
 fn proxies() -> Proxies {

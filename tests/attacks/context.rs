@@ -439,9 +439,7 @@ fn attack_58_owners_and_modes() {
             let outcome = copy(&format!("--chown={owner}"));
             outcome.refused(&[]);
         }
-        for mode in
-            ["77777", "8", "-1", "0o1777777", "u+q", "999999999999999999999", "\"7 7\""]
-        {
+        for mode in ["77777", "8", "-1", "0o1777777", "u+q", "999999999999999999999", "\"7 7\""] {
             copy(&format!("--chmod={mode}")).refused(&[]);
         }
         let image = copy("--chown=nobody:root --chmod=4750").built();
