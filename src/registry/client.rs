@@ -1,8 +1,7 @@
 //! One question to a registry, asked until there is an answer: endpoints, authorization, tries.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 
@@ -33,7 +32,6 @@ pub struct Registry {
     pub(super) network: Network,
     // Loopback hosts that were found to speak plain HTTP, or not to.
     schemes: Mutex<BTreeMap<String, Scheme>>,
-    pub(super) traffic: Traffic,
 }
 
 /// A place that holds a repository: the registry itself or a mirror of it.
@@ -56,31 +54,6 @@ impl Endpoint {
     /// The address of what follows the repository in the path: `manifests/latest`.
     pub(super) fn url(&self, rest: &str) -> Url {
         self.origin.at(format!("/v2/{}/{rest}", self.repository))
-    }
-}
-
-/// How many exchanges go on.
-#[derive(Clone, Debug, Default)]
-pub struct Traffic(Arc<AtomicUsize>);
-
-/// An exchange, until dropped.
-pub(super) struct Underway(Traffic);
-
-impl Traffic {
-    /// Tells whether any goes on: whoever ends the process then loses nothing but a transfer.
-    pub fn is_underway(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
-    }
-
-    pub(super) fn begin(&self) -> Underway {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Underway(self.clone())
-    }
-}
-
-impl Drop for Underway {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -116,13 +89,7 @@ impl Registry {
             events,
             network,
             schemes: Mutex::default(),
-            traffic: Traffic::default(),
         })
-    }
-
-    /// Tells, also later and from elsewhere, whether an answer is being waited for.
-    pub fn traffic(&self) -> Traffic {
-        self.traffic.clone()
     }
 
     /// The places to ask for an image, in order.
@@ -361,7 +328,7 @@ impl Registry {
                 wait.as_secs_f32()
             ));
             drop(outcome);
-            std::thread::sleep(wait);
+            self.transport.config().cancel.pause(wait);
         }
     }
 

@@ -165,7 +165,6 @@ impl Registry {
     /// the server has a strong `ETag`, else it begins anew. On an error the sink holds bytes that
     /// mean nothing.
     pub fn download(&self, ask: &Download<'_>, sink: &mut dyn Sink) -> Result<Downloaded, Error> {
-        let _underway = self.traffic.begin();
         let url = &ask.address.url;
         let (what, host) = (What::read(url.to_string()), url.origin.authority.clone());
         if self.network == Network::Offline {
@@ -229,7 +228,7 @@ impl Registry {
                         taking.count,
                         wait.as_secs_f32()
                     ));
-                    std::thread::sleep(wait);
+                    self.transport.config().cancel.pause(wait);
                 }
             }
         }

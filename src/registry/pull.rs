@@ -36,7 +36,6 @@ impl Registry {
     ///
     /// The bytes are at most 4 MiB; if the reference has a digest, they are of it.
     pub fn manifest(&self, image: &ImageRef) -> Result<FetchedManifest, Error> {
-        let _underway = self.traffic.begin();
         let what = What::read(image.familiar());
         let name = match image.digest() {
             Some(digest) => digest.to_string(),
@@ -65,7 +64,6 @@ impl Registry {
         size: u64,
         sink: &mut dyn Write,
     ) -> Result<u64, Error> {
-        let _underway = self.traffic.begin();
         let what = What::read(format!("{} {}", image.familiar(), digest));
         let started = Instant::now();
         let mut got = Progress { hasher: Hasher::new(), count: 0, size };
@@ -121,7 +119,7 @@ impl Registry {
                 Err(error) => match retry.wait(tried, None) {
                     Some(wait) => {
                         tried += 1;
-                        std::thread::sleep(wait);
+                        self.transport.config().cancel.pause(wait);
                         continue;
                     }
                     None => return Err(broken(what, host, tried, &error)),
@@ -215,7 +213,7 @@ impl Registry {
                         got.size,
                         wait.as_secs_f32()
                     ));
-                    std::thread::sleep(wait);
+                    self.transport.config().cancel.pause(wait);
                 }
             }
         }

@@ -101,7 +101,6 @@ impl Registry {
         names: &[ImageRef],
         by_digest: bool,
     ) -> Result<Pushed, Error> {
-        let _underway = self.traffic.begin();
         let digest = image.manifests.last().expect("something is to be pushed").digest();
         let mut places: BTreeMap<(&str, &str), (ImageRef, Tags<'_>)> = BTreeMap::new();
         for name in names {
@@ -343,7 +342,7 @@ impl Work<'_> {
                 });
             };
             tried += 1;
-            std::thread::sleep(wait);
+            self.registry.transport.config().cancel.pause(wait);
         };
         self.same_digest(&what, manifest, &there)?;
         self.registry.events.send(Event::Pushed {

@@ -45,6 +45,7 @@ pub(super) enum End {
     /// No `Content-Length`; the body ends with the connection.
     Close,
     /// One byte in a tenth of a second.
+    #[allow(dead_code, reason = "only `tests/attacks` has the time")]
     Drip,
 }
 

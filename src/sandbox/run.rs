@@ -76,7 +76,6 @@ pub fn run(
     if cancel.is_cancelled() {
         return Ok(Outcome::Cancelled);
     }
-    let _running = cancel.step();
     let (orders, numbers) = setup::orders(spec);
     let fds = prepare::descriptors(spec, &numbers.mounts)?;
     let json = serde_json::to_vec(&orders).map_err(|error| Error::Lost(error.to_string()))?;

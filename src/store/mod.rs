@@ -35,7 +35,7 @@ mod tree;
 pub use blob::{Blob, Draft, RawDraft, Verified};
 pub use cache_mount::{CacheMount, Sharing};
 pub use error::Error;
-pub use open::{Store, Unfinished};
+pub use open::Store;
 pub use record::{CacheRecord, KeyPart};
 pub use remove::remove_tree;
 pub use stat_cache::{FileStamp, StatCache};

@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 use super::tmp::Session;
 use super::{Error, StatCache};
@@ -44,19 +44,6 @@ struct Shared {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("root", &self.shared.root).finish()
-    }
-}
-
-/// The unfinished things of this process in a store.
-pub struct Unfinished(Weak<Shared>);
-
-impl Unfinished {
-    /// Removes them: for a process that is about to be ended by force. The next one to open the
-    /// store would do it else.
-    pub fn remove(&self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.session.clear();
-        }
     }
 }
 
@@ -110,11 +97,6 @@ impl Store {
     /// removed with the process, whatever is made there. For work folders of others.
     pub fn tmp_path(&self) -> Result<PathBuf, Error> {
         self.shared.session.path()
-    }
-
-    /// What this process has not finished, without keeping the store open.
-    pub fn unfinished(&self) -> Unfinished {
-        Unfinished(Arc::downgrade(&self.shared))
     }
 
     // Puts a small file in place, whole or not at all; an older one is replaced.

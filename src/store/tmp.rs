@@ -45,14 +45,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-impl Session {
-    /// Removes all that is unfinished.
-    pub(super) fn clear(&self) {
-        let mut own = self.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let own = self.own.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(own) = own.take() {
             let _ = remove_tree(&own.folder);
             let _ = fs::remove_file(&own.lock_path);

@@ -35,17 +35,13 @@ pub fn on_interrupt(act: impl Fn(i32) + Send + 'static) -> io::Result<()> {
                 return;
             }
             if came {
-                leave(128 + signal);
+                // SAFETY: `_exit` ends the process; nothing in memory is needed any more, and the
+                // kernel ends the steps with it.
+                unsafe { libc::_exit(128 + signal) };
             }
             came = true;
             act(signal);
         }
     })?;
     Ok(())
-}
-
-/// Ends the process with this status, whatever its threads wait for. Steps end with it.
-pub fn leave(status: i32) -> ! {
-    // SAFETY: `_exit` ends the process; nothing in memory is needed any more.
-    unsafe { libc::_exit(status) }
 }

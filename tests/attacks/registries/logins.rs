@@ -230,7 +230,7 @@ fn attack_41_credential_helpers() {
             build
                 .env("PATH", path.as_str())
                 .env("LD_PRELOAD_X", "leak")
-                .env("AWS_SECRET", "leak")
+                .env("RBUILD_LEAK", "leak")
                 .run()
         };
         for name in ["../bin/docker-credential-spy", "/bin/sh", "-x", "a/b", "", "a b", ".hidden"] {

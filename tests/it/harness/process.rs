@@ -17,6 +17,7 @@ pub(crate) struct Done {
     pub(crate) wall: Duration,
     /// The most memory that it had at once, or one of the children that it waited for: bytes. As
     /// the kernel has it, not less than the test program had when it started this one.
+    #[allow(dead_code, reason = "only `tests/attacks` has bounds for it")]
     pub(crate) peak: u64,
 }
 
@@ -58,6 +59,7 @@ pub(crate) struct Running {
 }
 
 /// Starts a program with nothing on standard input.
+#[allow(dead_code, reason = "only `tests/attacks` does something meanwhile")]
 pub(crate) fn spawn(command: &mut Command) -> Running {
     spawn_fed(command, Stdio::null())
 }
@@ -80,6 +82,7 @@ fn spawn_fed(command: &mut Command, stdin: Stdio) -> Running {
 
 impl Running {
     /// Presses Ctrl-C.
+    #[allow(dead_code, reason = "only `tests/attacks` does so with this")]
     pub(crate) fn interrupt(&self) {
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::INT);
     }
