@@ -6,7 +6,10 @@
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
 mod cancel;
+mod chroot;
 mod init;
+mod isolation;
+mod keep;
 mod lines;
 mod prepare;
 mod run;
@@ -15,6 +18,8 @@ mod spec;
 mod stubs;
 
 pub use cancel::Cancel;
+pub use chroot::run_in_copy;
 pub use init::sandbox_main;
+pub use isolation::Isolation;
 pub use run::{Error, Outcome, run};
 pub use spec::{FileMount, Hardening, Mount, MountKind, Network, Source, Spec, Ulimit, User};

@@ -6,7 +6,10 @@
 
 pub(crate) mod child;
 pub mod copy;
+mod host;
 mod interrupt;
+pub(crate) mod keep;
+pub(crate) mod landlock;
 pub(crate) mod mount;
 mod namespace;
 mod overlay;
@@ -17,11 +20,13 @@ pub(crate) mod socket;
 mod subid;
 pub mod xattr;
 
+pub(crate) use copy::{as_path, path_of};
+pub use host::{can_change_root, fresh_proc, ids_without_namespace};
 pub use interrupt::{TERMINATE, on_interrupt};
 pub use namespace::{
-    Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, id_maps, user_id,
+    Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, has_no_ids, id_maps, user_id,
 };
-pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
+pub use overlay::{OverlayError, Upper, most_layers, mount_by_options, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
 pub use rename::exchange;
 pub use root::{Dir, FileKind, Follow, Root, Stat, set_mode, set_mtime, set_owner, stat_of};

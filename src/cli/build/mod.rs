@@ -2,6 +2,7 @@
 
 mod contexts;
 mod given;
+mod host;
 mod outcome;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use serde_json::json;
 
 pub(super) use given::read_dockerfile;
 use given::{agents, compression, dockerfile, pairs, secrets, times};
+use host::{Choice, Host};
 pub(super) use outcome::tell_not_prepared;
 use outcome::{exit_of, tell_failure, write_metadata};
 
@@ -96,6 +98,15 @@ pub(crate) struct Args {
         env = "RBUILD_NETWORK"
     )]
     pub(crate) network: String,
+    /// What stands around RUN steps
+    #[arg(
+        long,
+        value_name = "auto|userns|chroot",
+        default_value = "auto",
+        hide_possible_values = true,
+        env = "RBUILD_ISOLATION"
+    )]
+    pub(crate) isolation: Choice,
     /// Grant more: `network.host` to steps, `local.delete` to an output
     #[arg(long, value_name = "ENTITLEMENT")]
     pub(crate) allow: Vec<String>,
@@ -290,11 +301,8 @@ impl Command {
         }
 
         // From here on this process is root of its own namespace. One thread until here.
-        let entered = sys::enter_user_namespace(None).map_err(|error| Stop {
-            exit: Exit::Sandbox,
-            text: error.to_string(),
-            help: Some(error.cure),
-        })?;
+        environment::test_hooks();
+        let host = Host::enter(self.args.isolation, &policy)?;
         let cancel = Cancel::new();
         let on_signal = cancel.clone();
         let terminated = Arc::new(AtomicBool::new(false));
@@ -322,10 +330,10 @@ impl Command {
                 progress.show(&event, &sources);
             })
         };
-        if let Some(why) = &entered.why_single
+        if let Some(why) = host.why_single()
             && self.format == Format::Plain
         {
-            events.note(format!("one user id only: {}; {}", why.cause, why.cure));
+            events.note(why);
         }
 
         let root = environment::store_root(&self.args.store);
@@ -358,6 +366,14 @@ impl Command {
             return self.refused(&prepared.report, &prepared.sources, &policy);
         }
 
+        if let Err(failure) = host.judge(&prepared.plan, &policy, &events) {
+            let sources = sources.read().unwrap_or_else(PoisonError::into_inner);
+            let exit = exit_of(failure.cause);
+            tell_failure(&failure, &sources, &progress, exit);
+            self.failed(exit, &failure, &sources);
+            return Ok(exit);
+        }
+        let stacking = host.stacking(&store, &prepared.plan, &events);
         let contexts = self.contexts(&store)?;
         let bases = resolver.images(&prepared.plan);
         let options = self.options(&prepared, &policy)?;
@@ -370,7 +386,9 @@ impl Command {
             events: &events,
             cancel: &cancel,
             program: environment::program(),
-            id_mode: entered.mode,
+            id_mode: host.mode,
+            stacking,
+            isolation: host.isolation.clone(),
             context: contexts.main.as_ref(),
             named: &contexts.named,
             bases: &bases,
