@@ -144,11 +144,14 @@ struct Stage {
 
 impl Inside<'_> {
     fn run(mut self, parent: BorrowedFd<'_>) -> Result<(), Failure> {
-        let keeper = keep::inner(self.orders.keeping)?;
+        let mut keeper = keep::inner(self.orders.keeping)?;
         if child::is_hung_up(parent) {
             child::exit(1);
         }
         let cwd = self.set_up()?;
+        if let Some(keeper) = &mut keeper {
+            keeper.fence();
+        }
         let user = &self.orders.user;
         if self.orders.id_mode.has_many() {
             child::give_output_to(user.uid, user.gid);

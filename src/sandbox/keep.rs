@@ -24,7 +24,7 @@ pub(super) fn outer(keeping: Keeping) -> Result<Option<Keeper>, Failure> {
     Keeper::new().doing(|| "take charge of the step's processes".into()).map(Some)
 }
 
-/// Prepares the inner process.
+/// Prepares the inner process; its fence is put up when all is mounted.
 pub(super) fn inner(keeping: Keeping) -> Result<Option<Keeper>, Failure> {
     if keeping == Keeping::PidNamespace {
         child::die_with_parent().doing(|| "bind the life to the parent's".into())?;
@@ -33,9 +33,7 @@ pub(super) fn inner(keeping: Keeping) -> Result<Option<Keeper>, Failure> {
     if keeping == Keeping::Chroot {
         child::no_new_privs().doing(|| "give up new powers".into())?;
     }
-    let mut keeper = Keeper::new().doing(|| "take charge of the step's processes".into())?;
-    keeper.fence();
-    Ok(Some(keeper))
+    Keeper::new().doing(|| "take charge of the step's processes".into()).map(Some)
 }
 
 /// Reaps until the command has ended, the builder is gone or the outer process is; then kills the

@@ -2,7 +2,7 @@
 //! from it.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
@@ -34,9 +34,11 @@ impl Keeper {
     }
 
     /// Has the signals of this process, and of all that it starts, stay among them, if the kernel
-    /// can. Needs `no_new_privs` or CAP_SYS_ADMIN.
+    /// can. Needs `no_new_privs` or CAP_SYS_ADMIN. Nothing can be mounted from now on.
     pub(crate) fn fence(&mut self) {
-        let fenced = Fence { signals: true, ..Fence::default() }.put_up();
+        // Without a word on files, a fence would still forbid links and renames between folders.
+        let Ok(root) = super::mount::root_folder() else { return };
+        let fenced = Fence { beneath: Some(root.as_fd()), signals: true, sockets: false }.put_up();
         // Believed when seen: the process that started this one has to be out of reach.
         self.fenced = fenced.is_ok_and(|fenced| fenced.scopes)
             && rustix::process::getppid().is_some_and(|parent| {

@@ -7,6 +7,7 @@
 mod bad_input;
 mod cache;
 mod call;
+mod containers;
 mod debian;
 mod examples;
 mod failing;

@@ -48,6 +48,11 @@ fn status(world: &World) {
     assert_eq!(world.run(&world.spec("exit 42")).unwrap(), Outcome::Exited(42));
     assert_eq!(world.run(&world.spec("kill -9 $$")).unwrap(), Outcome::Signaled(9));
     assert_eq!(world.script("umask; pwd; echo $0"), "0022\n/\n/bin/sh\n");
+    // Landlock may forbid this.
+    assert_eq!(
+        world.script("mkdir /a /b; echo x > /a/f; ln /a/f /b/g && mv /a/f /b/h && cat /b/*"),
+        "x\nx\n"
+    );
     let mut spec = world.spec("");
     spec.argv = vec![b"env".to_vec()];
     assert_eq!(world.say(&spec), "PATH=/bin\nHOME=/root\n");
