@@ -326,3 +326,115 @@ impl Work<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+    use crate::sys::xattr;
+
+    const MODE: IdMode = IdMode::Bare;
+
+    /// Three layers, with a whiteout of either form, an opaque folder, a file over a folder and the other
+    /// way round. Returns them and what is seen of them.
+    fn layers(temp: &Path) -> (Vec<PathBuf>, Vec<&'static str>) {
+        let layer = |number: usize, files: &[&str]| {
+            for file in files {
+                let path = temp.join(number.to_string()).join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, format!("{number} {file}")).unwrap();
+            }
+            temp.join(number.to_string())
+        };
+        let paths = vec![
+            layer(0, &["a/1", "a/2", "b/1", "c/1", "d", "e/1", "f/deep/1", "top"]),
+            layer(1, &["a/3", "b/2", "c", "d/1", "f/deep/2"]),
+            layer(2, &["a/1", "g"]),
+        ];
+        let open = |path: &str| Root::open_host(&temp.join(path)).unwrap();
+        xattr::set(open("1/b"), meta::OPAQUE, b"y").unwrap();
+        open("2").top().whiteout(b"e").unwrap();
+        let empty = fs::File::create(temp.join("2/a/2")).unwrap();
+        xattr::set(&empty, b"user.rbuild.whiteout", b"y").unwrap();
+        symlink("a", temp.join("2/link")).unwrap();
+        fs::hard_link(temp.join("2/g"), temp.join("2/h")).unwrap();
+        let seen = vec![
+            "/a",
+            "/a/1 2",
+            "/a/3 1",
+            "/b",
+            "/b/2 1",
+            "/c 1",
+            "/d",
+            "/d/1 1",
+            "/f",
+            "/f/deep",
+            "/f/deep/1 0",
+            "/f/deep/2 1",
+            "/g 2",
+            "/h 2",
+            "/link",
+            "/top 0",
+        ];
+        (paths, seen)
+    }
+
+    #[test]
+    fn layers_are_looked_at_from_the_top() {
+        let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let (layers, seen) = layers(temp.path());
+        let stacked = Stacked::open(&layers, MODE).unwrap();
+        let at = |text: &str| ImagePath::from_entry(text.as_bytes()).unwrap();
+        for line in seen {
+            let (path, layer) = line.split_once(' ').unwrap_or((line, ""));
+            assert!(stacked.entry(&at(path)).unwrap().is_some(), "{path}");
+            if !layer.is_empty() {
+                let file = stacked.open(&at(path)).unwrap().unwrap();
+                let text = io::read_to_string(file).unwrap();
+                assert!(text.starts_with(layer), "{path}: {text}");
+            }
+        }
+        for gone in ["a/2", "b/1", "c/1", "d/2", "e", "e/1", "link/1", "a/1/x", "none"] {
+            assert!(stacked.entry(&at(gone)).unwrap().is_none(), "{gone}");
+        }
+    }
+
+    #[test]
+    fn one_folder_is_made_of_all() {
+        for how in [Flatten::Link, Flatten::Copy] {
+            let temp = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+            let (layers, seen) = layers(temp.path());
+            let into = temp.path().join("into");
+            fs::create_dir(&into).unwrap();
+            flatten(&layers, &into, how, MODE).unwrap();
+            let mut found = Vec::new();
+            let mut folders = vec![into.clone()];
+            while let Some(folder) = folders.pop() {
+                for entry in fs::read_dir(folder).unwrap() {
+                    let path = entry.unwrap().path();
+                    let stat = fs::symlink_metadata(&path).unwrap();
+                    let mut line =
+                        path.to_str().unwrap()[into.to_str().unwrap().len()..].to_owned();
+                    if stat.is_dir() {
+                        folders.push(path);
+                    } else if stat.is_file() {
+                        let text = fs::read_to_string(&path).unwrap();
+                        line = format!("{line} {}", &text[..1]);
+                        let shared = fs::metadata(layers[2].join("g")).unwrap().ino() == stat.ino();
+                        if line.starts_with("/g") {
+                            assert_eq!(shared, how == Flatten::Link);
+                        }
+                    }
+                    found.push(line);
+                }
+            }
+            found.sort();
+            assert_eq!(found, seen, "{how:?}");
+            // Two names of one file stay that.
+            let number = |name: &str| fs::metadata(into.join(name)).unwrap().ino();
+            assert_eq!(number("g"), number("h"));
+        }
+    }
+}

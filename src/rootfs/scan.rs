@@ -90,7 +90,9 @@ impl Snapshot {
                 let Some(stat) = dir.stat_opt(&name).map_err(Error::io("read", &path))? else {
                     continue;
                 };
-                let was = self.was.remove(&path).filter(|_| !new);
+                let was = self.was.remove(&path);
+                let was_folder = was.as_ref().is_some_and(|was| was.more.is_some());
+                let was = was.filter(|_| !new);
                 if stat.kind != FileKind::Dir
                     && was
                         .as_ref()
@@ -123,7 +125,8 @@ impl Snapshot {
                 }
                 match same {
                     true => drop(kept.insert(path.clone())),
-                    false if old.is_some() => {
+                    // As overlayfs marks each folder that a step makes.
+                    false if was_folder => {
                         found.push(Change::bare(Entry::new(path.clone(), EntryKind::Opaque, 0)));
                     }
                     false => {}
@@ -178,4 +181,123 @@ fn more_of(dir: &Dir, name: &[u8], entry: Entry) -> Result<Folder, Error> {
 
 fn join(at: &ImagePath, name: &[u8]) -> Result<ImagePath, Error> {
     at.join(name).map_err(|source| Error::Path { path: at.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    /// Lists what `work` changes: `kind path`.
+    fn check(work: impl FnOnce(&Path), spared: &[&str], want: &[&str]) {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["keep", "empty", "gone/deep", "d/e"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        for name in ["keep/f", "gone/deep/f", "gone/g", "d/e/f", "d/g", "top"] {
+            fs::write(at(name), name).unwrap();
+        }
+        fs::hard_link(at("d/g"), at("d/h")).unwrap();
+        symlink("top", at("link")).unwrap();
+        let mode = IdMode::Single;
+        let before = Snapshot::take(folder.path(), mode).unwrap();
+        work(folder.path());
+        let spared =
+            spared.iter().map(|path| ImagePath::from_entry(path.as_bytes()).unwrap()).collect();
+        let found: Vec<String> = before
+            .changes(folder.path(), &spared, mode)
+            .unwrap()
+            .iter()
+            .map(|change| {
+                let kind = match &change.entry.kind {
+                    EntryKind::File { .. } => "file".to_owned(),
+                    EntryKind::Dir => "dir".to_owned(),
+                    EntryKind::Hardlink(to) => format!("link to {to}"),
+                    other => format!("{other:?}").to_lowercase(),
+                };
+                format!("{kind} {}", change.entry.path)
+            })
+            .collect();
+        assert_eq!(found, want);
+    }
+
+    #[test]
+    fn nothing_changed_is_nothing() {
+        check(|_| {}, &[], &[]);
+        // Come and gone, and the time put back, as mount points are.
+        check(
+            |at| {
+                let time = fs::metadata(at.join("empty")).unwrap().modified().unwrap();
+                fs::write(at.join("empty/stub"), "").unwrap();
+                fs::remove_file(at.join("empty/stub")).unwrap();
+                fs::File::open(at.join("empty")).unwrap().set_modified(time).unwrap();
+            },
+            &[],
+            &[],
+        );
+    }
+
+    #[test]
+    fn files_are_told_by_their_time_of_change() {
+        let rewrite = |at: &Path| {
+            let file = at.join("top");
+            let time = fs::metadata(&file).unwrap().modified().unwrap();
+            fs::write(&file, "pot").unwrap();
+            fs::File::open(&file).unwrap().set_modified(time).unwrap();
+        };
+        check(rewrite, &[], &["file /top"]);
+        check(rewrite, &["top"], &[]);
+        // All names of a file change with it.
+        check(
+            |at| fs::set_permissions(at.join("d/g"), fs::Permissions::from_mode(0o600)).unwrap(),
+            &[],
+            &["file /d/g", "link to /d/g /d/h"],
+        );
+    }
+
+    #[test]
+    fn what_is_gone_is_hidden_once() {
+        check(|at| fs::remove_dir_all(at.join("gone")).unwrap(), &[], &["whiteout /gone"]);
+        check(
+            |at| fs::remove_file(at.join("d/e/f")).unwrap(),
+            &[],
+            &["dir /d/e", "whiteout /d/e/f"],
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_another_one_is_opaque() {
+        check(
+            |at| {
+                fs::rename(at.join("d"), at.join("n")).unwrap();
+                fs::create_dir(at.join("d")).unwrap();
+                fs::rename(at.join("n/e"), at.join("d/e")).unwrap();
+            },
+            &[],
+            &[
+                "dir /d",
+                "opaque /d",
+                "dir /d/e",
+                "opaque /d/e",
+                "file /d/e/f",
+                "dir /n",
+                "file /n/g",
+                "link to /n/g /n/h",
+            ],
+        );
+        // A file in place of a folder, and the other way round.
+        check(
+            |at| {
+                fs::remove_dir_all(at.join("gone")).unwrap();
+                fs::write(at.join("gone"), "").unwrap();
+                fs::remove_file(at.join("top")).unwrap();
+                fs::create_dir(at.join("top")).unwrap();
+            },
+            &[],
+            &["file /gone", "dir /top"],
+        );
+    }
 }

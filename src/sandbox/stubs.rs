@@ -38,12 +38,15 @@ pub(super) struct Stubs {
     around: Vec<Around>,
 }
 
+/// Folders of the image, and their times before, of those in which something was made.
+pub(super) type Times = BTreeMap<ImagePath, Option<(i64, i64)>>;
+
 /// Finds and makes mount points in the tree.
 pub(super) struct Points<'a> {
     root: &'a OwnedFd,
     root_mount: u64,
     made: Vec<ImagePath>,
-    around: BTreeMap<ImagePath, Option<(i64, i64)>>,
+    around: Times,
 }
 
 impl<'a> Points<'a> {
@@ -107,7 +110,7 @@ impl<'a> Points<'a> {
     }
 
     /// Returns what was made, and the folders around with their times before.
-    pub(super) fn into_made(self) -> (Vec<ImagePath>, BTreeMap<ImagePath, Option<(i64, i64)>>) {
+    pub(super) fn into_made(self) -> (Vec<ImagePath>, Times) {
         (self.made, self.around)
     }
 

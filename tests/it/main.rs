@@ -12,6 +12,7 @@ mod debian;
 mod examples;
 mod failing;
 mod harness;
+mod hosts;
 mod judge;
 mod killed;
 mod lint;
