@@ -126,6 +126,9 @@ impl Fence<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+
     use super::*;
     use crate::sys::child::{self, Fork};
 
@@ -150,6 +153,10 @@ mod tests {
         let folder = std::fs::File::open(inside.path()).unwrap();
         std::fs::write(outside.path().join("f"), "x").unwrap();
         let parent = rustix::process::getpid();
+        let name = format!("rbuild-landlock-{}", parent.as_raw_nonzero());
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let _listens = UnixListener::bind_addr(&address).unwrap();
+        UnixStream::connect_addr(&address).unwrap();
         let code = in_child(|| {
             if child::no_new_privs().is_err() {
                 return 1;
@@ -164,6 +171,9 @@ mod tests {
             }
             if std::fs::read(outside.path().join("f")).is_ok() {
                 return 4;
+            }
+            if UnixStream::connect_addr(&address).is_ok() {
+                return 6;
             }
             let signal = rustix::process::test_kill_process(parent);
             if signal != Err(rustix::io::Errno::PERM) { 5 } else { 0 }

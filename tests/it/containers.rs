@@ -23,6 +23,7 @@ CMD [\"cat\", \"/four\"]
 const WITH_RUN: &str = "\
 FROM busybox AS parts
 COPY dir /data/dir
+COPY one /etc/hosts
 RUN mkdir -p /made/deep && echo x > /made/deep/f && ln -s deep/f /made/link && ln /made/deep/f /made/hard \\
     && rm /data/dir/a && echo more >> /data/dir/sub/b && chmod 4711 /made/deep/f && rm -rf /tmp && mkdir /tmp
 RUN --mount=type=bind,source=dir,target=/mnt/d --mount=type=tmpfs,target=/scratch \\
@@ -31,6 +32,7 @@ RUN --mount=type=bind,source=dir,target=/mnt/d --mount=type=tmpfs,target=/scratc
     && cp /parts/one /from-parts && grep -q buildkitsandbox /etc/hosts && touch /bin/sh -t 202001010000
 FROM busybox
 COPY --from=parts /moved /moved
+COPY --from=parts /etc/hosts /etc/hosts
 RUN ls /moved/deep > /list && test -c /dev/null && echo quiet > /dev/null && chmod 0700 /moved
 ";
 
@@ -131,7 +133,7 @@ fn run_without_user_namespaces_is_refused_with_the_cures() {
         let done = containers.run(cell, &script);
         // Nothing was unpacked before it was said.
         says(cell, &done, &["auto 7", "userns 7", "0", "seccomp filter of this container"]);
-        says(cell, &done, &["/job/with:3", "seccomp=unconfined", "--isolation=chroot"]);
+        says(cell, &done, &["/job/with:4", "seccomp=unconfined", "--isolation=chroot"]);
         assert!(done.out().ends_with("\n0\n0\n"), "{cell:?}: {}", done.out());
     }
 }
