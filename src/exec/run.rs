@@ -11,12 +11,12 @@ use super::place::Scratch;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
 use super::{Cause, Failure, Times};
-use crate::base::{Blob, Digest, Secret, StageId, StepId};
+use crate::base::{Blob, Digest, ImagePath, Secret, StageId, StepId};
 use crate::event::Event;
 use crate::instruction::{Network, Security};
 use crate::plan::{From, MountKind, Op, Run, Step};
 use crate::rootfs::{Work, passwd};
-use crate::sandbox::{self, Isolation, Outcome, Spec};
+use crate::sandbox::{self, Hardening, Isolation, Outcome, Spec};
 
 /// The stages whose trees a step reads.
 pub(super) fn stages_read(op: &Op) -> Vec<StageId> {
@@ -51,11 +51,11 @@ impl Execution<'_> {
         parents: &Stack,
         packers: Packers<'scope, '_>,
     ) -> Result<Cell, Failure> {
-        let network = self.network(run)?;
-        refuse_unavailable(run)?;
+        let network = self.network(run);
         if let Isolation::Refused { cause, cure } = &self.services.isolation {
             return Err(refused(cause, cure));
         }
+        self.refuse_in_chroot(run)?;
         let mut request = self.run_request(run, step, network);
         let shown = self.shown(run, &mut request)?;
         if let Some(cell) = self.cached(id, step, &mut request, parents, None)? {
@@ -72,7 +72,14 @@ impl Execution<'_> {
         // Overlayfs wants a layer below; over nothing that is an empty folder.
         let layers = if layers.is_empty() { vec![scratch.path().to_owned()] } else { layers };
         let (env, secret_env) = self.environment(run, &user)?;
-        let (mounts, mut held) = self.mounts(run, shown, id)?;
+        let (mut mounts, mut held) = self.mounts(run, shown, id)?;
+        for node in super::grants::nodes(run, self.services.events)? {
+            mounts.push(sandbox::Mount {
+                target: ImagePath::from_entry(node.as_os_str().as_encoded_bytes())
+                    .map_err(|error| Failure::new(Cause::Input, "device", error.to_string()))?,
+                kind: sandbox::MountKind::Device(node),
+            });
+        }
         let place = self.place(layers, &work)?;
         let spec = Spec {
             lowers: place.lowers.clone(),
@@ -91,7 +98,7 @@ impl Execution<'_> {
             resolv_conf: self.options.resolv_conf.clone(),
             id_mode: self.services.id_mode,
             isolation: self.services.isolation.clone(),
-            hardening: self.options.hardening,
+            hardening: self.hardening(run),
             shm_size: self.options.shm_size,
             ulimits: self.options.ulimits.clone(),
         };
@@ -133,23 +140,37 @@ impl Execution<'_> {
         Ok(cell)
     }
 
-    fn network(&self, run: &Run) -> Result<sandbox::Network, Failure> {
+    // That all of it is granted was checked before the first step.
+    pub(super) fn network(&self, run: &Run) -> sandbox::Network {
         match run.network {
-            Network::None => Ok(sandbox::Network::None),
-            Network::Host if !self.options.allow_host_network => Err(Failure::new(
-                Cause::Usage,
-                "entitlement",
-                "RUN --network=host needs the entitlement `network.host`, which is not allowed",
-            )
-            .help("build with --allow network.host")),
-            Network::Default if self.options.no_network => Ok(sandbox::Network::None),
-            Network::Host | Network::Default => Ok(sandbox::Network::Host),
+            Network::None => sandbox::Network::None,
+            Network::Default if self.options.no_network => sandbox::Network::None,
+            Network::Host | Network::Default => sandbox::Network::Host,
         }
+    }
+
+    fn hardening(&self, run: &Run) -> Hardening {
+        match run.security {
+            Security::Sandbox => self.options.hardening,
+            Security::Insecure => Hardening::Insecure,
+        }
+    }
+
+    /// What a step without namespaces cannot be given.
+    fn refuse_in_chroot(&self, run: &Run) -> Result<(), Failure> {
+        let what = match (run.security, run.devices.first()) {
+            _ if !self.is_chroot() => return Ok(()),
+            (Security::Insecure, _) => "RUN --security=insecure",
+            (_, Some(_)) => "RUN --device",
+            _ => return Ok(()),
+        };
+        let text = format!("{what} needs namespaces, which --isolation=chroot does without");
+        Err(Failure::new(Cause::Usage, "entitlement", text))
     }
 
     /// The parts of the key that are the operation: everything that the command sees, but for the
     /// values of secrets and of proxy variables.
-    fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
+    pub(super) fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
         let mut request = Request::new("RUN");
         for (index, word) in run.args.iter().enumerate() {
             let name = if index + 1 == run.args.len() {
@@ -172,7 +193,10 @@ impl Execution<'_> {
         request.operation("workdir", run.workdir.to_string());
         request.operation("platform", self.plan.stages[step.stage].platform.to_string());
         request.operation("network", format!("{network:?}"));
-        request.operation("hardening", format!("{:?}", self.options.hardening));
+        request.operation("hardening", format!("{:?}", self.hardening(run)));
+        for device in &run.devices {
+            request.operation("device", device.as_str());
+        }
         request.operation("ids", if self.services.id_mode.has_many() { "many" } else { "one" });
         // What a step sees without namespaces is not what it sees with them.
         if self.is_chroot() {
@@ -245,24 +269,6 @@ impl Execution<'_> {
 pub(super) fn refused(cause: &str, cure: &str) -> Failure {
     Failure::new(Cause::Sandbox, "sandbox", format!("this host cannot run a step: {cause}"))
         .help(cure)
-}
-
-fn refuse_unavailable(run: &Run) -> Result<(), Failure> {
-    if run.security == Security::Insecure {
-        return Err(Failure::new(
-            Cause::Usage,
-            "entitlement",
-            "RUN --security=insecure needs the entitlement `security.insecure`, which is not allowed",
-        ));
-    }
-    if let Some(device) = run.devices.first() {
-        return Err(Failure::new(
-            Cause::Usage,
-            "entitlement",
-            format!("RUN --device={device} needs the entitlement `device`, which is not allowed"),
-        ));
-    }
-    Ok(())
 }
 
 /// A command's end as success or failure.

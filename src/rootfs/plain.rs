@@ -15,6 +15,7 @@ use super::{Error, Lookup, meta};
 use crate::base::ImagePath;
 use crate::layer::{Entry, EntryKind};
 use crate::store::Store;
+use crate::sys::own;
 use crate::sys::{self, Dir, FileKind, Follow, IdMode, OverlayError, Root, Stat};
 
 /// How this host shows a stack of layers as one tree.
@@ -299,6 +300,11 @@ impl Work<'_> {
             }
         }
         let owner = self.mode.has_many();
+        // Of these the record is no attribute that `copy_metadata` could take along.
+        let record = || match own::of_special(from, name)? {
+            Some(own) if !owner => own::set_special(to, name, own),
+            _ => Ok(()),
+        };
         match stat.kind {
             FileKind::File => {
                 if stat.links > 1 {
@@ -314,10 +320,12 @@ impl Work<'_> {
             }
             FileKind::Symlink => {
                 to.symlink(&from.readlink(name)?, name)?;
+                record()?;
                 sys::copy::copy_metadata_of_name(to, name, stat, owner)
             }
             FileKind::Fifo => {
                 to.fifo(name)?;
+                record()?;
                 sys::copy::copy_metadata_of_name(to, name, stat, owner)?;
                 sys::set_mode(to.open_meta(name)?, stat.mode)
             }

@@ -134,7 +134,7 @@ impl Visit {
                 }
                 Ok(())
             }
-            MountKind::Bind { .. } | MountKind::Cache { .. } => {
+            MountKind::Bind { .. } | MountKind::Cache { .. } | MountKind::Device(_) => {
                 Err(Error::Lost("a mount was not prepared for this kind of isolation".into()))
             }
             MountKind::Tmpfs { .. } => self.folder(target, 0o1777).map(drop),

@@ -5,19 +5,19 @@
 //! command. It does not know layers, caches or Dockerfiles: a tree is a list of folders, and what
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
-mod cancel;
 mod chroot;
 mod init;
 mod isolation;
 mod keep;
 mod lines;
+mod owner;
 mod prepare;
 mod run;
 mod setup;
 mod spec;
 mod stubs;
 
-pub use cancel::Cancel;
+pub use crate::event::Cancel;
 pub use chroot::run_in_copy;
 pub use init::sandbox_main;
 pub use isolation::Isolation;

@@ -4,25 +4,38 @@
 //! pointer or flag leaves it. What is run in a sandbox and why is not decided here but in
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
+mod bpf;
+pub(crate) mod caller;
 pub(crate) mod child;
 pub mod copy;
 mod host;
 mod interrupt;
 pub(crate) mod keep;
 pub(crate) mod landlock;
+mod look;
 pub(crate) mod mount;
 mod namespace;
+pub(crate) mod notify;
 mod overlay;
+pub mod own;
+pub(crate) mod place;
 mod rename;
 mod root;
 pub(crate) mod seccomp;
+#[cfg(target_arch = "x86_64")]
+mod seccomp_i386;
 pub(crate) mod socket;
 mod subid;
+pub(crate) mod trap;
+#[cfg(target_arch = "x86_64")]
+mod trap_i386;
 pub mod xattr;
 
+pub use child::is_limit;
 pub(crate) use copy::{as_path, path_of};
 pub use host::{can_change_root, fresh_proc, ids_without_namespace};
 pub use interrupt::{TERMINATE, on_interrupt};
+pub use look::may_open;
 pub use namespace::{
     Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, has_no_ids, id_maps, user_id,
 };
