@@ -19,13 +19,14 @@ USER 1000
 CMD [\"cat\", \"/four\"]
 ";
 
-// What RUN can do in every mode of ids: no owners but root.
+// All that a step can do to files: make, link, change, own, move, remove.
 const WITH_RUN: &str = "\
 FROM busybox AS parts
 COPY dir /data/dir
 COPY one /etc/hosts
 RUN mkdir -p /made/deep && echo x > /made/deep/f && ln -s deep/f /made/link && ln /made/deep/f /made/hard \\
-    && rm /data/dir/a && echo more >> /data/dir/sub/b && chmod 4711 /made/deep/f && rm -rf /tmp && mkdir /tmp
+    && rm /data/dir/a && echo more >> /data/dir/sub/b && chown 33:34 /made/deep/f && chmod 4711 /made/deep/f \\
+    && chown -h 5:6 /made/link && rm -rf /tmp && mkdir -m 1777 /tmp
 RUN --mount=type=bind,source=dir,target=/mnt/d --mount=type=tmpfs,target=/scratch \\
     --mount=type=cache,target=/cache --mount=type=bind,from=parts-of,target=/parts \\
     test \"$(cat /mnt/d/a)\" = a && echo z > /scratch/z && echo c >> /cache/n && mv /made /moved \\
