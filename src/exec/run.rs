@@ -197,7 +197,8 @@ impl Execution<'_> {
         for device in &run.devices {
             request.operation("device", device.as_str());
         }
-        request.operation("ids", if self.services.id_mode.has_many() { "many" } else { "one" });
+        let ids = if self.services.id_mode.has_many() { "many" } else { "one, owners recorded" };
+        request.operation("ids", ids);
         // What a step sees without namespaces is not what it sees with them.
         if self.is_chroot() {
             request.operation("isolation", "chroot");

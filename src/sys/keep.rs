@@ -135,6 +135,7 @@ mod tests {
     // Starts a keeper with a daemon below it; returns whether the daemon outlived `kill_all`.
     fn survivors(fence: bool) -> i32 {
         let (mut told, mut tell) = std::io::pipe().unwrap();
+        let (mut ready, mut begun) = std::io::pipe().unwrap();
         let keeper = match child::fork().unwrap() {
             Fork::Parent(keeper) => keeper,
             Fork::Child => {
@@ -154,6 +155,7 @@ mod tests {
                             if depth == 2 {
                                 use std::io::Write;
                                 let _ = tell.write_all(&std::process::id().to_le_bytes());
+                                let _ = begun.write_all(b"x");
                                 std::thread::sleep(Duration::from_secs(60));
                                 child::exit(0);
                             }
@@ -162,7 +164,8 @@ mod tests {
                         _ => child::exit(0),
                     }
                 }
-                std::thread::sleep(Duration::from_millis(100));
+                // The daemon runs, wherever its parents are by now.
+                let _ = std::io::Read::read(&mut ready, &mut [0]);
                 own.kill_all();
                 child::exit(i32::from(own.fenced));
             }
