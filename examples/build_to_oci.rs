@@ -23,7 +23,8 @@ use rbuild::output::Target;
 use rbuild::plan::Request;
 use rbuild::policy::{Bases, Policy};
 use rbuild::registry::{Credentials, Network, Registry, RegistryConfig};
-use rbuild::sandbox::{Cancel, Hardening};
+use rbuild::rootfs::Stacking;
+use rbuild::sandbox::{Cancel, Hardening, Isolation};
 use rbuild::store::Store;
 
 type Failure = Box<dyn std::error::Error>;
@@ -116,6 +117,8 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         cancel: &Cancel::new(),
         program: "/proc/self/exe".into(),
         id_mode: entered.mode,
+        stacking: Stacking::probe(&store)?.0,
+        isolation: Isolation::Namespaces,
         context: Some(&main),
         named: &files,
         bases: &resolver.images(&prepared.plan),

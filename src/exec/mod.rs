@@ -20,6 +20,7 @@ mod grants;
 mod key;
 mod mounts;
 mod pack;
+mod place;
 mod promise;
 mod run;
 mod ssh;
@@ -44,7 +45,8 @@ use crate::input::{BaseImage, Context};
 use crate::layer::Compression;
 use crate::plan::{BaseId, Plan};
 use crate::registry::Registry;
-use crate::sandbox::{Cancel, Hardening, Ulimit};
+use crate::rootfs::Stacking;
+use crate::sandbox::{Cancel, Hardening, Isolation, Ulimit};
 use crate::store::Store;
 use crate::sys::IdMode;
 
@@ -126,6 +128,10 @@ pub struct Services<'a> {
     pub program: PathBuf,
     /// Which ids there are.
     pub id_mode: IdMode,
+    /// How layers are seen as one tree.
+    pub stacking: Stacking,
+    /// What stands around a step.
+    pub isolation: Isolation,
     /// The build context; `None` if there is none (a Dockerfile alone).
     pub context: Option<&'a Context>,
     /// Named contexts that are files.
@@ -163,6 +169,16 @@ pub struct Built {
 pub fn run(plan: &Plan, options: &Options, services: &Services<'_>) -> Result<Built, Failure> {
     options.grants.check(plan)?;
     stage::Execution::new(plan, options, services).run()
+}
+
+/// Tells whether the steps of a plan can be run here, before anything long begins.
+pub fn check_host(plan: &Plan, isolation: &Isolation) -> Result<(), Failure> {
+    let Isolation::Refused { cause, cure } = isolation else { return Ok(()) };
+    let run = plan.steps.iter().find(|(_, step)| matches!(step.op, crate::plan::Op::Run(_)));
+    match run {
+        Some((id, step)) => Err(run::refused(cause, cure).at(id, step.span)),
+        None => Ok(()),
+    }
 }
 
 /// The kind of facts under which the packed form of a layer is kept, by its diff id: no layer is

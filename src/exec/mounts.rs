@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::copy::input_failure;
 use super::key::Request;
+use super::place::Loans;
 use super::ssh::{Access, Agent, Proxy};
 use super::stack::Stack;
 use super::stage::Execution;
@@ -37,6 +38,8 @@ pub(super) struct Held {
     caches: BTreeMap<String, CacheMount>,
     copies: Vec<TreeDraft>,
     proxies: Vec<Proxy>,
+    /// Copies of folders, on hosts that mount none.
+    pub(super) loans: Loans,
 }
 
 impl Execution<'_> {
@@ -137,11 +140,8 @@ impl Execution<'_> {
         for (mount, shown) in run.mounts.iter().zip(shown) {
             match &mount.kind {
                 MountKind::Bind { target, source, writable, .. } => {
-                    let source = Source::Tree {
-                        lowers: self.shown_trees(shown, &mut held)?,
-                        path: source.clone(),
-                    };
-                    let kind = sandbox::MountKind::Bind { source, writable: *writable };
+                    let layers = self.shown_trees(shown, &mut held)?;
+                    let kind = self.shown_mount(layers, source, *writable, &mut held.loans)?;
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
                 MountKind::Cache { target, id, source, readonly, mode, uid, gid, .. } => {
@@ -153,7 +153,8 @@ impl Execution<'_> {
                         self.seed(&folder, shown, source, (*mode, *uid, *gid), &mut held)?;
                         held.caches.get_mut(id).expect(taken).publish()?;
                     }
-                    let path = held.caches[id].path().to_owned();
+                    let folder = held.caches[id].path().to_owned();
+                    let path = self.lent_cache(&folder, *readonly, &mut held.loans)?;
                     let kind = sandbox::MountKind::Cache {
                         source: Source::Path(path),
                         readonly: *readonly,
@@ -275,7 +276,7 @@ impl Execution<'_> {
         (top.uid, top.gid) = (uid, gid);
         let mut changes = vec![Change::bare(top)];
         if !matches!(shown, Shown::Nothing) {
-            let tree = rootfs::Tree { layers: self.shown_trees(shown, held)? }.root()?;
+            let tree = self.opened(self.shown_trees(shown, held)?)?;
             let pick = Pick {
                 sources: vec![source.display().into_owned()],
                 exclude: Vec::new(),

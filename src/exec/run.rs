@@ -1,11 +1,13 @@
 //! RUN: a command in a sandbox over the layers so far.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::key::Request;
 use super::mounts::no_secret;
 use super::pack::Job;
+use super::place::Scratch;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
 use super::{Cause, Failure, Times};
@@ -14,8 +16,7 @@ use crate::event::Event;
 use crate::instruction::{Network, Security};
 use crate::plan::{From, MountKind, Op, Run, Step};
 use crate::rootfs::{Work, passwd};
-use crate::sandbox::{self, Hardening, Outcome, Spec};
-use crate::store;
+use crate::sandbox::{self, Hardening, Isolation, Outcome, Spec};
 
 /// The stages whose trees a step reads.
 pub(super) fn stages_read(op: &Op) -> Vec<StageId> {
@@ -51,6 +52,10 @@ impl Execution<'_> {
         packers: Packers<'scope, '_>,
     ) -> Result<Cell, Failure> {
         let network = self.network(run);
+        if let Isolation::Refused { cause, cure } = &self.services.isolation {
+            return Err(refused(cause, cure));
+        }
+        self.refuse_in_chroot(run)?;
         let mut request = self.run_request(run, step, network);
         let shown = self.shown(run, &mut request)?;
         if let Some(cell) = self.cached(id, step, &mut request, parents, None)? {
@@ -59,18 +64,15 @@ impl Execution<'_> {
 
         let store = self.services.store;
         let mode = self.services.id_mode;
-        let lowers = self.trees(parents)?;
+        let layers = self.bounded(self.trees(parents)?)?;
         let lower = self.lower(parents)?;
         let work = Work::new(store, &lower, mode)?;
-        let scratch = store.tmp_path()?;
-        std::fs::create_dir(&scratch).map_err(|error| {
-            Failure::new(Cause::Internal, "store", format!("cannot make a work folder: {error}"))
-        })?;
+        let scratch = Scratch::new(store)?;
         let user = passwd::lookup(&lower, &run.user)?;
         // Overlayfs wants a layer below; over nothing that is an empty folder.
-        let lowers = if lowers.is_empty() { vec![scratch.clone()] } else { lowers };
+        let layers = if layers.is_empty() { vec![scratch.path().to_owned()] } else { layers };
         let (env, secret_env) = self.environment(run, &user)?;
-        let (mut mounts, held) = self.mounts(run, shown, id)?;
+        let (mut mounts, mut held) = self.mounts(run, shown, id)?;
         for node in super::grants::nodes(run, self.services.events)? {
             mounts.push(sandbox::Mount {
                 target: ImagePath::from_entry(node.as_os_str().as_encoded_bytes())
@@ -78,11 +80,12 @@ impl Execution<'_> {
                 kind: sandbox::MountKind::Device(node),
             });
         }
+        let place = self.place(layers, &work)?;
         let spec = Spec {
-            lowers,
-            upper: work.upper().to_owned(),
+            lowers: place.lowers.clone(),
+            upper: place.upper.clone(),
             work: work.work().to_owned(),
-            scratch: scratch.clone(),
+            scratch: scratch.path().to_owned(),
             argv: run.args.iter().map(|word| word.clone().into_bytes()).collect(),
             env,
             secret_env,
@@ -94,6 +97,7 @@ impl Execution<'_> {
             hosts: self.options.hosts.clone(),
             resolv_conf: self.options.resolv_conf.clone(),
             id_mode: self.services.id_mode,
+            isolation: self.services.isolation.clone(),
             hardening: self.hardening(run),
             shm_size: self.options.shm_size,
             ulimits: self.options.ulimits.clone(),
@@ -102,19 +106,21 @@ impl Execution<'_> {
         let outcome = {
             let _slot = self.jobs.take();
             let events = self.services.events;
-            sandbox::run(
-                &spec,
-                &self.services.program,
-                events.masker(),
-                self.cancel(),
-                &mut |stream, line| {
-                    events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
-                },
-            )
+            let mut tell = |stream, line: &[u8]| {
+                events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
+            };
+            let program = &self.services.program;
+            if self.is_chroot() {
+                sandbox::run_in_copy(&spec, program, events.masker(), self.cancel(), &mut tell)
+            } else {
+                sandbox::run(&spec, program, events.masker(), self.cancel(), &mut tell)
+                    .map(|outcome| (outcome, BTreeSet::new()))
+            }
         };
-        drop(held);
-        let _ = store::remove_tree(&scratch);
-        judge(outcome, run)?;
+        held.loans.give_back()?;
+        drop((held, scratch));
+        let spared = judge(outcome, run)?;
+        self.settle(place, &spared, &work, &lower)?;
         self.done(id, since);
 
         let changes = work.changes(&lower, mode)?;
@@ -150,6 +156,18 @@ impl Execution<'_> {
         }
     }
 
+    /// What a step without namespaces cannot be given.
+    fn refuse_in_chroot(&self, run: &Run) -> Result<(), Failure> {
+        let what = match (run.security, run.devices.first()) {
+            _ if !self.is_chroot() => return Ok(()),
+            (Security::Insecure, _) => "RUN --security=insecure",
+            (_, Some(_)) => "RUN --device",
+            _ => return Ok(()),
+        };
+        let text = format!("{what} needs namespaces, which --isolation=chroot does without");
+        Err(Failure::new(Cause::Usage, "entitlement", text))
+    }
+
     /// The parts of the key that are the operation: everything that the command sees, but for the
     /// values of secrets and of proxy variables.
     pub(super) fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
@@ -181,6 +199,10 @@ impl Execution<'_> {
         }
         let ids = if self.services.id_mode.has_many() { "many" } else { "one, owners recorded" };
         request.operation("ids", ids);
+        // What a step sees without namespaces is not what it sees with them.
+        if self.is_chroot() {
+            request.operation("isolation", "chroot");
+        }
         request.operation("shm", self.options.shm_size.to_string());
         for limit in &self.options.ulimits {
             request.operation(
@@ -244,8 +266,14 @@ impl Execution<'_> {
     }
 }
 
+/// A step on a host that cannot fence it in.
+pub(super) fn refused(cause: &str, cure: &str) -> Failure {
+    Failure::new(Cause::Sandbox, "sandbox", format!("this host cannot run a step: {cause}"))
+        .help(cure)
+}
+
 /// A command's end as success or failure.
-fn judge(outcome: Result<Outcome, sandbox::Error>, run: &Run) -> Result<(), Failure> {
+fn judge<T>(outcome: Result<(Outcome, T), sandbox::Error>, run: &Run) -> Result<T, Failure> {
     let command = run.args.join(" ");
     let failed = |status: i32, how: String| {
         let shown: String = command.chars().take(200).collect();
@@ -261,12 +289,12 @@ fn judge(outcome: Result<Outcome, sandbox::Error>, run: &Run) -> Result<(), Fail
         failure
     };
     match outcome {
-        Ok(Outcome::Exited(0)) => Ok(()),
-        Ok(Outcome::Exited(status)) => Err(failed(status, format!("exit code: {status}"))),
-        Ok(Outcome::Signaled(signal)) => {
+        Ok((Outcome::Exited(0), more)) => Ok(more),
+        Ok((Outcome::Exited(status), _)) => Err(failed(status, format!("exit code: {status}"))),
+        Ok((Outcome::Signaled(signal), _)) => {
             Err(failed(128 + signal, format!("killed by signal {signal}")))
         }
-        Ok(Outcome::Cancelled) => Err(Failure::stopped()),
+        Ok((Outcome::Cancelled, _)) => Err(Failure::stopped()),
         Err(error) => Err(Failure::from(error)),
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Execution<'a> {
     pub(super) doomed: Mutex<Vec<TreeId>>,
     /// Files of repositories, kept until all layers are packed.
     pub(super) checkouts: Mutex<Vec<Checkout>>,
+    /// See [`super::place`].
+    pub(super) merged: super::place::Merged,
     failure: Mutex<Option<Failure>>,
 }
 
@@ -80,6 +82,7 @@ impl<'a> Execution<'a> {
             ),
             doomed: Mutex::default(),
             checkouts: Mutex::default(),
+            merged: Mutex::default(),
             failure: Mutex::default(),
         }
     }

@@ -9,8 +9,18 @@ use super::profile::{
 use super::rules;
 use crate::diag::nearest;
 
-const KEYS: &[&str] =
-    &["version", "extends", "name", "inline", "offline", "fail_on", "lock", "rules", "exceptions"];
+const KEYS: &[&str] = &[
+    "version",
+    "extends",
+    "name",
+    "inline",
+    "offline",
+    "fail_on",
+    "chroot",
+    "lock",
+    "rules",
+    "exceptions",
+];
 const EXCEPTION_KEYS: &[&str] =
     &["rules", "files", "stages", "paths", "reason", "owner", "expires", "max"];
 /// How long a chain of `extends` may be.
@@ -123,6 +133,17 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
         policy.fail_on = FailOn::parse(word)
             .ok_or_else(|| words(place, "fail_on", word, &["error", "warn", "never"]))?;
     }
+    if let Some(word) = string(table, "chroot", place)? {
+        let allowed = match word {
+            "allow" => true,
+            "deny" => false,
+            _ => return Err(words(place, "chroot", word, &["allow", "deny"])),
+        };
+        if policy.locked.contains("chroot") && allowed && !policy.chroot {
+            return Err(locked(place, "chroot"));
+        }
+        policy.chroot = allowed;
+    }
     match table.get("rules") {
         None => {}
         Some(Value::Table(table)) => rules(policy, table, place)?,
@@ -147,12 +168,12 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
                         policy.locked.insert(format!("rules.{}", name.rule));
                     }
                 }
-                None if key == "inline" => {
+                None if key == "inline" || key == "chroot" => {
                     policy.locked.insert(key);
                 }
                 None => {
                     return Err(PolicyError::new(place, format!("`{key}` cannot be locked"))
-                        .help(Some("lock `inline`, or a rule as `rules.ID`".into())));
+                        .help(Some("lock `inline`, `chroot`, or a rule as `rules.ID`".into())));
                 }
             }
         }

@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use super::isolation::Keeping;
+use super::keep;
 use super::owner;
 use super::setup::{Orders, Raw, Setup};
 use super::stubs::{Points, Stubs};
@@ -39,9 +41,9 @@ pub(super) enum Report {
 pub(super) const TERMINATE: u8 = b't';
 
 // An operation and why it failed.
-struct Failure(String, io::Error);
+pub(super) struct Failure(String, io::Error);
 
-trait While<T> {
+pub(super) trait While<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
 }
 
@@ -51,7 +53,7 @@ impl<T> While<T> for io::Result<T> {
     }
 }
 
-fn say(control: &UnixStream, report: &Report) {
+pub(super) fn say(control: &UnixStream, report: &Report) {
     let mut control = control;
     // When nobody listens any more, there is nobody to tell.
     if let Ok(mut text) = serde_json::to_vec(report) {
@@ -98,7 +100,12 @@ fn first(control: &UnixStream) -> Result<(), Failure> {
     let orders: Orders = serde_json::from_slice(&parts[0])
         .map_err(io::Error::other)
         .doing(|| "read the description of the step".into())?;
-    child::unshare_step(orders.own_network).doing(|| "make the namespaces of the step".into())?;
+    let keeping = orders.keeping;
+    if keeping != Keeping::Chroot {
+        child::unshare_step(orders.own_network, keeping == Keeping::PidNamespace)
+            .doing(|| "make the namespaces of the step".into())?;
+    }
+    let keeper = keep::outer(keeping)?;
     let (watch, alive) = io::pipe().doing(|| "make a pipe".into())?;
     let (ours, theirs) = if orders.id_mode == IdMode::Single {
         owner::pair().map(|(ours, theirs)| (Some(ours), Some(theirs)))
@@ -114,6 +121,10 @@ fn first(control: &UnixStream) -> Result<(), Failure> {
                 ours.attend(&init, &orders).doing(|| "record the owners of files".into())?;
             }
             let _ = init.wait();
+            // Where the kernel does not, and the one inside could not.
+            if let Some(keeper) = keeper {
+                keeper.kill_all();
+            }
             Ok(())
         }
         Fork::Child => {
@@ -145,11 +156,17 @@ struct Stage {
 
 impl Inside<'_> {
     fn run(mut self, parent: BorrowedFd<'_>) -> Result<(), Failure> {
-        child::die_with_parent().doing(|| "bind the life to the parent's".into())?;
+        let mut keeper = keep::inner(self.orders.keeping)?;
         if child::is_hung_up(parent) {
             child::exit(1);
         }
         let cwd = self.set_up()?;
+        // A step that may do all may mount, which a fence forbids.
+        if let Some(keeper) = &mut keeper
+            && self.orders.hardening != super::Hardening::Insecure
+        {
+            keeper.fence();
+        }
         let user = &self.orders.user;
         if self.orders.id_mode.has_many() {
             child::give_output_to(user.uid, user.gid);
@@ -166,7 +183,10 @@ impl Inside<'_> {
                 // Secrets are overwritten, the host's mounts let go.
                 self.bytes.clear();
                 drop((self, cwd));
-                watch_over(&command, control, &signals);
+                match keeper {
+                    None => watch_over(&command, control, &signals),
+                    Some(keeper) => keep::watch_over(&keeper, &command, control, &signals, parent),
+                }
                 Ok(())
             }
         }
@@ -183,7 +203,9 @@ impl Inside<'_> {
         for one in &setup {
             match one {
                 Setup::Root => {
-                    stage = Some(attach_root(root).doing(|| "attach the tree".into())?);
+                    if self.orders.keeping != Keeping::Chroot {
+                        stage = Some(attach_root(root).doing(|| "attach the tree".into())?);
+                    }
                     points = Some(Points::new(root).doing(|| "look at the tree".into())?);
                 }
                 Setup::Hostname(name) => {
@@ -212,6 +234,11 @@ impl Inside<'_> {
         if !mount::status(&folder).doing(named)?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory)).doing(named);
         }
+        if self.orders.keeping == Keeping::Chroot {
+            let stubs = points.finish(upper).doing(|| "look at the mount points".into())?;
+            say(self.control, &Report::Ready(stubs));
+            return Ok(Cwd { folder, proc: None });
+        }
         let proc = if self.orders.id_mode == IdMode::Single {
             let at = ImagePath::from_entry(b"proc").unwrap_or_else(|_| ImagePath::root());
             Some(mount::open_in_root(root, &at, true).doing(|| "open /proc".into())?)
@@ -239,6 +266,14 @@ impl Inside<'_> {
                 let limits = Limits { nosuid: true, nodev: true, noexec: true, readonly: false };
                 let proc = mount::new_mount("proc", &[], limits).map_err(masked_proc);
                 proc.and_then(|proc| mount::attach(proc, at)).doing(|| "mount `/proc`".into())
+            }
+            Setup::HostProc => {
+                let at = own_folder("/proc", root, points)?;
+                let limits = Limits { nosuid: true, nodev: true, noexec: true, readonly: false };
+                mount::clone_path_recursive(Path::new("/proc"))
+                    .and_then(|proc| mount::set_limits(&proc, limits, true).map(|()| proc))
+                    .and_then(|proc| mount::attach(proc, at))
+                    .doing(|| "show the `/proc` of outside".into())
             }
             Setup::Sysfs => {
                 let at = own_folder("/sys", root, points)?;
@@ -345,7 +380,10 @@ impl Inside<'_> {
         let argv: Vec<Vec<u8>> = orders.argv.iter().map(|word| word.0.clone()).collect();
         let program = Program::new(&argv, &self.environment(), self.path())
             .doing(|| "prepare the command".into())?;
-        let filter = Filter::new().doing(|| "build the system call filter".into())?;
+        // Without a network namespace, a step that shall have no network gets no such sockets.
+        let chroot = orders.keeping == Keeping::Chroot;
+        let filter = Filter::new(!(chroot && orders.own_network))
+            .doing(|| "build the system call filter".into())?;
 
         child::reset_signals();
         child::new_session().doing(|| "make a session".into())?;
@@ -368,13 +406,22 @@ impl Inside<'_> {
                 .unwrap_or_else(|| Err(io::Error::other("there is no such limit")))
                 .doing(|| format!("set the limit `{}`", limit.name))?;
         }
+        if chroot {
+            child::change_root(&self.fds[0]).doing(|| "change the root".into())?;
+        }
         mount::enter(&cwd.folder).doing(|| "go to the working directory".into())?;
         child::close_all_on_exec().doing(|| "close descriptors".into())?;
-        let keep = match orders.hardening {
+        let mut keep = match orders.hardening {
             super::Hardening::Docker => child::DOCKER_CAPABILITIES,
             super::Hardening::Hardened => child::HARDENED_CAPABILITIES,
             super::Hardening::Insecure => u64::MAX,
         };
+        if chroot {
+            keep = child::without_escapes(keep);
+        }
+        if orders.hardening != super::Hardening::Insecure {
+            keep::fence_command();
+        }
         child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
         if orders.hardening != super::Hardening::Insecure {
             filter.install().doing(|| "install the system call filter".into())?;
@@ -600,8 +647,8 @@ fn mask(root: &OwnedFd, path: &ImagePath) -> io::Result<()> {
 
 fn protect(root: &OwnedFd, path: &ImagePath) -> io::Result<()> {
     let Some(at) = present(root, path)? else { return Ok(()) };
-    let same = mount::clone_handle(&at)?;
-    mount::set_limits(&same, Limits::READ, false)?;
+    let same = mount::clone_handle_recursive(&at)?;
+    mount::set_limits(&same, Limits::READ, true)?;
     mount::attach(same, at)
 }
 

@@ -5,7 +5,10 @@
 //! command. It does not know layers, caches or Dockerfiles: a tree is a list of folders, and what
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
+mod chroot;
 mod init;
+mod isolation;
+mod keep;
 mod lines;
 mod owner;
 mod prepare;
@@ -15,6 +18,8 @@ mod spec;
 mod stubs;
 
 pub use crate::event::Cancel;
+pub use chroot::run_in_copy;
 pub use init::sandbox_main;
+pub use isolation::Isolation;
 pub use run::{Error, Outcome, run};
 pub use spec::{FileMount, Hardening, Mount, MountKind, Network, Source, Spec, Ulimit, User};

@@ -97,8 +97,9 @@ fn judge(spec: &Spec, reports: &[Report], cancelled: bool) -> Result<Outcome, Er
     for report in reports {
         if let Report::Ready(stubs) = report {
             let upper = prepare::open_folder(&spec.upper)?;
+            // Without layers below, all folders are the tree's own.
             stubs
-                .remove(&upper)
+                .remove(&upper, !spec.lowers.is_empty())
                 .map_err(|error| Error::setup("remove the mount points of the step", &error))?;
         }
     }

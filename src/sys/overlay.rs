@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use rustix::mount::{
@@ -17,6 +18,22 @@ use crate::base::ImagePath;
 
 /// The kernel's limit (`OVL_MAX_STACK`).
 const MOST_LAYERS: usize = 500;
+
+/// How many layers fit into the options of mount(2), by the length of the names that a store gives.
+const MOST_BY_OPTIONS: usize = 100;
+
+// What the mounts so far have shown, or a test has asked for.
+static BY_OPTIONS: AtomicBool = AtomicBool::new(false);
+
+/// Has all mounts made in the way of kernels before 6.7, which have no `lowerdir+`: for testing it.
+pub fn mount_by_options() {
+    BY_OPTIONS.store(true, Ordering::Relaxed);
+}
+
+/// Returns how many layers an overlay takes here. Known after the first [`overlay_mount`].
+pub fn most_layers() -> usize {
+    if BY_OPTIONS.load(Ordering::Relaxed) { MOST_BY_OPTIONS } else { MOST_LAYERS }
+}
 
 /// Where an overlay is written to. Both folders lie on one filesystem; `work` is empty and was
 /// never used for a mount before (the `volatile` mark in it would refuse a second one).
@@ -93,6 +110,9 @@ pub fn overlay_mount(
         }
         return Ok(tree);
     }
+    if BY_OPTIONS.load(Ordering::Relaxed) {
+        return by_options(lowers, upper);
+    }
     match by_descriptor(lowers, upper) {
         // Linux before 6.7 has no `lowerdir+`; before 5.2 there is no fsopen.
         Err(OverlayError::Refused { step, source, hint })
@@ -101,12 +121,16 @@ pub fn overlay_mount(
                     number == Errno::INVAL.raw_os_error() || number == Errno::NOSYS.raw_os_error()
                 }) =>
         {
-            by_options(lowers, upper).map_err(|error| match error {
+            let mounted = by_options(lowers, upper).map_err(|error| match error {
                 OverlayError::Refused { step, source, hint: other } => {
                     OverlayError::Refused { step, source, hint: format!("{other}{hint}") }
                 }
                 other => other,
-            })
+            });
+            if mounted.is_ok() {
+                mount_by_options();
+            }
+            mounted
         }
         other => other,
     }

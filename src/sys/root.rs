@@ -322,7 +322,8 @@ impl Dir {
         self.rmdir(name)
     }
 
-    fn open_dir_writable(&self, name: &[u8]) -> io::Result<Dir> {
+    /// Opens the folder `name` and gives it mode 0700 first, which its owner can do whatever it was.
+    pub fn open_dir_writable(&self, name: &[u8]) -> io::Result<Dir> {
         match self.open_dir(name) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 rustix::fs::chmodat(self, single(name)?, Mode::from(0o700), AtFlags::empty())?;

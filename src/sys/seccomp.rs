@@ -37,12 +37,12 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Builds both programs.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Builds both programs. Without `network`, sockets can be of the unix family only.
+    pub(crate) fn new(network: bool) -> io::Result<Self> {
         let allow =
             compile(allowed(), SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
         let refuse = compile(
-            refused().map_err(io::Error::other)?,
+            refused(network).map_err(io::Error::other)?,
             SeccompAction::Allow,
             SeccompAction::Errno(libc::EPERM as u32),
         )?;
@@ -60,7 +60,7 @@ impl Filter {
     }
 
     /// Puts this process and all it starts under the filter, for good. Needs CAP_SYS_ADMIN in the
-    /// user namespace: so setuid programs inside keep working, which `no_new_privs` would end.
+    /// user namespace, so that setuid programs inside keep working; or `no_new_privs`, which ends that.
     pub(crate) fn install(&self) -> io::Result<()> {
         for program in [&self.allow, &self.refuse] {
             let program = libc::sock_fprog {
@@ -107,7 +107,7 @@ fn allowed() -> Rules {
     ALLOWED.iter().chain(ALLOWED_HERE).map(|number| (*number, Vec::new())).collect()
 }
 
-fn refused() -> Result<Rules, seccompiler::BackendError> {
+fn refused(network: bool) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules =
         REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
     let when = |argument: u8, op: SeccompCmpOp, value: u64| {
@@ -128,14 +128,15 @@ fn refused() -> Result<Rules, seccompiler::BackendError> {
         .map(|value| when(0, SeccompCmpOp::Ne, *value))
         .collect::<Result<Vec<_>, _>>()?;
     rules.insert(libc::SYS_personality, vec![SeccompRule::new(personalities)?]);
-    // Kernel crypto and the hypervisor's socket.
-    rules.insert(
-        libc::SYS_socket,
-        vec![
+    // Kernel crypto and the hypervisor's socket; or all that leaves the machine.
+    let sockets = match network {
+        true => vec![
             one(0, SeccompCmpOp::Eq, libc::AF_ALG as u64)?,
             one(0, SeccompCmpOp::Eq, libc::AF_VSOCK as u64)?,
         ],
-    );
+        false => vec![one(0, SeccompCmpOp::Ne, libc::AF_UNIX as u64)?],
+    };
+    rules.insert(libc::SYS_socket, sockets);
     // Typing into somebody's terminal.
     rules.insert(
         libc::SYS_ioctl,
@@ -291,9 +292,11 @@ mod tests {
 
     #[test]
     fn the_programs_can_be_built() {
-        let filter = Filter::new().unwrap();
-        // The kernel takes 4096 instructions (BPF_MAXINSNS).
-        assert!(filter.allow.len() < 4096 && filter.refuse.len() < 4096);
+        for network in [true, false] {
+            let filter = Filter::new(network).unwrap();
+            // The kernel takes 4096 instructions (BPF_MAXINSNS).
+            assert!(filter.allow.len() < 4096 && filter.refuse.len() < 4096);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod bad_input;
 mod cache;
 mod call;
+mod containers;
 mod contexts;
 mod debian;
 mod entitlements;
@@ -14,6 +15,7 @@ mod dialect;
 mod examples;
 mod failing;
 mod harness;
+mod hosts;
 mod interrupted;
 mod judge;
 mod killed;

@@ -3,6 +3,7 @@
 mod brought;
 mod contexts;
 mod given;
+mod host;
 mod outcome;
 mod steps;
 
@@ -32,6 +33,7 @@ use tempfile::TempDir;
 use brought::{Brought, Means, Origin};
 pub(super) use given::read_dockerfile;
 use given::{agents, annotations, compression, dockerfile, pairs, secrets, times};
+use host::{Choice, Host};
 pub(super) use outcome::tell_not_prepared;
 use outcome::{exit_of, tell_failure, write_metadata};
 use steps::{StepArgs, Steps};
@@ -100,6 +102,15 @@ pub(crate) struct Args {
     pub(crate) pull: bool,
     #[command(flatten)]
     pub(crate) steps: StepArgs,
+    /// What stands around RUN steps
+    #[arg(
+        long,
+        value_name = "auto|userns|chroot",
+        default_value = "auto",
+        hide_possible_values = true,
+        env = "RBUILD_ISOLATION"
+    )]
+    pub(crate) isolation: Choice,
     /// One layer above the base
     #[arg(long)]
     pub(crate) squash: bool,
@@ -304,11 +315,8 @@ impl Command {
         }
 
         // From here on this process is root of its own namespace. One thread until here.
-        let entered = sys::enter_user_namespace(None).map_err(|error| Stop {
-            exit: Exit::Sandbox,
-            text: error.to_string(),
-            help: Some(error.cure),
-        })?;
+        environment::test_hooks();
+        let host = Host::enter(self.args.isolation, &policy)?;
         let cancel = Cancel::new();
         let on_signal = cancel.clone();
         let signal = Arc::new(AtomicI32::new(0));
@@ -342,10 +350,10 @@ impl Command {
                 progress.show(&event, &sources);
             })
         };
-        if let Some(why) = &entered.why_single
+        if let Some(why) = host.why_single()
             && self.format == Format::Plain
         {
-            events.note(format!("one user id only: {}; {}", why.cause, why.cure));
+            events.note(why);
         }
 
         let root = environment::store_root(&self.args.store);
@@ -390,6 +398,14 @@ impl Command {
             return self.refused(&prepared.report, &prepared.sources, &policy);
         }
 
+        if let Err(failure) = host.judge(&prepared.plan, &policy, &events) {
+            let sources = sources.read().unwrap_or_else(PoisonError::into_inner);
+            let exit = exit_of(failure.cause);
+            tell_failure(&failure, &sources, &progress, exit);
+            self.failed(exit, &failure, &sources);
+            return Ok(exit);
+        }
+        let stacking = host.stacking(&store, &prepared.plan, &events);
         let bases = resolver.images(&prepared.plan);
         let contexts = self.contexts(&means, &events);
         if interrupted().is_some() {
@@ -404,7 +420,9 @@ impl Command {
             events: &events,
             cancel: &cancel,
             program: environment::program(),
-            id_mode: entered.mode,
+            id_mode: host.mode,
+            stacking,
+            isolation: host.isolation.clone(),
             context: contexts.main.as_ref(),
             named: &contexts.named,
             bases: &bases,
@@ -497,7 +515,7 @@ impl Command {
         if !self.args.call.is_plan() || !root.is_dir() {
             return None;
         }
-        let entered = sys::enter_user_namespace(None).ok()?;
+        let host = Host::enter(self.args.isolation, policy).ok()?;
         let store = Store::open(&root).ok()?;
         self.args.store.offline = true;
         let (events, cancel) = (Events::silent(), Cancel::new());
@@ -518,7 +536,9 @@ impl Command {
             events: &events,
             cancel: &cancel,
             program: environment::program(),
-            id_mode: entered.mode,
+            id_mode: host.mode,
+            stacking: host.stacking(&store, &prepared.plan, &events),
+            isolation: host.isolation.clone(),
             context: contexts.main.as_ref(),
             named: &contexts.named,
             bases: &bases,
