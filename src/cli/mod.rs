@@ -13,6 +13,7 @@ pub(crate) mod progress;
 pub(crate) mod push;
 pub(crate) mod rules;
 pub(crate) mod shared;
+pub(crate) mod steps;
 
 use std::ffi::OsString;
 

@@ -42,6 +42,15 @@ pub enum Event {
         /// Why, in words: `changed: src/app.py (+2 more)`.
         why: String,
     },
+    /// A step's programs are of another architecture, and are run by an emulator.
+    StepEmulated {
+        /// Which.
+        step: StepId,
+        /// What is run where: `linux/arm64 on linux/amd64`.
+        what: String,
+        /// The emulator; `None` where the host has a handler of its own.
+        by: Option<String>,
+    },
     /// A step wrote a line (without its newline), secrets masked.
     StepOutput {
         /// Which.
@@ -165,6 +174,7 @@ impl Events {
                 }
                 Event::StepStarted { .. }
                 | Event::StepCached { .. }
+                | Event::StepEmulated { .. }
                 | Event::StepDone { .. }
                 | Event::StepFailed { .. }
                 | Event::LayerPacked { .. } => {}

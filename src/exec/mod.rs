@@ -14,6 +14,7 @@
 
 mod assemble;
 mod copy;
+mod emulation;
 mod failure;
 mod key;
 mod mounts;
@@ -23,12 +24,14 @@ mod run;
 mod ssh;
 mod stack;
 mod stage;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use failure::{Cause, Failure, cause_of_base};
+pub use terms::StepTerms;
 
 use crate::base::{Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
@@ -94,6 +97,8 @@ pub struct Options {
     pub shm_size: u64,
     /// Limits of steps.
     pub ulimits: Vec<Ulimit>,
+    /// What steps are run with and watched for.
+    pub terms: StepTerms,
     /// A secret found in a file of a layer ends the build; otherwise it is reported.
     pub leak_is_error: bool,
     /// Tables of the layers' files are made, for rules and audits.

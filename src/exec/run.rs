@@ -57,6 +57,7 @@ impl Execution<'_> {
         if let Some(cell) = self.cached(id, step, &mut request, parents, None)? {
             return Ok(cell);
         }
+        let emulated = self.emulation(id, step)?;
 
         let store = self.services.store;
         let mode = self.services.id_mode;
@@ -108,7 +109,11 @@ impl Execution<'_> {
         };
         drop(held);
         let _ = store::remove_tree(&scratch);
-        judge(outcome, run)?;
+        judge(outcome, run).map_err(|mut failure| {
+            let note = emulated.map(|what| format!("this step was emulated: {what}"));
+            failure.diagnostic.notes.extend(note);
+            failure
+        })?;
         self.done(id, since);
 
         let changes = work.changes(&lower, mode)?;

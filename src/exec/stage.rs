@@ -13,7 +13,7 @@ use crate::event::{Event, StepName};
 use crate::facts::{Leak, Needles};
 use crate::input::git::Checkout;
 use crate::plan::{Base, Op, Plan, Step};
-use crate::sandbox::Cancel;
+use crate::sandbox::{Cancel, Foreign};
 use crate::store::{CacheRecord, TreeId};
 
 use super::key::{Files, Request};
@@ -44,6 +44,8 @@ pub(super) struct Execution<'a> {
     pub(super) needles: Needles,
     /// Trees that must not stay: those in which a secret was found.
     pub(super) doomed: Mutex<Vec<TreeId>>,
+    /// What this machine runs of other architectures.
+    pub(super) foreign: Foreign,
     /// Files of repositories, kept until all layers are packed.
     pub(super) checkouts: Mutex<Vec<Checkout>>,
     failure: Mutex<Option<Failure>>,
@@ -79,6 +81,7 @@ impl<'a> Execution<'a> {
                 options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref())),
             ),
             doomed: Mutex::default(),
+            foreign: Foreign::new(options.terms.emulators.clone()),
             checkouts: Mutex::default(),
             failure: Mutex::default(),
         }

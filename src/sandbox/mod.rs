@@ -6,8 +6,10 @@
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
 mod cancel;
+mod foreign;
 mod init;
 mod lines;
+mod machine;
 mod prepare;
 mod run;
 mod setup;
@@ -15,6 +17,7 @@ mod spec;
 mod stubs;
 
 pub use cancel::Cancel;
+pub use foreign::{Emulators, Foreign, ForeignError, Runs};
 pub use init::sandbox_main;
 pub use run::{Error, Outcome, run};
 pub use spec::{FileMount, Hardening, Mount, MountKind, Network, Source, Spec, Ulimit, User};

@@ -4,6 +4,7 @@
 //! pointer or flag leaves it. What is run in a sandbox and why is not decided here but in
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
+pub(crate) mod binfmt;
 pub(crate) mod child;
 pub mod copy;
 mod interrupt;

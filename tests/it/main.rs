@@ -10,6 +10,7 @@ mod call;
 mod debian;
 mod examples;
 mod failing;
+mod foreign;
 mod harness;
 mod judge;
 mod killed;

@@ -133,6 +133,8 @@ pub(crate) struct Args {
     /// Set a resource limit of steps: `nofile=1024[:2048]`
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub(crate) ulimit: Vec<String>,
+    #[command(flatten)]
+    pub(crate) steps: super::steps::StepArgs,
     /// Write the image's config digest (the image id) into FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
@@ -483,6 +485,7 @@ impl Command {
             resolv_conf: environment::resolv_conf(),
             shm_size: bytes(&args.shm_size).map_err(Stop::usage)?,
             ulimits,
+            terms: args.steps.terms()?,
             leak_is_error: policy.setting("build-secret-leaked").level == Level::Error,
             tables: policy.looks_at_files(),
             name: std::path::absolute(&self.job.name)

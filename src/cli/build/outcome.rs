@@ -133,6 +133,14 @@ impl Command {
             size(total),
             built.layers.len()
         ));
+        let (emulated, took) = progress.emulated();
+        if emulated > 0 {
+            text.push_str(&format!(
+                "emulated: {emulated} of these steps, {:.1} s; what a stage `FROM \
+                 --platform=$BUILDPLATFORM` cross-compiles for $TARGETOS/$TARGETARCH runs at full speed\n",
+                took.as_secs_f64()
+            ));
+        }
         say(&text);
     }
 }

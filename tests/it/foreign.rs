@@ -1,0 +1,143 @@
+//! Steps of another architecture, with Debian's static emulators and without anything of the host's.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::harness::{Build, Place, Who, have, is_root, run, skip};
+
+/// A program for arm64 that writes a line into `/made` and on standard output.
+fn arm64_program() -> Vec<u8> {
+    let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    // Executable, AArch64, version 1.
+    for number in [2u16, 183, 1, 0] {
+        program.extend(number.to_le_bytes());
+    }
+    let long = |program: &mut Vec<u8>, number: u64| program.extend(number.to_le_bytes());
+    // Entry, program headers, section headers.
+    for number in [0x40_0078, 64, 0] {
+        long(&mut program, number);
+    }
+    // No flags; sizes and counts of headers.
+    for number in [0u16, 0, 64, 56, 1, 0, 0, 0] {
+        program.extend(number.to_le_bytes());
+    }
+    // PT_LOAD, readable and executable.
+    program.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    for number in [0, 0x40_0000, 0x40_0000, 0x1000, 0x1000, 0x1_0000] {
+        long(&mut program, number);
+    }
+    for word in [
+        0x9280_0c60_u32, // mov x0, -100       AT_FDCWD
+        0x1000_01c1,     // adr x1, "/made"
+        0xd280_0822,     // mov x2, 0x41       O_WRONLY | O_CREAT
+        0xd280_3483,     // mov x3, 0644
+        0xd280_0708,     // mov x8, 56         openat
+        0xd400_0001,     // svc 0
+        0x1000_0161,     // adr x1, "hello …"
+        0xd280_0222,     // mov x2, 17
+        0xd280_0808,     // mov x8, 64         write
+        0xd400_0001,     // svc 0
+        0xd280_0020,     // mov x0, 1
+        0xd400_0001,     // svc 0
+        0xd280_0000,     // mov x0, 0
+        0xd280_0ba8,     // mov x8, 93         exit
+        0xd400_0001,     // svc 0
+    ] {
+        program.extend(word.to_le_bytes());
+    }
+    program.extend(b"/made\0\0\0hello from arm64\n");
+    program.resize(0x1000, 0);
+    program
+}
+
+/// The handlers of the whole host, whether they are mounted or not.
+fn handlers() -> String {
+    let list = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc 2>/dev/null; \
+                ls /proc/sys/fs/binfmt_misc; cat /proc/sys/fs/binfmt_misc/* 2>/dev/null";
+    let mut command = Command::new(if is_root() { "unshare" } else { "sh" });
+    if is_root() {
+        command.args(["--mount", "sh"]);
+    }
+    run(command.args(["-c", list]), Duration::from_secs(10)).out()
+}
+
+fn possible() -> bool {
+    if cfg!(target_arch = "aarch64") {
+        skip("this machine runs arm64 by itself");
+        return false;
+    }
+    have(&["qemu-aarch64-static"])
+}
+
+const TEXT: &str = "FROM --platform=linux/arm64 scratch\nCOPY --chmod=755 hello /hello\n";
+
+#[test]
+fn an_arm64_program_runs_in_a_step() {
+    if !possible() {
+        return;
+    }
+    let before = handlers();
+    for who in Who::every() {
+        let place = Place::new(who);
+        place.file("ctx/hello", arm64_program());
+        for user in ["", "USER 1000:1000\n"] {
+            let text = format!("{TEXT}WORKDIR /\n{user}RUN [\"/hello\"]\n");
+            // The user 1000 may not write to `/`, but where there is one id it is that one.
+            let text = match user {
+                "" => text,
+                _ => text.replace("WORKDIR /\n", "COPY --chown=1000 --chmod=666 empty /made\n"),
+            };
+            place.file("ctx/empty", "");
+            let build = Build::text(&place, &text).arg("--platform=linux/arm64");
+            let (outcome, image) = build.image();
+            outcome.says(&[
+                "emulated: linux/arm64 on linux/",
+                "/qemu-aarch64-static",
+                "| hello from arm64",
+                "emulated: 1 of these steps",
+                "$BUILDPLATFORM",
+            ]);
+            assert_eq!(image.text("made"), "hello from arm64\n");
+            assert_eq!(image.config["architecture"], "arm64");
+            // What is cached needs no emulator.
+            let again = Build::of(&place).arg("--platform=linux/arm64").arg("--qemu=/absent").run();
+            assert_eq!(again.digest(), image.digest);
+            assert!(!again.err().contains("emulated"), "{}", again.story());
+        }
+        assert_eq!(handlers(), before, "the host's handlers as {who:?}");
+    }
+}
+
+#[test]
+fn without_an_emulator_the_remedy_is_told() {
+    if !possible() {
+        return;
+    }
+    let place = Place::new(Who::usual());
+    place.file("ctx/hello", arm64_program());
+    place.folder("empty");
+    let text = format!("{TEXT}RUN [\"/hello\"]\n");
+    for (qemu, said) in [
+        (place.at("empty"), "no emulator `qemu-aarch64-static` was found"),
+        (place.at("absent"), "cannot use the emulator"),
+        ("/usr/bin/qemu-s390x-static".into(), "a program of linux/arm64 that does nothing"),
+        (place.program(), "cannot use the emulator"),
+    ] {
+        let build = Build::text(&place, &text).arg(format!("--qemu={}", qemu.display()));
+        build.run().fails(7, &[said, "--qemu PATH", "RUN [\"/hello\"]"]);
+    }
+}
+
+#[test]
+fn every_emulator_runs_the_smallest_program_of_its_machine() {
+    if !possible() {
+        return;
+    }
+    // `--call` does not run steps; a step whose program is not there tells that its machine is.
+    let place = Place::new(Who::usual());
+    for platform in ["arm/v7", "riscv64", "ppc64le", "s390x", "mips64le", "mipsle", "loong64"] {
+        let text = format!("FROM --platform=linux/{platform} scratch\nRUN [\"/absent\"]\n");
+        let outcome = Build::text(&place, &text).run();
+        outcome.fails(4, &["emulated: linux/", "/absent", "this step was emulated"]);
+    }
+}
