@@ -14,7 +14,6 @@
 
 mod assemble;
 mod copy;
-mod emulation;
 mod failure;
 mod key;
 mod mounts;

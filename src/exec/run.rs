@@ -8,6 +8,7 @@ use super::mounts::no_secret;
 use super::pack::Job;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
+use super::terms::{LastLine, ended};
 use super::{Cause, Failure, Times};
 use crate::base::{Blob, Digest, Secret, StageId, StepId};
 use crate::event::Event;
@@ -91,8 +92,10 @@ impl Execution<'_> {
             id_mode: self.services.id_mode,
             hardening: self.options.hardening,
             shm_size: self.options.shm_size,
-            ulimits: self.options.ulimits.clone(),
+            ulimits: self.ulimits(),
+            terms: self.terms(step, emulated.is_some()),
         };
+        let mut last = LastLine::default();
         let since = Instant::now();
         let outcome = {
             let _slot = self.jobs.take();
@@ -103,13 +106,15 @@ impl Execution<'_> {
                 events.masker(),
                 self.cancel(),
                 &mut |stream, line| {
+                    last.take(line);
                     events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
                 },
             )
         };
         drop(held);
         let _ = store::remove_tree(&scratch);
-        judge(outcome, run).map_err(|mut failure| {
+        let ended = ended(&outcome, &self.options.terms, &step.title, &last);
+        ended.map_or_else(|| judge(outcome, run), Err).map_err(|mut failure| {
             let note = emulated.map(|what| format!("this step was emulated: {what}"));
             failure.diagnostic.notes.extend(note);
             failure
@@ -278,6 +283,9 @@ fn judge(outcome: Result<Outcome, sandbox::Error>, run: &Run) -> Result<(), Fail
             Err(failed(128 + signal, format!("killed by signal {signal}")))
         }
         Ok(Outcome::Cancelled) => Err(Failure::stopped()),
+        Ok(Outcome::Expired(_) | Outcome::OutOfMemory { .. }) => {
+            Err(failed(137, "it was stopped".to_owned()))
+        }
         Err(error) => Err(Failure::from(error)),
     }
 }

@@ -1,7 +1,7 @@
 //! The schedule: which stage runs when, and what happens when one fails.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Scope;
 use std::time::Instant;
 
@@ -46,6 +46,8 @@ pub(super) struct Execution<'a> {
     pub(super) doomed: Mutex<Vec<TreeId>>,
     /// What this machine runs of other architectures.
     pub(super) foreign: Foreign,
+    /// How steps are limited, once that is known.
+    pub(super) held: OnceLock<super::terms::Held>,
     /// Files of repositories, kept until all layers are packed.
     pub(super) checkouts: Mutex<Vec<Checkout>>,
     failure: Mutex<Option<Failure>>,
@@ -82,6 +84,7 @@ impl<'a> Execution<'a> {
             ),
             doomed: Mutex::default(),
             foreign: Foreign::new(options.terms.emulators.clone()),
+            held: OnceLock::new(),
             checkouts: Mutex::default(),
             failure: Mutex::default(),
         }

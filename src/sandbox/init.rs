@@ -328,7 +328,11 @@ impl Inside<'_> {
         let argv: Vec<Vec<u8>> = orders.argv.iter().map(|word| word.0.clone()).collect();
         let program = Program::new(&argv, &self.environment(), self.path())
             .doing(|| "prepare the command".into())?;
-        let filter = Filter::new().doing(|| "build the system call filter".into())?;
+        let mut filters = vec![Filter::new().doing(|| "build the system call filter".into())?];
+        if orders.narrow {
+            filters[0].pass_over_narrow();
+            filters.push(Filter::narrow().doing(|| "build the filter of 32-bit calls".into())?);
+        }
 
         child::reset_signals();
         child::new_session().doing(|| "make a session".into())?;
@@ -352,7 +356,9 @@ impl Inside<'_> {
             super::Hardening::Hardened => child::HARDENED_CAPABILITIES,
         };
         child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
-        filter.install().doing(|| "install the system call filter".into())?;
+        for filter in &filters {
+            filter.install().doing(|| "install the system call filter".into())?;
+        }
         child::become_user(uid, gid, many.then_some(groups))
             .doing(|| format!("become user {uid}:{gid}"))?;
         child::set_capabilities(keep).doing(|| "drop capabilities".into())?;

@@ -212,8 +212,7 @@ impl Machine {
 }
 
 /// Returns the smallest program of the machine that this one is compiled for.
-#[cfg(test)]
-pub(crate) fn native_probe() -> Option<Vec<u8>> {
+pub fn native_probe() -> Option<Vec<u8>> {
     Machine::of(&Platform::host()).map(Machine::probe)
 }
 

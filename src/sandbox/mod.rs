@@ -6,6 +6,7 @@
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
 mod cancel;
+mod cgroup;
 mod foreign;
 mod init;
 mod lines;
@@ -15,9 +16,13 @@ mod run;
 mod setup;
 mod spec;
 mod stubs;
+mod terms;
 
 pub use cancel::Cancel;
+pub use cgroup::can_limit;
 pub use foreign::{Emulators, Foreign, ForeignError, Runs};
 pub use init::sandbox_main;
+pub use machine::native_probe;
 pub use run::{Error, Outcome, run};
 pub use spec::{FileMount, Hardening, Mount, MountKind, Network, Source, Spec, Ulimit, User};
+pub use terms::{Expired, Resources, Terms};

@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::cgroup::{Group, killed_for_memory_anywhere};
 use super::init::{Report, TERMINATE};
 use super::lines::Lines;
+use super::terms::{Clock, Expired};
 use super::{Cancel, Spec, prepare, setup};
 use crate::base::Masker;
 use crate::event::Stream;
@@ -28,6 +30,14 @@ pub enum Outcome {
     Signaled(i32),
     /// Because of [`Cancel`].
     Cancelled,
+    /// Because its time was over.
+    Expired(Expired),
+    /// The kernel killed it, or something of it, for want of memory.
+    OutOfMemory {
+        /// Within the step's own limit, [`Resources::memory`](super::Resources); otherwise somewhere
+        /// on this machine while it ran.
+        own_limit: bool,
+    },
 }
 
 /// Why a command could not be run at all.
@@ -81,7 +91,18 @@ pub fn run(
     let json = serde_json::to_vec(&orders).map_err(|error| Error::Lost(error.to_string()))?;
     let (control, theirs) =
         UnixStream::pair().map_err(|error| Error::setup("make a socket", &error))?;
+    let group = match spec.terms.resources.is_unlimited() {
+        true => None,
+        false => Some(
+            Group::make(&spec.terms.resources)
+                .map_err(|cause| Error::Setup { doing: "limit the step".into(), cause })?,
+        ),
+    };
+    let killed_before = killed_for_memory_anywhere();
     let step = Step::start(program, theirs)?;
+    if let Some(group) = &group {
+        group.add(step.0.id()).map_err(|error| Error::setup("limit the step", &error))?;
+    }
 
     let mut parts = vec![json.as_slice()];
     parts.extend(numbers.bytes);
@@ -89,11 +110,19 @@ pub fn run(
         .map_err(|error| Error::setup("describe the step to its first process", &error))?;
     drop(fds);
 
-    let (reports, cancelled) = step.attend(control, masker, cancel, output)?;
-    judge(spec, &reports, cancelled)
+    let clock = Clock::start(&spec.terms);
+    let (reports, ended) = step.attend(control, masker, cancel, clock, output)?;
+    let outcome = judge(spec, &reports, ended)?;
+    let own_limit = group.is_some_and(|group| group.killed_for_memory() > 0);
+    // 137 is how a shell passes on that its child was killed.
+    let killed = matches!(outcome, Outcome::Signaled(9) | Outcome::Exited(137));
+    if killed && (own_limit || killed_for_memory_anywhere() > killed_before) {
+        return Ok(Outcome::OutOfMemory { own_limit });
+    }
+    Ok(outcome)
 }
 
-fn judge(spec: &Spec, reports: &[Report], cancelled: bool) -> Result<Outcome, Error> {
+fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outcome, Error> {
     for report in reports {
         if let Report::Ready(stubs) = report {
             let upper = prepare::open_folder(&spec.upper)?;
@@ -102,8 +131,8 @@ fn judge(spec: &Spec, reports: &[Report], cancelled: bool) -> Result<Outcome, Er
                 .map_err(|error| Error::setup("remove the mount points of the step", &error))?;
         }
     }
-    if cancelled {
-        return Ok(Outcome::Cancelled);
+    if let Some(ended) = ended {
+        return Ok(ended);
     }
     for report in reports {
         match report {
@@ -153,19 +182,20 @@ impl Step {
             .map_err(|error| Error::setup("start the first process of the step", &error))
     }
 
-    // Passes output on until the step is gone; returns what it told, and whether it was cancelled.
+    // Passes output on until the step is gone; returns what it told, and why it was stopped if it was.
     fn attend(
         mut self,
         control: UnixStream,
         masker: &Masker,
         cancel: &Cancel,
+        mut clock: Clock<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<(Vec<Report>, bool), Error> {
+    ) -> Result<(Vec<Report>, Option<Outcome>), Error> {
         let lost = |error: io::Error| Error::Lost(error.to_string());
         let mut streams = Streams::new(&mut self.0, masker)?;
         let mut told = Vec::new();
         let mut buffer = vec![0u8; 64 << 10];
-        let mut killed_at = None;
+        let mut stopped: Option<(Outcome, Instant)> = None;
         loop {
             let [spoke, out, err] = child::poll(
                 [
@@ -176,7 +206,9 @@ impl Step {
                 100,
             )
             .map_err(lost)?;
-            streams.take(out, err, &mut buffer, output);
+            if streams.take(out, err, &mut buffer, output) {
+                clock.heard();
+            }
             if spoke {
                 let read = match { &control }.read(&mut buffer) {
                     Ok(read) => read,
@@ -190,16 +222,20 @@ impl Step {
                 }
                 told.extend_from_slice(&buffer[..read]);
             }
-            match killed_at {
-                None if cancel.is_cancelled() => {
-                    // When nobody reads it, the step is about to end anyway.
-                    let _ = { &control }.write_all(&[TERMINATE]);
-                    killed_at = Some(Instant::now() + GRACE);
+            let stop = match stopped {
+                Some((_, at)) => {
+                    if Instant::now() >= at {
+                        let _ = self.0.kill();
+                    }
+                    None
                 }
-                Some(at) if Instant::now() >= at => {
-                    let _ = self.0.kill();
-                }
-                _ => {}
+                None if cancel.is_cancelled() => Some(Outcome::Cancelled),
+                None => clock.expired().map(Outcome::Expired),
+            };
+            if let Some(outcome) = stop {
+                // When nobody reads it, the step is about to end anyway.
+                let _ = { &control }.write_all(&[TERMINATE]);
+                stopped = Some((outcome, Instant::now() + GRACE));
             }
         }
         self.0.wait().map_err(lost)?;
@@ -211,7 +247,7 @@ impl Step {
                 serde_json::from_slice(line).map_err(|error| Error::Lost(error.to_string()))
             })
             .collect::<Result<_, _>>()?;
-        Ok((reports, killed_at.is_some()))
+        Ok((reports, stopped.map(|(outcome, _)| outcome)))
     }
 }
 

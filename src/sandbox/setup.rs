@@ -101,6 +101,8 @@ pub(super) struct Orders {
     pub(super) hardening: Hardening,
     pub(super) ulimits: Vec<Ulimit>,
     pub(super) own_network: bool,
+    /// The command is for the 32-bit sibling of this machine.
+    pub(super) narrow: bool,
 }
 
 const LINKS: [(&str, &str); 5] = [
@@ -225,6 +227,7 @@ pub(super) fn orders(spec: &Spec) -> (Orders, Numbers<'_>) {
         hardening: spec.hardening,
         ulimits: spec.ulimits.clone(),
         own_network,
+        narrow: spec.terms.narrow,
     };
     (orders, numbers)
 }
@@ -266,6 +269,7 @@ mod tests {
             hardening: Hardening::Docker,
             shm_size: 64 << 20,
             ulimits: Vec::new(),
+            terms: super::super::Terms::default(),
         }
     }
 

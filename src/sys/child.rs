@@ -79,6 +79,11 @@ impl Child {
         own
     }
 
+    /// Kills its process group.
+    pub(crate) fn kill_group(&self) {
+        let _ = rustix::process::kill_process_group(self.0, Signal::KILL);
+    }
+
     /// Sends SIGTERM to its process group.
     pub(crate) fn terminate_group(&self) {
         // It may be gone already.

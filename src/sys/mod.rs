@@ -14,8 +14,10 @@ mod overlay;
 mod rename;
 mod root;
 pub(crate) mod seccomp;
+mod seccomp_i386;
 pub(crate) mod socket;
 mod subid;
+pub(crate) mod trial;
 pub mod xattr;
 
 pub use interrupt::{TERMINATE, on_interrupt};

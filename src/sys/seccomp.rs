@@ -7,7 +7,8 @@
 //! answers the kernel takes that of the filter installed last (seccomp(2)).
 //!
 //! `clone3` is not allowed, its flags lie in memory where no filter can see them; numbers of the x32
-//! table carry bit 30 and are in no list; another architecture's calls kill the process.
+//! table carry bit 30 and are in no list; another architecture's calls kill the process, but for i386
+//! in a step that is built for it (`seccomp_i386`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,8 +29,8 @@ const NAMESPACE_FLAGS: [u64; 7] =
 
 /// The programs of a step, ready to be installed.
 pub(crate) struct Filter {
-    allow: BpfProgram,
-    refuse: BpfProgram,
+    pub(super) allow: BpfProgram,
+    pub(super) refuse: BpfProgram,
 }
 
 impl Filter {
@@ -76,9 +77,13 @@ impl Filter {
     }
 }
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+pub(super) type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-fn compile(rules: Rules, other: SeccompAction, listed: SeccompAction) -> io::Result<BpfProgram> {
+pub(super) fn compile(
+    rules: Rules,
+    other: SeccompAction,
+    listed: SeccompAction,
+) -> io::Result<BpfProgram> {
     let filter = SeccompFilter::new(rules, other, listed, ARCH).map_err(io::Error::other)?;
     BpfProgram::try_from(filter).map_err(io::Error::other)
 }
@@ -88,8 +93,14 @@ fn allowed() -> Rules {
 }
 
 fn refused() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules: Rules =
-        REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
+    let mut rules = refused_arguments()?;
+    rules.extend(REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())));
+    Ok(rules)
+}
+
+/// Calls that are allowed, but for some arguments.
+pub(super) fn refused_arguments() -> Result<Rules, seccompiler::BackendError> {
+    let mut rules = Rules::new();
     let when = |argument: u8, op: SeccompCmpOp, value: u64| {
         SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, value)
     };

@@ -141,3 +141,68 @@ fn every_emulator_runs_the_smallest_program_of_its_machine() {
         outcome.fails(4, &["emulated: linux/", "/absent", "this step was emulated"]);
     }
 }
+
+/// A 32-bit program for x86: this code, with this data behind it.
+fn i386_program(code: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut program = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    // Executable, 386; version; entry, program headers, no section headers, no flags.
+    program.extend([2, 0, 3, 0]);
+    for word in [1u32, 0x40_0054, 52, 0, 0] {
+        program.extend(word.to_le_bytes());
+    }
+    for number in [52u16, 32, 1, 0, 0, 0] {
+        program.extend(number.to_le_bytes());
+    }
+    // PT_LOAD, readable and executable.
+    for word in [1u32, 0, 0x40_0000, 0x40_0000, 0x1000, 0x1000, 5, 0x1000] {
+        program.extend(word.to_le_bytes());
+    }
+    program.extend(code);
+    program.extend(data);
+    program.resize(0x1000, 0);
+    program
+}
+
+/// A program that makes this call with nothing, and ends with its error number.
+fn i386_call(number: u32) -> Vec<u8> {
+    // mov eax, number; xor ebx, ebx; xor ecx, ecx; xor edx, edx; int 0x80;
+    // neg eax; mov ebx, eax; mov eax, 1; int 0x80
+    let mut code = vec![0xb8];
+    code.extend(number.to_le_bytes());
+    code.extend([0x31, 0xdb, 0x31, 0xc9, 0x31, 0xd2, 0xcd, 0x80]);
+    code.extend([0xf7, 0xd8, 0x89, 0xc3, 0xb8, 1, 0, 0, 0, 0xcd, 0x80]);
+    i386_program(&code, b"")
+}
+
+#[test]
+fn the_32_bit_sibling_is_not_emulated_and_has_a_filter_of_its_own() {
+    if std::env::consts::ARCH != "x86_64" {
+        return skip("this machine has no 32-bit x86 programs");
+    }
+    let place = Place::new(Who::usual());
+    // mov eax, 4; mov ebx, 1; mov ecx, 0x400073; mov edx, 15; int 0x80; exit(0)
+    let hello = [
+        0xb8, 4, 0, 0, 0, 0xbb, 1, 0, 0, 0, 0xb9, 0x73, 0, 0x40, 0, 0xba, 15, 0, 0, 0, 0xcd, 0x80,
+        0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80,
+    ];
+    place.file("ctx/hello", i386_program(&hello, b"hello from 386\n"));
+    place.file("ctx/mount", i386_call(21));
+    place.file("ctx/clone3", i386_call(435));
+    place.file("ctx/getpid", i386_call(20));
+    let base = "FROM --platform=linux/386 scratch\nCOPY --chmod=755 . /\n";
+    let outcome = Build::text(&place, &format!("{base}RUN [\"/hello\"]\n")).run();
+    outcome.says(&["| hello from 386"]);
+    if outcome.err().contains("emulated: ") {
+        return skip("this kernel has no 32-bit programs (CONFIG_IA32_EMULATION)");
+    }
+    outcome.image();
+    // EPERM, and ENOSYS.
+    for (program, status) in [("mount", "exit code: 1"), ("clone3", "exit code: 38")] {
+        let text = format!("{base}RUN [\"/{program}\"]\n");
+        let _ = std::fs::remove_dir_all(place.at("image.oci"));
+        Build::text(&place, &text).run().fails(4, &[status]);
+    }
+    // Under the filter of another platform such a program is killed.
+    let text = "FROM scratch\nCOPY --chmod=755 . /\nRUN [\"/getpid\"]\n";
+    Build::text(&place, text).run().fails(4, &["killed by signal 31"]);
+}
