@@ -161,6 +161,13 @@ fn plain(event: &Event, state: &State, sources: &Sources, colour: bool) -> Optio
             let by = by.as_deref().unwrap_or("a handler of this host");
             format!("[{}] emulated: {what}, by {by}", state.position(*step))
         }
+        Event::StepAudited { step, programs, connections, skipped: None } => {
+            let at = state.position(*step);
+            format!("[{at}] audit: {programs} programs, {connections} connections")
+        }
+        Event::StepAudited { step, skipped: Some(why), .. } => {
+            format!("[{}] audit: skipped: {why}", state.position(*step))
+        }
         Event::StepOutput { step, line, .. } => {
             format!("[{}] | {}", state.position(*step), printable(line))
         }
@@ -205,6 +212,10 @@ fn json_line(event: &Event, state: &State, sources: &Sources) -> String {
         }
         Event::StepEmulated { step, what, by } => {
             json!({"kind": "step_emulated", "step": at(step), "what": what, "by": by})
+        }
+        Event::StepAudited { step, programs, connections, skipped } => {
+            json!({"kind": "step_audited", "step": at(step), "execs": programs,
+                   "connects": connections, "skipped": skipped})
         }
         Event::StepOutput { step, stream, line } => {
             let stream = match stream {

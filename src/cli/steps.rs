@@ -1,13 +1,18 @@
 //! Flags about how RUN steps are run.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rbuild::exec::StepTerms;
+use rbuild::policy::Policy;
 use rbuild::sandbox::{Emulators, Resources};
 
 use super::environment;
 use super::shared::{Stop, attributes, bytes};
+
+/// The largest file of certificates, in bytes.
+const BUNDLE_LIMIT: u64 = 4 << 20;
 
 /// `--qemu`.
 #[derive(clap::Args, Debug)]
@@ -32,16 +37,28 @@ pub(crate) struct StepArgs {
     /// What a step may use, all its processes together: `memory=2g,pids=512,cpu-quota=1.5`
     #[arg(long, value_name = "NAME=VALUE,…", env = "RBUILD_RESOURCE", value_parser = resources)]
     resource: Option<Resources>,
+    /// Certificates of authorities (PEM) that steps trust, too; nothing of it is in the image
+    #[arg(long, value_name = "FILE", env = "RBUILD_CA_BUNDLE")]
+    ca_bundle: Option<PathBuf>,
+    /// Note which programs steps run and whom they connect to, for --metadata-file; no step can use
+    /// ptrace then [default: exec for the profile paranoid, else none]
+    #[arg(long, value_name = "exec|none", env = "RBUILD_AUDIT", value_parser = ["exec", "none"])]
+    audit: Option<String>,
 }
 
 impl StepArgs {
     /// Understands the flags.
-    pub(crate) fn terms(&self) -> Result<StepTerms, Stop> {
+    pub(crate) fn terms(&self, policy: &Policy) -> Result<StepTerms, Stop> {
         Ok(StepTerms {
             emulators: self.emulator.emulators()?,
             time: self.step_timeout,
             silence: self.stall_timeout,
             resources: self.resource.unwrap_or_default(),
+            authorities: self.ca_bundle.as_deref().map(authorities).transpose()?,
+            audit: match &self.audit {
+                Some(word) => word == "exec",
+                None => policy.name == "paranoid",
+            },
         })
     }
 }
@@ -58,6 +75,27 @@ impl EmulatorArgs {
         };
         Ok(Emulators { named, ..emulators() })
     }
+}
+
+/// Reads certificates.
+fn authorities(path: &Path) -> Result<Vec<u8>, Stop> {
+    let wrong = |why: String| Stop::usage(format!("--ca-bundle `{}`: {why}", path.display()));
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(BUNDLE_LIMIT + 1).read_to_end(&mut bytes))
+        .map_err(|error| wrong(error.to_string()))?;
+    if bytes.len() as u64 > BUNDLE_LIMIT {
+        return Err(wrong(format!("it is larger than {BUNDLE_LIMIT} bytes")));
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    if text.contains("PRIVATE KEY-----") {
+        return Err(wrong("it holds a private key, which no step shall see".to_owned()));
+    }
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(wrong("it holds no certificate in PEM form".to_owned())
+            .help("openssl x509 -inform der -in FILE -out FILE.pem makes one of a DER file"));
+    }
+    Ok(bytes)
 }
 
 /// Parses `1h30m`, `90s`, `500ms`; a number alone is seconds.

@@ -51,6 +51,17 @@ pub enum Event {
         /// The emulator; `None` where the host has a handler of its own.
         by: Option<String>,
     },
+    /// What a step did was noted (`--audit`); the whole is with the build's result.
+    StepAudited {
+        /// Which.
+        step: StepId,
+        /// Programs that ran.
+        programs: usize,
+        /// Connections that were asked for.
+        connections: usize,
+        /// Why nothing was noted, if so.
+        skipped: Option<String>,
+    },
     /// A step wrote a line (without its newline), secrets masked.
     StepOutput {
         /// Which.
@@ -175,6 +186,7 @@ impl Events {
                 Event::StepStarted { .. }
                 | Event::StepCached { .. }
                 | Event::StepEmulated { .. }
+                | Event::StepAudited { .. }
                 | Event::StepDone { .. }
                 | Event::StepFailed { .. }
                 | Event::LayerPacked { .. } => {}

@@ -13,6 +13,8 @@
 //! ```
 
 mod assemble;
+mod authorities;
+mod behaviour;
 mod copy;
 mod failure;
 mod key;
@@ -20,6 +22,7 @@ mod mounts;
 mod pack;
 mod promise;
 mod run;
+mod search;
 mod ssh;
 mod stack;
 mod stage;
@@ -34,7 +37,7 @@ pub use terms::StepTerms;
 
 use crate::base::{Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
-use crate::facts::Leak;
+use crate::facts::{Leak, Observed};
 use crate::image::{Image, LayerRef};
 use crate::input::git::Tools;
 use crate::input::{BaseImage, Context};
@@ -153,6 +156,8 @@ pub struct Built {
     pub layers: Vec<BuiltLayer>,
     /// Secrets that were found in files, by step. Empty when a leak is an error.
     pub leaks: Vec<(StepId, Leak)>,
+    /// What RUN steps did, where an audit was asked for.
+    pub behaviour: BTreeMap<StepId, Observed>,
 }
 
 /// Carries out a plan whose bases are all resolved.

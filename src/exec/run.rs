@@ -71,9 +71,17 @@ impl Execution<'_> {
         })?;
         let user = passwd::lookup(&lower, &run.user)?;
         // Overlayfs wants a layer below; over nothing that is an empty folder.
-        let lowers = if lowers.is_empty() { vec![scratch.clone()] } else { lowers };
-        let (env, secret_env) = self.environment(run, &user)?;
-        let (mounts, held) = self.mounts(run, shown, id)?;
+        let mut lowers = if lowers.is_empty() { vec![scratch.clone()] } else { lowers };
+        let authorities = self.authorities(&lower, &scratch)?;
+        lowers.extend(authorities.layer.clone());
+        let (mut env, secret_env) = self.environment(run, &user)?;
+        for (name, value) in &authorities.env {
+            if !env.iter().any(|(other, _)| other == name) {
+                env.push(((*name).to_owned(), (*value).to_owned()));
+            }
+        }
+        let (mut mounts, held) = self.mounts(run, shown, id)?;
+        mounts.extend(authorities.mounts.iter().cloned());
         let spec = Spec {
             lowers,
             upper: work.upper().to_owned(),
@@ -100,7 +108,7 @@ impl Execution<'_> {
         let outcome = {
             let _slot = self.jobs.take();
             let events = self.services.events;
-            sandbox::run(
+            sandbox::run_watched(
                 &spec,
                 &self.services.program,
                 events.masker(),
@@ -113,6 +121,10 @@ impl Execution<'_> {
         };
         drop(held);
         let _ = store::remove_tree(&scratch);
+        let outcome = outcome.map(|(outcome, watched)| {
+            self.observe(id, watched);
+            outcome
+        });
         let ended = ended(&outcome, &self.options.terms, &step.title, &last);
         ended.map_or_else(|| judge(outcome, run), Err).map_err(|mut failure| {
             let note = emulated.map(|what| format!("this step was emulated: {what}"));
@@ -121,6 +133,7 @@ impl Execution<'_> {
         })?;
         self.done(id, since);
 
+        authorities.take_back(&work)?;
         let changes = work.changes(&lower, mode)?;
         let tree = work.commit()?;
         let cell = Cell::fresh(id, Some(store.tree_path(&tree)));

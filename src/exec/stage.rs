@@ -1,5 +1,6 @@
 //! The schedule: which stage runs when, and what happens when one fails.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Scope;
@@ -10,7 +11,7 @@ use super::stack::{BaseCells, Cell, Stack};
 use super::{Built, Cause, Failure, Options, Services};
 use crate::base::{Diff, Digest, StageId, StepId};
 use crate::event::{Event, StepName};
-use crate::facts::{Leak, Needles};
+use crate::facts::{Leak, Needles, Observed};
 use crate::input::git::Checkout;
 use crate::plan::{Base, Op, Plan, Step};
 use crate::sandbox::{Cancel, Foreign};
@@ -46,6 +47,10 @@ pub(super) struct Execution<'a> {
     pub(super) doomed: Mutex<Vec<TreeId>>,
     /// What this machine runs of other architectures.
     pub(super) foreign: Foreign,
+    /// Layers that were searched for the secrets of this build.
+    pub(super) searched: Mutex<BTreeSet<Digest<Diff>>>,
+    /// What RUN steps did, under an audit.
+    pub(super) behaviour: Mutex<BTreeMap<StepId, Observed>>,
     /// How steps are limited, once that is known.
     pub(super) held: OnceLock<super::terms::Held>,
     /// Files of repositories, kept until all layers are packed.
@@ -84,6 +89,8 @@ impl<'a> Execution<'a> {
             ),
             doomed: Mutex::default(),
             foreign: Foreign::new(options.terms.emulators.clone()),
+            searched: Mutex::default(),
+            behaviour: Mutex::default(),
             held: OnceLock::new(),
             checkouts: Mutex::default(),
             failure: Mutex::default(),
@@ -223,6 +230,9 @@ impl<'a> Execution<'a> {
             {
                 let _ = store.touch_record(&record);
                 events.send(Event::StepCached { step: id });
+                if matches!(step.op, Op::Run(_)) {
+                    self.recall(id, cell.done()?.diff);
+                }
                 return Ok(Some(cell));
             }
         }

@@ -22,6 +22,10 @@ pub struct StepTerms {
     pub silence: Option<Duration>,
     /// What a step may use.
     pub resources: Resources,
+    /// Certificates, in PEM form, of authorities that steps trust beside those of the image.
+    pub authorities: Option<Vec<u8>>,
+    /// What steps do is noted.
+    pub audit: bool,
 }
 
 /// The resources of steps, as this host can limit them.
@@ -54,6 +58,7 @@ impl Execution<'_> {
             time: asked.time,
             silence: asked.silence,
             resources: self.held().resources,
+            audit: asked.audit,
         }
     }
 

@@ -10,12 +10,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use super::audit::{self, Act};
 use super::setup::{Orders, Raw, Setup};
 use super::stubs::{Points, Stubs};
 use crate::base::{ImagePath, Secret};
 use crate::sys::child::{self, Child, End, Fork, Program};
 use crate::sys::mount::{self, Limits};
 use crate::sys::seccomp::Filter;
+use crate::sys::trace::Tracer;
 use crate::sys::{IdMode, socket};
 
 /// Where a program is looked up when the environment has no `PATH` (as Docker sets it).
@@ -32,6 +34,10 @@ pub(super) enum Report {
     NoExec { program: Raw, cause: String },
     /// The command ended.
     Ended(End),
+    /// Something that it did, under an audit.
+    Act(Act),
+    /// It is not watched, though that was asked for; why.
+    Unwatched(String),
 }
 
 /// What the builder asks for by one byte: SIGTERM for the command.
@@ -50,7 +56,7 @@ impl<T> While<T> for io::Result<T> {
     }
 }
 
-fn say(control: &UnixStream, report: &Report) {
+pub(super) fn say(control: &UnixStream, report: &Report) {
     let mut control = control;
     // When nobody listens any more, there is nobody to tell.
     if let Ok(mut text) = serde_json::to_vec(report) {
@@ -137,23 +143,44 @@ impl Inside<'_> {
         if child::is_hung_up(parent) {
             child::exit(1);
         }
-        let cwd = self.set_up()?;
+        let mut cwd = self.set_up()?;
         let user = &self.orders.user;
         if self.orders.id_mode.has_many() {
             child::give_output_to(user.uid, user.gid);
         }
         let signals = child::child_signals().doing(|| "watch for children".into())?;
+        let (mut told, mut tell) = io::pipe().doing(|| "make a pipe".into())?;
         match child::fork().doing(|| "fork".into())? {
             Fork::Child => {
+                drop(tell);
+                if self.orders.audit {
+                    // Nothing is done before somebody looks, or it is clear that nobody will.
+                    let mut byte = [0];
+                    self.orders.audit = told.read(&mut byte).is_ok_and(|_| byte == *b"y");
+                }
                 let failure = self.become_command(&cwd);
                 fail(self.control, &failure)
             }
             Fork::Parent(command) => {
                 let control = self.control;
+                let tracer = cwd.watch.take().map(|proc| Tracer::begin(&command, proc));
+                // When it is gone, that is seen below.
+                let _ = tell.write_all(if matches!(tracer, Some(Ok(_))) { b"y" } else { b"n" });
                 // Secrets are overwritten, the host's mounts let go.
                 self.bytes.clear();
-                drop((self, cwd));
-                watch_over(&command, control, &signals);
+                drop((self, cwd, told, tell));
+                match tracer {
+                    Some(Ok(tracer)) => {
+                        if let Some(end) = audit::watch(&command, control, &signals, &tracer) {
+                            say(control, &Report::Ended(end));
+                        }
+                    }
+                    Some(Err(error)) => {
+                        say(control, &Report::Unwatched(format!("ptrace: {}", in_words(&error))));
+                        watch_over(&command, control, &signals);
+                    }
+                    None => watch_over(&command, control, &signals),
+                }
                 Ok(())
             }
         }
@@ -205,10 +232,17 @@ impl Inside<'_> {
         } else {
             None
         };
+        let watch = match self.orders.audit {
+            true => {
+                let at = ImagePath::from_entry(b"proc").unwrap_or_else(|_| ImagePath::root());
+                Some(mount::open_in_root(root, &at, true).doing(|| "open /proc".into())?)
+            }
+            false => None,
+        };
         let stubs = points.finish(upper).doing(|| "look at the mount points".into())?;
         mount::pivot(root).doing(|| "change the root".into())?;
         say(self.control, &Report::Ready(stubs));
-        Ok(Cwd { folder, proc })
+        Ok(Cwd { folder, proc, watch })
     }
 
     fn perform(
@@ -334,6 +368,15 @@ impl Inside<'_> {
             filters.push(Filter::narrow().doing(|| "build the filter of 32-bit calls".into())?);
         }
 
+        if orders.audit {
+            let mut watching =
+                Filter::watching_connects().doing(|| "build the filter of connections".into())?;
+            if orders.narrow {
+                watching.pass_over_narrow();
+            }
+            filters.push(watching);
+        }
+
         child::reset_signals();
         child::new_session().doing(|| "make a session".into())?;
         let many = orders.id_mode.has_many();
@@ -409,6 +452,8 @@ struct User<'a> {
 struct Cwd {
     folder: OwnedFd,
     proc: Option<OwnedFd>,
+    // The same, for an audit.
+    watch: Option<OwnedFd>,
 }
 
 // Reaps until the command has ended; then this process ends too, and with it the namespace.

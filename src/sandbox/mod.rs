@@ -5,6 +5,7 @@
 //! command. It does not know layers, caches or Dockerfiles: a tree is a list of folders, and what
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
+mod audit;
 mod cancel;
 mod cgroup;
 mod foreign;
@@ -18,11 +19,12 @@ mod spec;
 mod stubs;
 mod terms;
 
+pub use audit::{Deeds, Ran};
 pub use cancel::Cancel;
 pub use cgroup::can_limit;
 pub use foreign::{Emulators, Foreign, ForeignError, Runs};
 pub use init::sandbox_main;
 pub use machine::native_probe;
-pub use run::{Error, Outcome, run};
+pub use run::{Error, Outcome, Watched, run, run_watched};
 pub use spec::{FileMount, Hardening, Mount, MountKind, Network, Source, Spec, Ulimit, User};
 pub use terms::{Expired, Resources, Terms};

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::audit::{self, Deeds};
 use super::cgroup::{Group, killed_for_memory_anywhere};
 use super::init::{Report, TERMINATE};
 use super::lines::Lines;
@@ -83,8 +84,28 @@ pub fn run(
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Outcome, Error> {
+    run_watched(spec, program, masker, cancel, output).map(|(outcome, _)| outcome)
+}
+
+/// What an audit saw.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Watched {
+    /// All that the step did, as far as an audit goes.
+    Seen(Deeds),
+    /// Nothing: it could not be watched.
+    Unseen(String),
+}
+
+/// As [`run`]; returns what the step did, too, if [`Terms::audit`](super::Terms) asks for it.
+pub fn run_watched(
+    spec: &Spec,
+    program: &Path,
+    masker: &Masker,
+    cancel: &Cancel,
+    output: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<(Outcome, Option<Watched>), Error> {
     if cancel.is_cancelled() {
-        return Ok(Outcome::Cancelled);
+        return Ok((Outcome::Cancelled, None));
     }
     let (orders, numbers) = setup::orders(spec);
     let fds = prepare::descriptors(spec, &numbers.mounts)?;
@@ -113,13 +134,28 @@ pub fn run(
     let clock = Clock::start(&spec.terms);
     let (reports, ended) = step.attend(control, masker, cancel, clock, output)?;
     let outcome = judge(spec, &reports, ended)?;
+    let watched = spec.terms.audit.then(|| watched(&reports));
     let own_limit = group.is_some_and(|group| group.killed_for_memory() > 0);
     // 137 is how a shell passes on that its child was killed.
     let killed = matches!(outcome, Outcome::Signaled(9) | Outcome::Exited(137));
     if killed && (own_limit || killed_for_memory_anywhere() > killed_before) {
-        return Ok(Outcome::OutOfMemory { own_limit });
+        return Ok((Outcome::OutOfMemory { own_limit }, watched));
     }
-    Ok(outcome)
+    Ok((outcome, watched))
+}
+
+fn watched(reports: &[Report]) -> Watched {
+    let why = reports.iter().find_map(|report| match report {
+        Report::Unwatched(cause) => Some(cause.clone()),
+        _ => None,
+    });
+    match why {
+        Some(cause) => Watched::Unseen(cause),
+        None => Watched::Seen(audit::deeds(reports.iter().filter_map(|report| match report {
+            Report::Act(act) => Some(act),
+            _ => None,
+        }))),
+    }
 }
 
 fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outcome, Error> {
@@ -143,7 +179,7 @@ fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outc
                 let program = String::from_utf8_lossy(&program.0).into_owned();
                 return Err(Error::Exec { program, cause: cause.clone() });
             }
-            Report::Ready(_) | Report::Ended(_) => {}
+            Report::Ready(_) | Report::Ended(_) | Report::Act(_) | Report::Unwatched(_) => {}
         }
     }
     reports
@@ -151,7 +187,11 @@ fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outc
         .find_map(|report| match report {
             Report::Ended(End::Exited(code)) => Some(Outcome::Exited(*code)),
             Report::Ended(End::Signaled(signal)) => Some(Outcome::Signaled(*signal)),
-            Report::Ready(_) | Report::Failed { .. } | Report::NoExec { .. } => None,
+            Report::Ready(_)
+            | Report::Failed { .. }
+            | Report::NoExec { .. }
+            | Report::Act(_)
+            | Report::Unwatched(_) => None,
         })
         .ok_or_else(|| Error::Lost("it was killed, perhaps for want of memory".into()))
 }

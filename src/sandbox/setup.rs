@@ -103,6 +103,8 @@ pub(super) struct Orders {
     pub(super) own_network: bool,
     /// The command is for the 32-bit sibling of this machine.
     pub(super) narrow: bool,
+    /// What the command does is told, act by act.
+    pub(super) audit: bool,
 }
 
 const LINKS: [(&str, &str); 5] = [
@@ -228,6 +230,7 @@ pub(super) fn orders(spec: &Spec) -> (Orders, Numbers<'_>) {
         ulimits: spec.ulimits.clone(),
         own_network,
         narrow: spec.terms.narrow,
+        audit: spec.terms.audit,
     };
     (orders, numbers)
 }

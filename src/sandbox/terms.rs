@@ -13,6 +13,8 @@ pub struct Terms {
     pub silence: Option<Duration>,
     /// How much it may use.
     pub resources: Resources,
+    /// What it does is noted: programs and connections. Nothing in it can use ptrace(2) then.
+    pub audit: bool,
 }
 
 /// How much a command, with all that it starts, may use.

@@ -53,6 +53,11 @@ pub(crate) fn fork() -> io::Result<Fork> {
 }
 
 impl Child {
+    /// The number of the process.
+    pub(super) fn pid(&self) -> Pid {
+        self.0
+    }
+
     /// Waits until it has ended.
     pub(crate) fn wait(&self) -> io::Result<End> {
         loop {

@@ -17,6 +17,7 @@ pub(crate) mod seccomp;
 mod seccomp_i386;
 pub(crate) mod socket;
 mod subid;
+pub(crate) mod trace;
 pub(crate) mod trial;
 pub mod xattr;
 

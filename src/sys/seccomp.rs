@@ -50,6 +50,16 @@ impl Filter {
         })
     }
 
+    /// Builds a filter that lets all pass, and stops a connect for the tracer to look at. Without a
+    /// tracer the call is refused (ENOSYS).
+    pub(crate) fn watching_connects() -> io::Result<Self> {
+        let rules = Rules::from([(libc::SYS_connect, Vec::new())]);
+        let look = SeccompAction::Trace(u32::from(super::trace::CONNECT));
+        let allow = compile(rules, SeccompAction::Allow, look)?;
+        let refuse = compile(Rules::new(), SeccompAction::Allow, SeccompAction::Log)?;
+        Ok(Filter { allow, refuse })
+    }
+
     /// Puts this process and all it starts under the filter, for good. Needs CAP_SYS_ADMIN in the
     /// user namespace: so setuid programs inside keep working, which `no_new_privs` would end.
     pub(crate) fn install(&self) -> io::Result<()> {

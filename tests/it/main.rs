@@ -4,6 +4,8 @@
 //! Every image that a test builds is checked by `harness::Image`. What this machine cannot do is a
 //! skip that is told on stderr; with `RBUILD_TEST_NO_SKIP=1` it is an error.
 
+mod audit;
+mod authorities;
 mod bad_input;
 mod cache;
 mod call;

@@ -150,7 +150,8 @@ fn secret_file(path: &str) -> Result<Vec<u8>, String> {
         (Some(rest), Some(home)) => Path::new(&home).join(rest),
         _ => PathBuf::from(path),
     };
-    let mut bytes = Vec::new();
+    // Large enough from the start: a vector that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(SECRET_LIMIT as usize + 32);
     std::fs::File::open(&path)
         .and_then(|file| file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;

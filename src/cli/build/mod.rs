@@ -394,7 +394,7 @@ impl Command {
         match result {
             Ok(done) => {
                 let digest = done.built.image.digest.to_string();
-                self.written(&done.built)?;
+                self.written(&done.built, &prepared)?;
                 self.summary(&done.built, &progress);
                 super::policy::write_reports(&self.args.policy, &done.report, &sources, &policy)?;
                 if self.format != Format::None {
@@ -413,8 +413,8 @@ impl Command {
                     Cause::Interrupted if cancel.is_cancelled() => Exit::Interrupted,
                     cause => exit_of(cause),
                 };
-                tell_failure(&failure, &sources, &progress, exit);
-                self.failed(exit, &failure, &sources);
+                tell_failure(&failure, &sources, &progress, exit, events.masker());
+                self.failed(exit, &failure, &sources, events.masker());
                 Ok(exit)
             }
         }
@@ -485,7 +485,7 @@ impl Command {
             resolv_conf: environment::resolv_conf(),
             shm_size: bytes(&args.shm_size).map_err(Stop::usage)?,
             ulimits,
-            terms: args.steps.terms()?,
+            terms: args.steps.terms(policy)?,
             leak_is_error: policy.setting("build-secret-leaked").level == Level::Error,
             tables: policy.looks_at_files(),
             name: std::path::absolute(&self.job.name)
