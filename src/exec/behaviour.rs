@@ -6,7 +6,7 @@ use super::Failure;
 use super::stage::Execution;
 use crate::base::{Diff, Digest, Masker, StepId};
 use crate::event::Event;
-use crate::facts::{Behaviour, Connected, Executed, Observed};
+use crate::facts::{Behaviour, Connected, Denied, Executed, Observed};
 use crate::sandbox::{Deeds, Watched};
 
 impl Execution<'_> {
@@ -77,6 +77,12 @@ fn behaviour(deeds: &Deeds, masker: &Masker) -> Behaviour {
             .iter()
             .map(|(by, to)| Connected { addr: masker.mask_text(to), by: *by })
             .collect(),
+        denied: deeds.denied.as_ref().map(|denied| {
+            denied
+                .iter()
+                .map(|((by, call), count)| Denied { syscall: call.clone(), by: *by, count: *count })
+                .collect()
+        }),
         untold: deeds.untold,
     }
 }

@@ -101,7 +101,7 @@ impl Execution<'_> {
             hardening: self.options.hardening,
             shm_size: self.options.shm_size,
             ulimits: self.ulimits(),
-            terms: self.terms(step, emulated.is_some()),
+            terms: self.terms(),
         };
         let mut last = LastLine::default();
         let since = Instant::now();

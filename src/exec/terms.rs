@@ -47,14 +47,10 @@ impl Execution<'_> {
         Ok(Some(what))
     }
 
-    /// The terms of a step; `emulated` if an emulator runs it.
-    pub(super) fn terms(&self, step: &Step, emulated: bool) -> Terms {
+    /// The terms of a step.
+    pub(super) fn terms(&self) -> Terms {
         let asked = &self.options.terms;
-        let platform = &self.plan.stages[step.stage].platform;
-        let host = Platform::host().architecture;
         Terms {
-            narrow: !emulated
-                && (host.as_str(), platform.architecture.as_str()) == ("amd64", "386"),
             time: asked.time,
             silence: asked.silence,
             resources: self.held().resources,

@@ -23,6 +23,10 @@ pub struct Behaviour {
     pub execs: Vec<Executed>,
     /// The connections that were asked for, in order.
     pub connects: Vec<Connected>,
+    /// Calls that were refused as such: mounts, namespaces, modules, keys and the like. `None` where the
+    /// host could not tell.
+    #[serde(default)]
+    pub denied: Option<Vec<Denied>>,
     /// Events beyond the limit, which are counted only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub untold: u64,
@@ -51,6 +55,17 @@ pub struct Connected {
     pub addr: String,
     /// The program that asked, by its place in the list of programs.
     pub by: Option<usize>,
+}
+
+/// A system call that was refused, whatever it was asked to do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Denied {
+    /// Its name: `mount`, `bpf`.
+    pub syscall: String,
+    /// The program that asked, by its place in the list of programs.
+    pub by: Option<usize>,
+    /// How often.
+    pub count: u64,
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -7,7 +7,7 @@ mod leak;
 mod table;
 mod view;
 
-pub use behaviour::{Behaviour, Connected, Executed, Observed};
+pub use behaviour::{Behaviour, Connected, Denied, Executed, Observed};
 pub use leak::{Leak, LeakScan, Needles};
 pub use table::{FileFact, FileKind, LayerTable, TableObserver};
 pub use view::{Account, ImageFacts, LayerFacts, Origin, Visible};

@@ -12,7 +12,11 @@ use super::init::{Report, TERMINATE, say};
 use super::setup::Raw;
 use crate::base::{Blob, Hasher};
 use crate::sys::child::{self, Child, End};
+use crate::sys::notify::{Errno, Listener};
+use crate::sys::seccomp::Filter;
+use crate::sys::socket;
 use crate::sys::trace::{Happened, Tracer};
+use crate::sys::watch::{name_of, stop_at_connects};
 
 /// Events of one step that are told one by one; more are counted.
 const MOST_EVENTS: usize = 20_000;
@@ -30,6 +34,10 @@ pub(super) enum Act {
     Made { parent: u32, child: u32 },
     /// A process runs another program from now on.
     Executed { pid: u32, path: Raw, argv: Vec<Raw>, sha256: Option<String> },
+    /// Refused calls are told from now on.
+    Listening,
+    /// A process asked for what is refused.
+    Denied { pid: u32, call: String },
     /// A process wanted to connect.
     Connected { pid: u32, to: String },
     /// A process ended.
@@ -38,14 +46,27 @@ pub(super) enum Act {
     More(u64),
 }
 
+/// Puts this process under the filter of steps, so that who watches hears of what it refuses. That
+/// takes a listener; there can be only one, and with a single id (not `many`) it is the owners'.
+pub(super) fn submit(watcher: &UnixStream, filter: &Filter, many: bool) -> io::Result<()> {
+    stop_at_connects()?;
+    if many && let Ok(listener) = Filter::install_telling() {
+        return socket::send(watcher, &[listener.as_fd()], &[]);
+    }
+    filter.install()
+}
+
 /// Watches until the command has ended, as `watch_over` does without an audit.
 pub(super) fn watch(
     command: &Child,
     control: &UnixStream,
     signals: &OwnedFd,
     tracer: &Tracer,
+    command_says: UnixStream,
 ) -> Option<End> {
     let mut listening = true;
+    let mut command_says = Some(command_says);
+    let mut listener: Option<Listener> = None;
     let mut notes = Notes { control, told: 0, untold: 0, hashes: BTreeMap::new() };
     loop {
         while let Some(happened) = tracer.next() {
@@ -59,9 +80,30 @@ pub(super) fn watch(
             notes.take(happened, tracer);
         }
         let ask = listening.then(|| control.as_fd());
-        let Ok([ended, asked]) = child::poll([Some(signals.as_fd()), ask], -1) else {
+        let says = command_says.as_ref().map(AsFd::as_fd);
+        let hears = listener.as_ref().map(AsFd::as_fd);
+        let Ok([ended, asked, said, heard]) =
+            child::poll([Some(signals.as_fd()), ask, says, hears], -1)
+        else {
             return None;
         };
+        if said && let Some(socket) = command_says.take() {
+            // It closes by itself when the command begins; nothing comes of that.
+            listener =
+                socket::receive(&socket).ok().and_then(|(mut fds, _)| fds.pop()).map(Listener::new);
+            if listener.is_some() {
+                notes.tell(Act::Listening);
+            }
+        }
+        if heard && let Some(open) = &listener {
+            if open.is_over() {
+                listener = None;
+            } else if let Ok(Some(call)) = open.receive() {
+                let pid = tracer.process(call.pid);
+                notes.tell(Act::Denied { pid, call: name_of(call.number) });
+                open.answer(&call, Err(Errno::PERM));
+            }
+        }
         if ended {
             child::drain(signals);
         }
@@ -159,6 +201,8 @@ pub struct Deeds {
     pub programs: Vec<Ran>,
     /// Connections that were asked for: by which program, and where to.
     pub connections: Vec<(Option<usize>, String)>,
+    /// Calls that were refused: by which program, which, and how often. `None` if that was not told.
+    pub denied: Option<BTreeMap<(Option<usize>, String), u64>>,
     /// Events that were counted only.
     pub untold: u64,
 }
@@ -213,6 +257,12 @@ pub(super) fn deeds<'a>(acts: impl Iterator<Item = &'a Act>) -> Deeds {
                     });
                 }
             }
+            Act::Listening => deeds.denied = Some(BTreeMap::new()),
+            Act::Denied { pid, call } => {
+                let by = runs.get(pid).map(|(program, _)| *program);
+                let denied = deeds.denied.get_or_insert_default();
+                *denied.entry((by, call.clone())).or_default() += 1;
+            }
             Act::More(count) => deeds.untold += count,
         }
     }
@@ -239,6 +289,9 @@ mod tests {
             Act::Made { parent: 3, child: 4 },
             executed(4, "/bin/cat"),
             Act::Connected { pid: 4, to: "unix:/x".into() },
+            Act::Listening,
+            Act::Denied { pid: 4, call: "mount".into() },
+            Act::Denied { pid: 4, call: "mount".into() },
             ended(4, 1),
             ended(3, 7),
             executed(2, "/bin/true"),
@@ -260,6 +313,7 @@ mod tests {
             ]
         );
         assert_eq!(deeds.connections, [(Some(1), "unix:/x".to_owned())]);
+        assert_eq!(deeds.denied, Some([((Some(1), "mount".to_owned()), 2)].into()));
         assert_eq!(deeds.untold, 5);
     }
 }

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::audit::{self, Act};
+use super::owner;
 use super::setup::{Orders, Raw, Setup};
 use super::stubs::{Points, Stubs};
 use crate::base::{ImagePath, Secret};
@@ -105,15 +106,25 @@ fn first(control: &UnixStream) -> Result<(), Failure> {
         .doing(|| "read the description of the step".into())?;
     child::unshare_step(orders.own_network).doing(|| "make the namespaces of the step".into())?;
     let (watch, alive) = io::pipe().doing(|| "make a pipe".into())?;
+    let (ours, theirs) = if orders.id_mode == IdMode::Single {
+        owner::pair().map(|(ours, theirs)| (Some(ours), Some(theirs)))
+    } else {
+        Ok((None, None))
+    }
+    .doing(|| "prepare the supervisor of owners".into())?;
     match child::fork().doing(|| "fork".into())? {
         Fork::Parent(init) => {
-            drop((fds, bytes, watch));
+            drop((fds, bytes, watch, theirs));
+            if let Some(ours) = ours {
+                // When it fails this process ends, and the step with it.
+                ours.attend(&init, &orders).doing(|| "record the owners of files".into())?;
+            }
             let _ = init.wait();
             Ok(())
         }
         Fork::Child => {
-            drop(alive);
-            let inside = Inside { control, fds, bytes, orders };
+            drop((alive, ours));
+            let inside = Inside { control, fds, bytes, orders, supervisor: theirs };
             match inside.run(watch.as_fd()) {
                 Ok(()) => child::exit(0),
                 Err(failure) => fail(control, &failure),
@@ -128,6 +139,7 @@ struct Inside<'a> {
     fds: Vec<OwnedFd>,
     bytes: Vec<Secret>,
     orders: Orders,
+    supervisor: Option<owner::Theirs>,
 }
 
 // The folder in memory out of which single files are mounted.
@@ -149,29 +161,32 @@ impl Inside<'_> {
             child::give_output_to(user.uid, user.gid);
         }
         let signals = child::child_signals().doing(|| "watch for children".into())?;
-        let (mut told, mut tell) = io::pipe().doing(|| "make a pipe".into())?;
+        let (mut theirs, mut ours) = UnixStream::pair().doing(|| "make a socket".into())?;
         match child::fork().doing(|| "fork".into())? {
             Fork::Child => {
-                drop(tell);
+                drop(ours);
                 if self.orders.audit {
                     // Nothing is done before somebody looks, or it is clear that nobody will.
                     let mut byte = [0];
-                    self.orders.audit = told.read(&mut byte).is_ok_and(|_| byte == *b"y");
+                    self.orders.audit = theirs.read(&mut byte).is_ok_and(|_| byte == *b"y");
                 }
-                let failure = self.become_command(&cwd);
+                cwd.audit = self.orders.audit.then_some(theirs);
+                let supervisor = self.supervisor.take();
+                let failure = self.become_command(&cwd, supervisor);
                 fail(self.control, &failure)
             }
             Fork::Parent(command) => {
                 let control = self.control;
                 let tracer = cwd.watch.take().map(|proc| Tracer::begin(&command, proc));
                 // When it is gone, that is seen below.
-                let _ = tell.write_all(if matches!(tracer, Some(Ok(_))) { b"y" } else { b"n" });
+                let _ = ours.write_all(if matches!(tracer, Some(Ok(_))) { b"y" } else { b"n" });
                 // Secrets are overwritten, the host's mounts let go.
                 self.bytes.clear();
-                drop((self, cwd, told, tell));
+                drop((self, cwd, theirs));
                 match tracer {
                     Some(Ok(tracer)) => {
-                        if let Some(end) = audit::watch(&command, control, &signals, &tracer) {
+                        if let Some(end) = audit::watch(&command, control, &signals, &tracer, ours)
+                        {
                             say(control, &Report::Ended(end));
                         }
                     }
@@ -242,7 +257,7 @@ impl Inside<'_> {
         let stubs = points.finish(upper).doing(|| "look at the mount points".into())?;
         mount::pivot(root).doing(|| "change the root".into())?;
         say(self.control, &Report::Ready(stubs));
-        Ok(Cwd { folder, proc, watch })
+        Ok(Cwd { folder, proc, watch, audit: None })
     }
 
     fn perform(
@@ -349,38 +364,31 @@ impl Inside<'_> {
     }
 
     // Becomes the command; returns only when that failed.
-    fn become_command(&self, cwd: &Cwd) -> Failure {
-        match self.try_become(cwd) {
+    fn become_command(&self, cwd: &Cwd, supervisor: Option<owner::Theirs>) -> Failure {
+        match self.try_become(cwd, supervisor) {
             Ok(never) => match never {},
             Err(failure) => failure,
         }
     }
 
-    fn try_become(&self, cwd: &Cwd) -> Result<std::convert::Infallible, Failure> {
+    fn try_become(
+        &self,
+        cwd: &Cwd,
+        supervisor: Option<owner::Theirs>,
+    ) -> Result<std::convert::Infallible, Failure> {
         let orders = &self.orders;
         let User { uid, gid, groups } = Self::user(orders);
         let argv: Vec<Vec<u8>> = orders.argv.iter().map(|word| word.0.clone()).collect();
         let program = Program::new(&argv, &self.environment(), self.path())
             .doing(|| "prepare the command".into())?;
-        let mut filters = vec![Filter::new().doing(|| "build the system call filter".into())?];
-        if orders.narrow {
-            filters[0].pass_over_narrow();
-            filters.push(Filter::narrow().doing(|| "build the filter of 32-bit calls".into())?);
-        }
-
-        if orders.audit {
-            let mut watching =
-                Filter::watching_connects().doing(|| "build the filter of connections".into())?;
-            if orders.narrow {
-                watching.pass_over_narrow();
-            }
-            filters.push(watching);
-        }
+        let filter = Filter::new().doing(|| "build the system call filter".into())?;
 
         child::reset_signals();
         child::new_session().doing(|| "make a session".into())?;
         let many = orders.id_mode.has_many();
+        let supervised = supervisor.is_some_and(owner::Theirs::submit_or_warn);
         if let Some(proc) = &cwd.proc
+            && !supervised
             && (uid != 0 || gid != 0)
         {
             child::become_single(proc.as_fd(), uid, gid)
@@ -388,6 +396,10 @@ impl Inside<'_> {
         }
         child::set_umask(0o022);
         for limit in &orders.ulimits {
+            // It has had no meaning since Linux 2.4; the supervisor uses it.
+            if supervised && limit.name == "locks" {
+                continue;
+            }
             child::set_limit(&limit.name, limit.soft, limit.hard)
                 .unwrap_or_else(|| Err(io::Error::other("there is no such limit")))
                 .doing(|| format!("set the limit `{}`", limit.name))?;
@@ -399,11 +411,15 @@ impl Inside<'_> {
             super::Hardening::Hardened => child::HARDENED_CAPABILITIES,
         };
         child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
-        for filter in &filters {
-            filter.install().doing(|| "install the system call filter".into())?;
+        let installed = match &cwd.audit {
+            Some(watcher) => audit::submit(watcher, &filter, many),
+            None => filter.install(),
+        };
+        installed.doing(|| "install the system call filter".into())?;
+        if !supervised {
+            child::become_user(uid, gid, many.then_some(groups))
+                .doing(|| format!("become user {uid}:{gid}"))?;
         }
-        child::become_user(uid, gid, many.then_some(groups))
-            .doing(|| format!("become user {uid}:{gid}"))?;
         child::set_capabilities(keep).doing(|| "drop capabilities".into())?;
 
         let (error, there) = program.exec();
@@ -454,6 +470,8 @@ struct Cwd {
     proc: Option<OwnedFd>,
     // The same, for an audit.
     watch: Option<OwnedFd>,
+    // The way from the command to who watches it.
+    audit: Option<UnixStream>,
 }
 
 // Reaps until the command has ended; then this process ends too, and with it the namespace.

@@ -12,6 +12,7 @@ mod foreign;
 mod init;
 mod lines;
 mod machine;
+mod owner;
 mod prepare;
 mod run;
 mod setup;

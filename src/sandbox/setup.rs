@@ -101,8 +101,6 @@ pub(super) struct Orders {
     pub(super) hardening: Hardening,
     pub(super) ulimits: Vec<Ulimit>,
     pub(super) own_network: bool,
-    /// The command is for the 32-bit sibling of this machine.
-    pub(super) narrow: bool,
     /// What the command does is told, act by act.
     pub(super) audit: bool,
 }
@@ -229,7 +227,6 @@ pub(super) fn orders(spec: &Spec) -> (Orders, Numbers<'_>) {
         hardening: spec.hardening,
         ulimits: spec.ulimits.clone(),
         own_network,
-        narrow: spec.terms.narrow,
         audit: spec.terms.audit,
     };
     (orders, numbers)

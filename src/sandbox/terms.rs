@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 /// What holds for a command beside what it sees.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
-    /// The command is for this machine's 32-bit sibling (`linux/386` on `linux/amd64`).
-    pub narrow: bool,
     /// It is stopped when it has run for so long.
     pub time: Option<Duration>,
     /// It is stopped when it has written nothing for so long.

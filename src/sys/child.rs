@@ -73,6 +73,11 @@ impl Child {
         }
     }
 
+    /// Returns a descriptor that becomes readable when it has ended.
+    pub(crate) fn watch(&self) -> io::Result<OwnedFd> {
+        Ok(rustix::process::pidfd_open(self.0, rustix::process::PidfdFlags::empty())?)
+    }
+
     /// Reaps whatever has ended; returns how this child ended if it is among them.
     pub(crate) fn reap_all(&self) -> Option<End> {
         let mut own = None;
@@ -177,6 +182,9 @@ pub(crate) const DOCKER_CAPABILITIES: u64 = 0x0000_0000_a804_25fb;
 /// [`DOCKER_CAPABILITIES`] without `NET_RAW` (13), `MKNOD` (27), `AUDIT_WRITE` (29).
 pub(crate) const HARDENED_CAPABILITIES: u64 =
     DOCKER_CAPABILITIES & !(1 << 13) & !(1 << 27) & !(1 << 29);
+
+/// The capability to look into other processes of the same user namespace (19).
+pub(crate) const SYS_PTRACE: u64 = 1 << 19;
 
 /// Takes every capability that is not in `keep` out of the bounding set, for good.
 pub(crate) fn bound_capabilities(keep: u64) -> io::Result<()> {

@@ -5,20 +5,30 @@
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
 pub(crate) mod binfmt;
+mod bpf;
+pub(crate) mod caller;
 pub(crate) mod child;
 pub mod copy;
 mod interrupt;
 pub(crate) mod mount;
 mod namespace;
+pub(crate) mod notify;
 mod overlay;
+pub mod own;
+pub(crate) mod place;
 mod rename;
 mod root;
 pub(crate) mod seccomp;
+#[cfg(target_arch = "x86_64")]
 mod seccomp_i386;
 pub(crate) mod socket;
 mod subid;
 pub(crate) mod trace;
+pub(crate) mod trap;
+#[cfg(target_arch = "x86_64")]
+mod trap_i386;
 pub(crate) mod trial;
+pub(crate) mod watch;
 pub mod xattr;
 
 pub use interrupt::{TERMINATE, on_interrupt};

@@ -7,8 +7,8 @@
 //! answers the kernel takes that of the filter installed last (seccomp(2)).
 //!
 //! `clone3` is not allowed, its flags lie in memory where no filter can see them; numbers of the x32
-//! table carry bit 30 and are in no list; another architecture's calls kill the process, but for i386
-//! in a step that is built for it (`seccomp_i386`).
+//! table carry bit 30 and are in no list. On x86-64 programs for i386 have a part of their own; any
+//! other architecture's calls kill the process.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,36 +27,54 @@ const ARCH: TargetArch = TargetArch::aarch64;
 const NAMESPACE_FLAGS: [u64; 7] =
     [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 
+/// PER_LINUX, PER_LINUX32, UNAME26 alone and with PER_LINUX32, and the question for the present one.
+const PERSONALITIES: [u64; 5] = [0, 8, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
+
 /// The programs of a step, ready to be installed.
 pub(crate) struct Filter {
-    pub(super) allow: BpfProgram,
-    pub(super) refuse: BpfProgram,
+    pub(super) allow: Vec<libc::sock_filter>,
+    pub(super) refuse: Vec<libc::sock_filter>,
 }
 
 impl Filter {
     /// Builds both programs.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Filter {
-            allow: compile(
-                allowed(),
-                SeccompAction::Errno(libc::ENOSYS as u32),
-                SeccompAction::Allow,
-            )?,
-            refuse: compile(
-                refused().map_err(io::Error::other)?,
-                SeccompAction::Allow,
-                SeccompAction::Errno(libc::EPERM as u32),
-            )?,
-        })
+        Self::build(allowed())
     }
 
-    /// Builds a filter that lets all pass, and stops a connect for the tracer to look at. Without a
-    /// tracer the call is refused (ENOSYS).
-    pub(crate) fn watching_connects() -> io::Result<Self> {
-        let rules = Rules::from([(libc::SYS_connect, Vec::new())]);
-        let look = SeccompAction::Trace(u32::from(super::trace::CONNECT));
-        let allow = compile(rules, SeccompAction::Allow, look)?;
-        let refuse = compile(Rules::new(), SeccompAction::Allow, SeccompAction::Log)?;
+    /// Builds programs of which the second asks a listener about the calls that it would refuse. The
+    /// first has to leave those to it: of an error and a question the kernel takes the error.
+    pub(super) fn telling() -> io::Result<Self> {
+        let mut first = allowed();
+        first.extend(REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())));
+        let mut filter = Self::build(first)?;
+        let refuses = super::bpf::end(super::bpf::errno(libc::EPERM));
+        for one in &mut filter.refuse {
+            if (one.code, one.k) == (refuses.code, refuses.k) {
+                one.k = libc::SECCOMP_RET_USER_NOTIF;
+            }
+        }
+        Ok(filter)
+    }
+
+    fn build(first: Rules) -> io::Result<Self> {
+        let allow =
+            compile(first, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
+        let refuse = compile(
+            refused().map_err(io::Error::other)?,
+            SeccompAction::Allow,
+            SeccompAction::Errno(libc::EPERM as u32),
+        )?;
+        #[cfg(target_arch = "x86_64")]
+        let (allow, refuse) = {
+            let namespaces = NAMESPACE_FLAGS.iter().fold(0, |all, flag| all | *flag as u32);
+            let ((arch, first), (_, second)) = (
+                super::seccomp_i386::allow(),
+                super::seccomp_i386::refuse(namespaces, &PERSONALITIES.map(|value| value as u32)),
+            );
+            let part = super::bpf::for_architecture;
+            (part(arch, first, allow), part(arch, second, refuse))
+        };
         Ok(Filter { allow, refuse })
     }
 
@@ -67,10 +85,9 @@ impl Filter {
             let program = libc::sock_fprog {
                 len: u16::try_from(program.len()).map_err(io::Error::other)?,
                 // The kernel copies the program, and writes nothing.
-                filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut(),
+                filter: program.as_ptr().cast_mut(),
             };
-            // SAFETY: `sock_filter` of seccompiler has the kernel's layout (repr(C), the same four
-            // fields); pointer and length describe a live vector.
+            // SAFETY: pointer and length describe a live vector.
             let done = unsafe {
                 libc::syscall(
                     libc::SYS_seccomp,
@@ -87,15 +104,22 @@ impl Filter {
     }
 }
 
-pub(super) type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-pub(super) fn compile(
+fn compile(
     rules: Rules,
     other: SeccompAction,
     listed: SeccompAction,
-) -> io::Result<BpfProgram> {
+) -> io::Result<Vec<libc::sock_filter>> {
     let filter = SeccompFilter::new(rules, other, listed, ARCH).map_err(io::Error::other)?;
-    BpfProgram::try_from(filter).map_err(io::Error::other)
+    let program = BpfProgram::try_from(filter).map_err(io::Error::other)?;
+    let own = |one: &seccompiler::sock_filter| libc::sock_filter {
+        code: one.code,
+        jt: one.jt,
+        jf: one.jf,
+        k: one.k,
+    };
+    Ok(program.iter().map(own).collect())
 }
 
 fn allowed() -> Rules {
@@ -103,14 +127,8 @@ fn allowed() -> Rules {
 }
 
 fn refused() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules = refused_arguments()?;
-    rules.extend(REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())));
-    Ok(rules)
-}
-
-/// Calls that are allowed, but for some arguments.
-pub(super) fn refused_arguments() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules = Rules::new();
+    let mut rules: Rules =
+        REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
     let when = |argument: u8, op: SeccompCmpOp, value: u64| {
         SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, value)
     };
@@ -124,8 +142,7 @@ pub(super) fn refused_arguments() -> Result<Rules, seccompiler::BackendError> {
     };
     rules.insert(libc::SYS_clone, namespaces()?);
     rules.insert(libc::SYS_unshare, namespaces()?);
-    // PER_LINUX, PER_LINUX32, UNAME26 alone and with PER_LINUX32, and the question for the present one.
-    let personalities = [0, 8, 0x0002_0000, 0x0002_0008, 0xffff_ffff]
+    let personalities = PERSONALITIES
         .iter()
         .map(|value| when(0, SeccompCmpOp::Ne, *value))
         .collect::<Result<Vec<_>, _>>()?;

@@ -43,9 +43,6 @@ const OPTIONS: c_long = (libc::PTRACE_O_TRACEEXEC
     | libc::PTRACE_O_TRACESECCOMP
     | libc::PTRACE_O_EXITKILL) as c_long;
 
-/// What a filter gives along with a connect, for the tracer to know it by.
-pub(super) const CONNECT: u16 = 1;
-
 fn ptrace(request: libc::c_uint, pid: u32, address: c_long, data: c_long) -> io::Result<c_long> {
     // SAFETY: the requests used here (SEIZE, CONT, LISTEN) take numbers in both places, and touch no
     // memory of this process; GETEVENTMSG has a function of its own.
@@ -92,7 +89,7 @@ impl Tracer {
         Some(match status >> 16 {
             libc::PTRACE_EVENT_EXEC => Happened::Executed(pid),
             libc::PTRACE_EVENT_SECCOMP => match event_message(pid) {
-                Ok(message) if message == u32::from(CONNECT) => Happened::Connects(pid),
+                Ok(super::watch::CONNECT) => Happened::Connects(pid),
                 _ => self.pass(pid, 0),
             },
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {

@@ -34,7 +34,7 @@ const TEXT: &str = "FROM busybox\n\
     RUN cp /bin/busybox /usr-sh && ln -s usr-sh /sh\n\
     RUN (/bin/cat /etc/passwd | /bin/grep root > /out); /sh -c 'exit 3' || true; \
         /sh -c 'kill -9 $$' || true; \
-        /bin/nc -w 1 127.0.0.1 1 2>&1; trap 'echo got it' TERM; kill -TERM $$; \
+        /bin/nc -w 1 127.0.0.1 1 2>&1; /bin/mount -t tmpfs none /tmp 2>&1; trap 'echo got it' TERM; kill -TERM $$; \
         /bin/env -i /bin/echo one two; /bin/sleep 0.01 & wait; exec /bin/true\n";
 
 #[test]
@@ -49,7 +49,7 @@ fn programs_are_noted_with_their_chain_and_end() {
         let outcome = audited(&place, TEXT).run();
         outcome.says(&["| got it", "| one two", "audit: ", "programs, 1 connections"]);
         // The call itself was made.
-        outcome.says(&["refused"]);
+        outcome.says(&["Connection refused", "mount: permission denied"]);
         let steps = steps(&place, &outcome);
         assert_eq!(steps.len(), 2);
         let step = &steps[1];
@@ -73,6 +73,17 @@ fn programs_are_noted_with_their_chain_and_end() {
         let connects = step["connects"].as_array().expect("a list");
         assert_eq!(connects[0]["addr"], "127.0.0.1:1");
         assert_eq!(connects[0]["by"], "/bin/busybox");
+        // With a single id the one listener that there can be is that of the owners.
+        match (who, step["denied"].as_array()) {
+            (Who::Single, None) => {}
+            (_, Some(denied)) => {
+                let mount =
+                    denied.iter().find(|one| one["syscall"] == "mount").expect("it was asked");
+                assert_eq!((&mount["by"], &mount["parents"][0]), (&cat["path"], &cat["path"]));
+                assert!(mount["count"].as_u64() >= Some(1), "{mount}");
+            }
+            (_, None) => panic!("nothing is known of refused calls as {who:?}"),
+        }
 
         // What is taken from the store is known as well; where it was not watched, that is said.
         let again = audited(&place, TEXT).run();

@@ -184,8 +184,16 @@ fn behaviour(built: &Built, prepared: &Prepared) -> serde_json::Value {
                            "parents": parents(one.by)})
                 })
                 .collect();
+            let denied = seen.denied.as_ref().map(|denied| -> Vec<_> {
+                let shown = |one: &rbuild::facts::Denied| {
+                    let by = one.by.and_then(|by| seen.execs.get(by));
+                    json!({"syscall": one.syscall, "count": one.count,
+                           "by": by.map(|program| &program.path), "parents": parents(one.by)})
+                };
+                denied.iter().map(shown).collect()
+            });
             json!({"place": place, "title": step.title, "execs": execs, "connects": connects,
-                   "untold": seen.untold})
+                   "denied": denied, "untold": seen.untold})
         })
         .collect();
     json!({"steps": steps})
