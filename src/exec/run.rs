@@ -191,7 +191,8 @@ impl Execution<'_> {
         request.operation("platform", self.plan.stages[step.stage].platform.to_string());
         request.operation("network", format!("{network:?}"));
         request.operation("hardening", format!("{:?}", self.options.hardening));
-        request.operation("ids", if self.services.id_mode.has_many() { "many" } else { "one" });
+        let ids = if self.services.id_mode.has_many() { "many" } else { "one, owners recorded" };
+        request.operation("ids", ids);
         request.operation("shm", self.options.shm_size.to_string());
         for limit in &self.options.ulimits {
             request.operation(

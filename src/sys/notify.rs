@@ -66,7 +66,6 @@ impl Errno {
     pub(crate) const INVAL: Errno = Errno(libc::EINVAL);
     pub(crate) const NOMEM: Errno = Errno(libc::ENOMEM);
     pub(crate) const FAULT: Errno = Errno(libc::EFAULT);
-    pub(crate) const LOOP: Errno = Errno(libc::ELOOP);
     pub(crate) const NAME_TOO_LONG: Errno = Errno(libc::ENAMETOOLONG);
     pub(crate) const UNSUPPORTED: Errno = Errno(libc::EOPNOTSUPP);
 }

@@ -157,7 +157,9 @@ pub(super) fn decode(arch: u32, number: i32, arguments: &[u64; 6]) -> Option<Req
     }
 }
 
-const LOCKS: When = When::Is { argument: 0, value: libc::RLIMIT_LOCKS as u32 };
+/// RLIMIT_LOCKS (asm-generic/resource.h); C libraries differ in its type.
+pub(super) const RLIMIT_LOCKS: u32 = 10;
+const LOCKS: When = When::Is { argument: 0, value: RLIMIT_LOCKS };
 
 #[rustfmt::skip] // one call a line would hide the groups
 const NUMBERS: &[(i64, When)] = &[
@@ -177,7 +179,7 @@ const NUMBERS: &[(i64, When)] = &[
     (libc::SYS_setreuid, When::Always), (libc::SYS_setregid, When::Always),
     (libc::SYS_setresuid, When::Always), (libc::SYS_setresgid, When::Always),
     (libc::SYS_setfsuid, When::Always), (libc::SYS_setfsgid, When::Always),
-    (libc::SYS_prlimit64, When::Is { argument: 1, value: libc::RLIMIT_LOCKS as u32 }),
+    (libc::SYS_prlimit64, When::Is { argument: 1, value: RLIMIT_LOCKS }),
 ];
 
 #[cfg(target_arch = "x86_64")]

@@ -1,13 +1,12 @@
 //! The same calls as made by programs for i386, which a 64-bit kernel runs as well. Of the forms that
 //! have 16-bit ids and old structs none is here: the filter has no such calls.
 
-use super::trap::{At, Base, Form, Kind, Request, When, at, chown, fd, mknod, open};
+use super::trap::{At, Base, Form, Kind, RLIMIT_LOCKS, Request, When, at, chown, fd, mknod, open};
 
 // linux/audit.h: EM_386 and little endian.
 pub(super) const ARCH: u32 = 0x4000_0003;
 
 const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
-const LOCKS: u32 = libc::RLIMIT_LOCKS as u32;
 
 // Numbers of arch/x86/entry/syscalls/syscall_32.tbl, which never change.
 const OPEN: i32 = 5;
@@ -61,7 +60,7 @@ const fn creates(number: i32, argument: u8) -> (u32, When) {
 }
 
 const fn locks(number: i32, argument: u8) -> (u32, When) {
-    (number as u32, When::Is { argument, value: LOCKS })
+    (number as u32, When::Is { argument, value: RLIMIT_LOCKS })
 }
 
 #[rustfmt::skip]

@@ -9,7 +9,7 @@ use crate::sys::caller::Caller;
 use crate::sys::notify::{Call, Errno, Listener};
 use crate::sys::own::Own;
 use crate::sys::place::{Ground, Held};
-use crate::sys::trap::{Kind, Request};
+use crate::sys::trap::Request;
 
 /// How many groups a process may have (`NGROUPS_MAX`).
 const MOST_GROUPS: u32 = 65536;
@@ -203,23 +203,5 @@ impl Supervisor {
             .map(|group| u32::from_le_bytes(group.try_into().expect("chunks of four")))
             .collect();
         self.change(call, |old| old.set_groups(&groups))
-    }
-
-    /// What `Kind` the set-id bits change is decided by the file; see [`Identity::exec`].
-    pub(super) fn run_as(
-        &mut self,
-        call: &Call,
-        uid: Option<u32>,
-        gid: Option<u32>,
-    ) -> Result<Answer, Errno> {
-        self.change(call, |old| Ok(old.exec(uid, gid)))?;
-        Ok(Answer::Proceed)
-    }
-
-    /// The group that new files of the caller have, and their owner.
-    pub(super) fn maker(&self, call: &Call) -> Result<(u32, u32, bool), Errno> {
-        let identity = self.identity(Caller::new(call.pid))?;
-        let ids = |kind| identity.ids(kind).files;
-        Ok((ids(Kind::User), ids(Kind::Group), identity.makes_usual_files()))
     }
 }

@@ -51,11 +51,6 @@ impl Identity {
         self.user.effective == 0
     }
 
-    /// Makes files that need no record.
-    pub(super) fn makes_usual_files(&self) -> bool {
-        self.user.files == 0 && self.group.files == 0
-    }
-
     /// Tells whether it is a member of the group.
     pub(super) fn is_in(&self, group: u32) -> bool {
         self.group.files == group || self.groups.contains(&group)
@@ -98,11 +93,9 @@ impl Identity {
         effective: Option<u32>,
     ) -> Result<Self, Errno> {
         let old = self.ids(kind);
-        let allowed = |id: Option<u32>, ids: &[u32]| id.is_none_or(|id| ids.contains(&id));
-        if !self.is_root()
-            && !(allowed(real, &[old.real, old.effective])
-                && allowed(effective, &[old.real, old.effective, old.saved]))
-        {
+        let its_own = real.is_none_or(|id| id == old.real || id == old.effective)
+            && effective.is_none_or(|id| old.has(id));
+        if !self.is_root() && !its_own {
             return Err(Errno::PERM);
         }
         let mut new = old;
