@@ -36,7 +36,7 @@ impl Group {
             let list = fs::read_to_string(folder.join(file)).unwrap_or_default();
             wanted.iter().all(|name| list.split_whitespace().any(|other| other == *name))
         };
-        let mut why = format!("`{}` is not delegated to this account", own.display());
+        let mut why = None;
         for folder in [Some(own), own.parent()].into_iter().flatten() {
             if !has(folder, "cgroup.subtree_control")
                 && folder == own
@@ -47,15 +47,17 @@ impl Group {
             }
             if !has(folder, "cgroup.subtree_control") {
                 let names = wanted.join("`, `");
-                why = format!("`{}` does not hand on `{names}`", own.display());
+                why.get_or_insert(format!("`{}` does not hand on `{names}`", folder.display()));
                 continue;
             }
             match Self::make_in(folder, resources) {
                 Ok(group) => return Ok(group),
-                Err(error) => why = format!("`{}`: {error}", folder.display()),
+                Err(error) => {
+                    why.get_or_insert(format!("`{}`: {error}", folder.display()));
+                }
             }
         }
-        Err(why)
+        Err(why.unwrap_or_else(|| format!("`{}` is not delegated to this account", own.display())))
     }
 
     fn make_in(folder: &Path, resources: &Resources) -> io::Result<Self> {
