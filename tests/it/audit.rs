@@ -52,6 +52,8 @@ fn programs_are_noted_with_their_chain_and_end() {
         outcome.says(&["Connection refused", "mount: permission denied"]);
         let steps = steps(&place, &outcome);
         assert_eq!(steps.len(), 2);
+        // The first one asked for nothing that is refused; that is known, but with a single id.
+        assert_eq!(steps[0]["denied"].as_array().map(Vec::len), (who != Who::Single).then_some(0));
         let step = &steps[1];
         let at = step["place"].as_str().expect("a place");
         assert!(at.ends_with("Dockerfile:3:1"), "{at}");
