@@ -261,7 +261,8 @@ fn step(question: &Question) -> Found {
             said.push_str(&String::from_utf8_lossy(line))
         });
     match outcome {
-        Ok(Outcome::Exited(0)) => Ok(None),
+        // It counts its arguments.
+        Ok(Outcome::Exited(1)) => Ok(None),
         Ok(other) => Err(failed(format!("a program that does nothing ended so: {other:?} {said}"))),
         Err(error) => Err(failed(crate::diag::chain(&error))),
     }

@@ -142,8 +142,8 @@ impl Foreign {
         let machine = Machine::of(platform)
             .ok_or_else(|| ForeignError::Unknown { platform: platform.to_string() })?;
         let probe = machine.probe();
-        let runs = || binfmt::run_bytes(&probe).is_ok_and(|ended| ended.success());
-        if self.emulators.named.is_none() && runs() {
+        let runs = binfmt::run_bytes(&probe).is_ok_and(|ended| ended.code() == Some(1));
+        if self.emulators.named.is_none() && runs {
             return Ok(match is_sibling(platform) {
                 true => Runs::Natively,
                 false => Runs::Emulated(None),
@@ -156,20 +156,24 @@ impl Foreign {
         }
         let Some(registry) = registry else { return Err(kernel(&io::ErrorKind::NotFound.into())) };
         let (magic, mask) = machine.magic();
-        registry.register(machine.qemu, &magic, &mask, &emulator).map_err(|error| {
-            ForeignError::Unusable { path: emulator.clone(), cause: error.to_string() }
-        })?;
-        match binfmt::run_bytes(&probe) {
-            Ok(ended) if ended.success() => Ok(Runs::Emulated(Some(emulator))),
-            Ok(ended) => Err(ForeignError::Unusable {
-                path: emulator,
-                cause: format!("a program of {platform} that does nothing ended with {ended}"),
-            }),
-            Err(error) => Err(ForeignError::Unusable {
-                path: emulator,
-                cause: format!("a program of {platform} that does nothing: {error}"),
-            }),
+        let unusable = |cause: String| ForeignError::Unusable { path: emulator.clone(), cause };
+        // Programs are to find the name by which they were called; what an older emulator makes of
+        // that is one argument too many. Of two handlers the kernel asks the younger.
+        let mut last = String::new();
+        for named in [true, false] {
+            let name = format!("{}{}", machine.qemu, if named { "" } else { "-unnamed" });
+            registry
+                .register(&name, &magic, &mask, &emulator, named)
+                .map_err(|error| unusable(error.to_string()))?;
+            match binfmt::run_bytes(&probe) {
+                Ok(ended) if ended.code() == Some(1) => {
+                    return Ok(Runs::Emulated(Some(emulator)));
+                }
+                Ok(ended) => last = format!("it ended with {ended}"),
+                Err(error) => last = error.to_string(),
+            }
         }
+        Err(unusable(format!("a program of {platform} does not run by it: {last}")))
     }
 
     fn find(&self, platform: &Platform, machine: &Machine) -> Result<PathBuf, ForeignError> {

@@ -1,5 +1,5 @@
 //! Machines other than this one: how their programs begin, what their emulators are called, and for
-//! each the smallest program there is, which tells by being run whether they can be run here.
+//! each the smallest program that tells by being run how they are run here.
 
 use crate::base::Platform;
 
@@ -15,7 +15,7 @@ pub(super) struct Machine {
     number: u16,
     /// `e_flags`: the calling convention, where there are several.
     flags: u32,
-    /// exit(0).
+    /// exit(argc).
     code: Code,
 }
 
@@ -40,92 +40,100 @@ const fn machine(
 const WIDE: (bool, bool) = (true, false);
 const NARROW: (bool, bool) = (false, false);
 
-// The numbers are `exit` of each machine's system calls (man 2 syscalls, syscall(2)).
+// The numbers are `exit` of each machine's system calls (syscall(2)); the count of arguments is what
+// the stack begins with.
 static MACHINES: [Machine; 13] = [
-    // mov eax, 60; xor edi, edi; syscall
+    // mov edi, [rsp]; mov eax, 60; syscall
     machine(
         "amd64",
         "x86_64",
         WIDE,
         62,
         0,
-        Code::Bytes(&[0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05]),
+        Code::Bytes(&[0x8b, 0x3c, 0x24, 0xb8, 60, 0, 0, 0, 0x0f, 0x05]),
     ),
-    // mov eax, 1; xor ebx, ebx; int 0x80
-    machine("386", "i386", NARROW, 3, 0, Code::Bytes(&[0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80])),
-    // mov x8, 93; mov x0, 0; svc 0
+    // mov ebx, [esp]; mov eax, 1; int 0x80
+    machine(
+        "386",
+        "i386",
+        NARROW,
+        3,
+        0,
+        Code::Bytes(&[0x8b, 0x1c, 0x24, 0xb8, 1, 0, 0, 0, 0xcd, 0x80]),
+    ),
+    // mov x8, 93; ldr x0, [sp]; svc 0
     machine(
         "arm64",
         "aarch64",
         WIDE,
         183,
         0,
-        Code::Words(&[0xd280_0ba8, 0xd280_0000, 0xd400_0001]),
+        Code::Words(&[0xd280_0ba8, 0xf940_03e0, 0xd400_0001]),
     ),
-    // mov r7, 1; mov r0, 0; svc 0
+    // mov r7, 1; ldr r0, [sp]; svc 0
     machine(
         "arm",
         "arm",
         NARROW,
         40,
         0x0500_0200,
-        Code::Words(&[0xe3a0_7001, 0xe3a0_0000, 0xef00_0000]),
+        Code::Words(&[0xe3a0_7001, 0xe59d_0000, 0xef00_0000]),
     ),
-    // li a7, 93; li a0, 0; ecall
+    // li a7, 93; ld a0, 0(sp); ecall
     machine(
         "riscv64",
         "riscv64",
         WIDE,
         243,
         5,
-        Code::Words(&[0x05d0_0893, 0x0000_0513, 0x0000_0073]),
+        Code::Words(&[0x05d0_0893, 0x0001_3503, 0x0000_0073]),
     ),
-    // li r0, 1; li r3, 0; sc
+    // li r0, 1; ld r3, 0(r1); sc
     machine(
         "ppc64le",
         "ppc64le",
         WIDE,
         21,
         2,
-        Code::Words(&[0x3800_0001, 0x3860_0000, 0x4400_0002]),
+        Code::Words(&[0x3800_0001, 0xe861_0000, 0x4400_0002]),
     ),
-    // li r0, 1; li r3, 0; sc
+    // li r0, 1; ld r3, 0(r1); sc
     machine(
         "ppc64",
         "ppc64",
         (true, true),
         21,
         2,
-        Code::Words(&[0x3800_0001, 0x3860_0000, 0x4400_0002]),
+        Code::Words(&[0x3800_0001, 0xe861_0000, 0x4400_0002]),
     ),
-    // lghi %r2, 0; svc 1
+    // lg %r2, 0(%r15); svc 1
     machine(
         "s390x",
         "s390x",
         (true, true),
         22,
         0,
-        Code::Bytes(&[0xa7, 0x29, 0x00, 0x00, 0x0a, 0x01]),
+        Code::Bytes(&[0xe3, 0x20, 0xf0, 0x00, 0x00, 0x04, 0x0a, 0x01]),
     ),
-    // li v0, 5058; li a0, 0; syscall
+    // li v0, 5058; ld a0, 0(sp); syscall
     machine("mips64le", "mips64el", WIDE, 8, 0x8000_0007, Code::Words(MIPS64)),
     machine("mips64", "mips64", (true, true), 8, 0x8000_0007, Code::Words(MIPS64)),
-    // li v0, 4001; li a0, 0; syscall
+    // li v0, 4001; lw a0, 0(sp); syscall
     machine("mipsle", "mipsel", NARROW, 8, 0x7000_1007, Code::Words(MIPS)),
     machine("mips", "mips", (false, true), 8, 0x7000_1007, Code::Words(MIPS)),
-    // ori a7, zero, 93; ori a0, zero, 0; syscall 0
+    // ori a7, zero, 93; ld.d a0, sp, 0; syscall 0
     machine(
         "loong64",
         "loongarch64",
         WIDE,
         258,
         0x43,
-        Code::Words(&[0x0381_740b, 0x0380_0004, 0x002b_0000]),
+        Code::Words(&[0x0381_740b, 0x28c0_0064, 0x002b_0000]),
     ),
 ];
 
-const MIPS64: &[u32] = &[0x2402_13c2, 0x2404_0000, 0x0000_000c];
-const MIPS: &[u32] = &[0x2402_0fa1, 0x2404_0000, 0x0000_000c];
+const MIPS64: &[u32] = &[0x2402_13c2, 0xdfa4_0000, 0x0000_000c];
+const MIPS: &[u32] = &[0x2402_0fa1, 0x8fa4_0000, 0x0000_000c];
 
 /// Where the program is loaded; a multiple of every page size.
 const BASE: u64 = 0x40_0000;
@@ -150,7 +158,7 @@ impl Machine {
         (magic, mask)
     }
 
-    /// Returns a program that ends with status 0 and does nothing else.
+    /// Returns a program that ends with the number of its arguments, its name among them, as status.
     pub(super) fn probe(&self) -> Vec<u8> {
         let code = match self.code {
             Code::Bytes(bytes) => bytes.to_vec(),
@@ -211,7 +219,8 @@ impl Machine {
     }
 }
 
-/// Returns the smallest program of the machine that this one is compiled for.
+/// Returns a small program of the machine that this one is compiled for: its status is the number of
+/// its arguments, its name among them.
 pub fn native_probe() -> Option<Vec<u8>> {
     Machine::of(&Platform::host()).map(Machine::probe)
 }
@@ -265,6 +274,6 @@ mod tests {
     #[test]
     fn this_machine_runs_its_own_program() {
         let ended = crate::sys::binfmt::run_bytes(&native_probe().unwrap()).unwrap();
-        assert_eq!(ended.code(), Some(0));
+        assert_eq!(ended.code(), Some(1));
     }
 }

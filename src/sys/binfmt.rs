@@ -32,13 +32,15 @@ impl Registry {
 
     /// Has `interpreter` run each file that begins with `magic` where `mask` has bits. The file is
     /// opened now (`F`): a step needs not to have it. Programs keep their setuid bits (`C`) and need
-    /// not to be readable (`O`).
+    /// not to be readable (`O`). With `named` the name by which a program was called is handed over
+    /// beside its path (`P`), which the interpreter has to know.
     pub(crate) fn register(
         &self,
         name: &str,
         magic: &[u8],
         mask: &[u8],
         interpreter: &Path,
+        named: bool,
     ) -> io::Result<()> {
         let path = interpreter.as_os_str().as_bytes();
         let invalid = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
@@ -56,7 +58,7 @@ impl Registry {
         line.push(separator);
         line.extend_from_slice(path);
         line.push(separator);
-        line.extend_from_slice(b"OCF");
+        line.extend_from_slice(if named { b"POCF" } else { b"OCF" });
         if line.len() > LONGEST {
             return Err(invalid("its path is too long"));
         }
@@ -79,8 +81,8 @@ pub(crate) fn run_bytes(bytes: &[u8]) -> io::Result<ExitStatus> {
     rustix::fs::fchmod(&file, Mode::from_bits_retain(0o755))?;
     Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
         .arg0("probe")
+        // Plain enough for posix_spawn(3): execvp(3) would have a shell try what the kernel refuses.
         .env_clear()
-        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

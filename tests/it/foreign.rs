@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::harness::{Build, Place, Who, have, is_root, run, skip};
 
-/// A program for arm64 that writes a line into `/made` and on standard output.
+/// A program for arm64 that writes a line into `/made`, and the same on standard output; but for the
+/// first five letters, which it takes from the name by which it was called.
 fn arm64_program() -> Vec<u8> {
     let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     // Executable, AArch64, version 1.
@@ -28,16 +29,22 @@ fn arm64_program() -> Vec<u8> {
     }
     for word in [
         0x9280_0c60_u32, // mov x0, -100       AT_FDCWD
-        0x1000_01c1,     // adr x1, "/made"
+        0x1000_0281,     // adr x1, "/made"
         0xd280_0822,     // mov x2, 0x41       O_WRONLY | O_CREAT
         0xd280_3483,     // mov x3, 0644
         0xd280_0708,     // mov x8, 56         openat
         0xd400_0001,     // svc 0
-        0x1000_0161,     // adr x1, "hello …"
+        0x1000_0221,     // adr x1, "hello …"
         0xd280_0222,     // mov x2, 17
         0xd280_0808,     // mov x8, 64         write
         0xd400_0001,     // svc 0
         0xd280_0020,     // mov x0, 1
+        0xf940_07e1,     // ldr x1, [sp, 8]    argv[0]
+        0xd280_00a2,     // mov x2, 5
+        0xd400_0001,     // svc 0
+        0xd280_0020,     // mov x0, 1
+        0x3000_0121,     // adr x1, " from …"
+        0xd280_0182,     // mov x2, 12
         0xd400_0001,     // svc 0
         0xd280_0000,     // mov x0, 0
         0xd280_0ba8,     // mov x8, 93         exit
@@ -81,7 +88,7 @@ fn an_arm64_program_runs_in_a_step() {
         let place = Place::new(who);
         place.file("ctx/hello", arm64_program());
         for user in ["", "USER 1000:1000\n"] {
-            let text = format!("{TEXT}WORKDIR /\n{user}RUN [\"/hello\"]\n");
+            let text = format!("{TEXT}WORKDIR /\n{user}ENV PATH=/\nRUN [\"hello\"]\n");
             // The user 1000 may not write to `/`, but where there is one id it is that one.
             let text = match user {
                 "" => text,
@@ -120,7 +127,7 @@ fn without_an_emulator_the_remedy_is_told() {
     for (qemu, said) in [
         (place.at("empty"), "no emulator `qemu-aarch64-static` was found"),
         (place.at("absent"), "cannot use the emulator"),
-        ("/usr/bin/qemu-s390x-static".into(), "a program of linux/arm64 that does nothing"),
+        ("/usr/bin/qemu-s390x-static".into(), "a program of linux/arm64 does not run by it"),
         (place.program(), "cannot use the emulator"),
     ] {
         let build = Build::text(&place, &text).arg(format!("--qemu={}", qemu.display()));
