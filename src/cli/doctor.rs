@@ -5,13 +5,13 @@ use std::io::Write;
 use rbuild::base::{ImageRef, Masker};
 use rbuild::diag::chain;
 use rbuild::doctor::{Ability, Diagnosis, No, Question, examine};
-use rbuild::event::Events;
+use rbuild::event::{Cancel, Events};
 use serde_json::json;
 
 use super::environment::{self, VERSION};
 use super::exit::Exit;
 use super::shared::{Stop, StoreArgs, printable};
-use super::steps::EmulatorArgs;
+use super::terms::EmulatorArgs;
 
 /// Try each ability of this host that a build uses.
 ///
@@ -60,7 +60,7 @@ fn registry(name: &str, args: &Args) -> Result<Ability, Stop> {
     let image =
         ImageRef::parse(name).map_err(|error| Stop::usage(format!("--registry: {error}")))?;
     let events = Events::new(Masker::new(), |_| {});
-    let registry = environment::registry(&args.store, &events)?;
+    let registry = environment::registry(&args.store, &events, &Cancel::new())?;
     let found = match registry.manifest(&image) {
         Ok(_) => Ok(Some(image.to_string())),
         Err(error) => Err(No::new(

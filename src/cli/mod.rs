@@ -14,7 +14,7 @@ pub(crate) mod progress;
 pub(crate) mod push;
 pub(crate) mod rules;
 pub(crate) mod shared;
-pub(crate) mod steps;
+pub(crate) mod terms;
 
 use std::ffi::OsString;
 

@@ -6,7 +6,6 @@
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
 mod audit;
-mod cancel;
 mod cgroup;
 mod foreign;
 mod init;
@@ -20,8 +19,8 @@ mod spec;
 mod stubs;
 mod terms;
 
+pub use crate::event::Cancel;
 pub use audit::{Deeds, Ran};
-pub use cancel::Cancel;
 pub use cgroup::can_limit;
 pub use foreign::{Emulators, Foreign, ForeignError, Runs};
 pub use init::sandbox_main;

@@ -219,13 +219,13 @@ pub(crate) fn set_capabilities(keep: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets a limit by the name that `--ulimit` uses; `None` when there is no such limit.
-pub(crate) fn set_limit(
-    name: &str,
-    soft: Option<u64>,
-    hard: Option<u64>,
-) -> Option<io::Result<()>> {
-    let resource = match name {
+/// Tells whether `--ulimit` knows a limit of this name.
+pub fn is_limit(name: &str) -> bool {
+    resource(name).is_some()
+}
+
+fn resource(name: &str) -> Option<Resource> {
+    Some(match name {
         "as" => Resource::As,
         "core" => Resource::Core,
         "cpu" => Resource::Cpu,
@@ -243,7 +243,16 @@ pub(crate) fn set_limit(
         "sigpending" => Resource::Sigpending,
         "stack" => Resource::Stack,
         _ => return None,
-    };
+    })
+}
+
+/// Sets a limit by the name that `--ulimit` uses; `None` when there is no such limit.
+pub(crate) fn set_limit(
+    name: &str,
+    soft: Option<u64>,
+    hard: Option<u64>,
+) -> Option<io::Result<()>> {
+    let resource = resource(name)?;
     let limit = Rlimit { current: soft, maximum: hard };
     Some(rustix::process::setrlimit(resource, limit).map_err(io::Error::from))
 }

@@ -10,6 +10,7 @@ pub(crate) mod caller;
 pub(crate) mod child;
 pub mod copy;
 mod interrupt;
+mod look;
 pub(crate) mod mount;
 mod namespace;
 pub(crate) mod notify;
@@ -31,7 +32,9 @@ pub(crate) mod trial;
 pub(crate) mod watch;
 pub mod xattr;
 
+pub use child::is_limit;
 pub use interrupt::{TERMINATE, on_interrupt};
+pub use look::may_open;
 pub use namespace::{
     Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, id_maps, user_id,
 };

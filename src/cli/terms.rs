@@ -25,7 +25,7 @@ pub(crate) struct EmulatorArgs {
 
 /// How long steps may take, what they may use, who runs them.
 #[derive(clap::Args, Debug)]
-pub(crate) struct StepArgs {
+pub(crate) struct TermArgs {
     #[command(flatten)]
     emulator: EmulatorArgs,
     /// Stop a step that runs longer: `90s`, `10m`, `1h30m`
@@ -46,7 +46,7 @@ pub(crate) struct StepArgs {
     audit: Option<String>,
 }
 
-impl StepArgs {
+impl TermArgs {
     /// Understands the flags.
     pub(crate) fn terms(&self, policy: &Policy) -> Result<StepTerms, Stop> {
         Ok(StepTerms {
