@@ -41,7 +41,6 @@ pub struct AgentSocket(Proxy);
 impl AgentSocket {
     /// Listens in `folder`, which is made.
     pub fn start(folder: PathBuf, agent: &Agent) -> io::Result<Self> {
-        // The builder's own, whatever ids there are.
         let access = Access { owner: (0, 0), ids: IdMode::Single, mode: 0o600 };
         Proxy::start(folder, agent, access).map(AgentSocket)
     }

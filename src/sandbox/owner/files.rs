@@ -1,6 +1,7 @@
 //! Files: whose they are, and whose they become.
 
 use super::answer::{Answer, MOST_ASIDE, Supervisor};
+use super::identity::{CHOWN, MKNOD};
 use crate::base::ImagePath;
 use crate::sys::caller::Caller;
 use crate::sys::notify::{Call, Errno};
@@ -130,7 +131,7 @@ impl Supervisor {
         let old = self.own_of_held(&held)?;
         let (old_uid, old_gid) = old.map_or_else(|| status.real_owner(), |own| (own.uid, own.gid));
         let identity = self.identity(caller)?;
-        if !identity.is_root() {
+        if !identity.can(CHOWN) {
             let stays = uid.is_none_or(|uid| uid == old_uid);
             let own_group = gid.is_none_or(|gid| gid == old_gid || identity.is_in(gid));
             if !(identity.ids(Kind::User).files == old_uid && stays && own_group) {
@@ -245,7 +246,7 @@ impl Supervisor {
         let Some(node) = Status::node(mode, device) else {
             return self.make(call, at, &New::Node { mode });
         };
-        let allowed = self.makes_nodes && self.identity(Caller::new(call.pid))?.is_root();
+        let allowed = self.makes_nodes && self.identity(Caller::new(call.pid))?.can(MKNOD);
         // Character device 0:0 is overlayfs's mark of a removed file, which the kernel refuses too.
         if !allowed || (!node.block && (node.major, node.minor) == (0, 0)) {
             return Err(Errno::PERM);
