@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rbuild::base::{Masker, Platform, Secret, Timestamp};
 use rbuild::build::{Ended, Job, NamedSource, Resolver, Work, execute, prepare};
 use rbuild::event::{Event, Events};
-use rbuild::exec::{Grants, Options, Services, Times};
+use rbuild::exec::{Grants, Options, Services, StepTerms, Times};
 use rbuild::input::Context;
 use rbuild::layer::Compression;
 use rbuild::output::Target;
@@ -102,6 +102,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         resolv_conf: Vec::new(),
         shm_size: 64 << 20,
         ulimits: Vec::new(),
+        terms: StepTerms::default(),
         leak_is_error: true,
         tables: true,
         name: job.name.clone(),

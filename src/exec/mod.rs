@@ -13,6 +13,8 @@
 //! ```
 
 mod assemble;
+mod authorities;
+mod behaviour;
 mod copy;
 mod failure;
 mod foresee;
@@ -23,9 +25,11 @@ mod pack;
 mod place;
 mod promise;
 mod run;
+mod search;
 mod ssh;
 mod stack;
 mod stage;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -35,10 +39,11 @@ pub use failure::{Cause, Failure, cause_of_base};
 pub use foresee::{Foreseen, foresee};
 pub use grants::{GrantError, Grants};
 pub use ssh::{Agent, AgentSocket, KEY_LIMIT, KeyError, Keyring};
+pub use terms::StepTerms;
 
 use crate::base::{Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
-use crate::facts::Leak;
+use crate::facts::{Leak, Observed};
 use crate::image::{Image, LayerRef};
 use crate::input::git::Tools;
 use crate::input::{BaseImage, Context};
@@ -101,6 +106,8 @@ pub struct Options {
     pub shm_size: u64,
     /// Limits of steps.
     pub ulimits: Vec<Ulimit>,
+    /// What steps are run with and watched for.
+    pub terms: StepTerms,
     /// A secret found in a file of a layer ends the build; otherwise it is reported.
     pub leak_is_error: bool,
     /// Tables of the layers' files are made, for rules and audits.
@@ -160,6 +167,8 @@ pub struct Built {
     pub layers: Vec<BuiltLayer>,
     /// Secrets that were found in files, by step. Empty when a leak is an error.
     pub leaks: Vec<(StepId, Leak)>,
+    /// What RUN steps did, where an audit was asked for.
+    pub behaviour: BTreeMap<StepId, Observed>,
 }
 
 /// Carries out a plan whose bases are all resolved.

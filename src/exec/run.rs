@@ -10,6 +10,7 @@ use super::pack::Job;
 use super::place::Scratch;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
+use super::terms::{LastLine, ended};
 use super::{Cause, Failure, Times};
 use crate::base::{Blob, Digest, ImagePath, Secret, StageId, StepId};
 use crate::event::Event;
@@ -61,18 +62,30 @@ impl Execution<'_> {
         if let Some(cell) = self.cached(id, step, &mut request, parents, None)? {
             return Ok(cell);
         }
+        let emulated = self.emulation(id, step)?;
 
         let store = self.services.store;
         let mode = self.services.id_mode;
-        let layers = self.bounded(self.trees(parents)?)?;
+        let mut layers = self.trees(parents)?;
         let lower = self.lower(parents)?;
         let work = Work::new(store, &lower, mode)?;
         let scratch = Scratch::new(store)?;
         let user = passwd::lookup(&lower, &run.user)?;
         // Overlayfs wants a layer below; over nothing that is an empty folder.
-        let layers = if layers.is_empty() { vec![scratch.path().to_owned()] } else { layers };
-        let (env, secret_env) = self.environment(run, &user)?;
+        if layers.is_empty() {
+            layers.push(scratch.path().to_owned());
+        }
+        let authorities = self.authorities(&lower, scratch.path())?;
+        layers.extend(authorities.layer.clone());
+        let layers = self.bounded(layers)?;
+        let (mut env, secret_env) = self.environment(run, &user)?;
+        for (name, value) in &authorities.env {
+            if !env.iter().any(|(other, _)| other == name) {
+                env.push(((*name).to_owned(), (*value).to_owned()));
+            }
+        }
         let (mut mounts, mut held) = self.mounts(run, shown, id)?;
+        mounts.extend(authorities.mounts.iter().cloned());
         for node in super::grants::nodes(run, self.services.events)? {
             mounts.push(sandbox::Mount {
                 target: ImagePath::from_entry(node.as_os_str().as_encoded_bytes())
@@ -100,29 +113,47 @@ impl Execution<'_> {
             isolation: self.services.isolation.clone(),
             hardening: self.hardening(run),
             shm_size: self.options.shm_size,
-            ulimits: self.options.ulimits.clone(),
+            ulimits: self.ulimits(),
+            terms: self.terms(),
         };
+        let mut last = LastLine::default();
         let since = Instant::now();
         let outcome = {
             let _slot = self.jobs.take();
             let events = self.services.events;
             let mut tell = |stream, line: &[u8]| {
+                last.take(line);
                 events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
             };
             let program = &self.services.program;
+            let masker = events.masker();
             if self.is_chroot() {
-                sandbox::run_in_copy(&spec, program, events.masker(), self.cancel(), &mut tell)
+                sandbox::run_in_copy(&spec, program, masker, self.cancel(), &mut tell)
             } else {
-                sandbox::run(&spec, program, events.masker(), self.cancel(), &mut tell)
-                    .map(|outcome| (outcome, BTreeSet::new()))
+                sandbox::run_watched(&spec, program, masker, self.cancel(), &mut tell)
+                    .map(|(outcome, watched)| (outcome, watched, BTreeSet::new()))
             }
         };
-        held.loans.give_back()?;
+        // The step's own failure comes before that of what it was lent.
+        let given_back = held.loans.give_back();
         drop((held, scratch));
-        let spared = judge(outcome, run)?;
+        let mut spared = BTreeSet::new();
+        let outcome = outcome.map(|(outcome, watched, kept)| {
+            self.observe(id, watched);
+            spared = kept;
+            outcome
+        });
+        let ended = ended(&outcome, &self.options.terms, &step.title, &last);
+        ended.map_or_else(|| judge(outcome, run), Err).map_err(|mut failure| {
+            let note = emulated.map(|what| format!("this step was emulated: {what}"));
+            failure.diagnostic.notes.extend(note);
+            failure
+        })?;
+        given_back?;
         self.settle(place, &spared, &work, &lower)?;
         self.done(id, since);
 
+        authorities.take_back(&work)?;
         let changes = work.changes(&lower, mode)?;
         let tree = work.commit()?;
         let cell = Cell::fresh(id, Some(store.tree_path(&tree)));
@@ -273,7 +304,7 @@ pub(super) fn refused(cause: &str, cure: &str) -> Failure {
 }
 
 /// A command's end as success or failure.
-fn judge<T>(outcome: Result<(Outcome, T), sandbox::Error>, run: &Run) -> Result<T, Failure> {
+fn judge(outcome: Result<Outcome, sandbox::Error>, run: &Run) -> Result<(), Failure> {
     let command = run.args.join(" ");
     let failed = |status: i32, how: String| {
         let shown: String = command.chars().take(200).collect();
@@ -289,12 +320,15 @@ fn judge<T>(outcome: Result<(Outcome, T), sandbox::Error>, run: &Run) -> Result<
         failure
     };
     match outcome {
-        Ok((Outcome::Exited(0), more)) => Ok(more),
-        Ok((Outcome::Exited(status), _)) => Err(failed(status, format!("exit code: {status}"))),
-        Ok((Outcome::Signaled(signal), _)) => {
+        Ok(Outcome::Exited(0)) => Ok(()),
+        Ok(Outcome::Exited(status)) => Err(failed(status, format!("exit code: {status}"))),
+        Ok(Outcome::Signaled(signal)) => {
             Err(failed(128 + signal, format!("killed by signal {signal}")))
         }
-        Ok((Outcome::Cancelled, _)) => Err(Failure::stopped()),
+        Ok(Outcome::Cancelled) => Err(Failure::stopped()),
+        Ok(Outcome::Expired(_) | Outcome::OutOfMemory { .. }) => {
+            Err(failed(137, "it was stopped".to_owned()))
+        }
         Err(error) => Err(Failure::from(error)),
     }
 }

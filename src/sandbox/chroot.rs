@@ -13,7 +13,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::Cancel;
-use super::run::{Error, Outcome, run};
+use super::run::{Error, Outcome, Watched, run_watched};
 use super::setup::{LINKS, NODES};
 use super::spec::{FileMount, Mount, MountKind, Source, Spec};
 use super::stubs::Points;
@@ -36,11 +36,13 @@ pub fn run_in_copy(
     masker: &Masker,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
-) -> Result<(Outcome, BTreeSet<ImagePath>), Error> {
+) -> Result<(Outcome, Option<Watched>, BTreeSet<ImagePath>), Error> {
     let mut visit = Visit::new(spec)?;
-    let ended = visit.fill(spec).and_then(|()| run(spec, program, masker, cancel, output));
-    let spared = visit.leave()?;
-    Ok((ended?, spared))
+    let ended = visit.fill(spec).and_then(|()| run_watched(spec, program, masker, cancel, output));
+    let spared = visit.leave();
+    // What became of the step comes before what became of what it was lent.
+    let (outcome, watched) = ended?;
+    Ok((outcome, watched, spared?))
 }
 
 /// What was put into the tree.

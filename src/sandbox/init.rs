@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use super::audit::{self, Act};
 use super::isolation::Keeping;
 use super::keep;
 use super::owner;
@@ -19,6 +20,7 @@ use crate::base::{ImagePath, Secret};
 use crate::sys::child::{self, Child, End, Fork, Program};
 use crate::sys::mount::{self, Limits};
 use crate::sys::seccomp::Filter;
+use crate::sys::trace::Tracer;
 use crate::sys::{IdMode, socket};
 
 /// Where a program is looked up when the environment has no `PATH` (as Docker sets it).
@@ -35,6 +37,10 @@ pub(super) enum Report {
     NoExec { program: Raw, cause: String },
     /// The command ended.
     Ended(End),
+    /// Something that it did, under an audit.
+    Act(Act),
+    /// It is not watched, though that was asked for; why.
+    Unwatched(String),
 }
 
 /// What the builder asks for by one byte: SIGTERM for the command.
@@ -160,7 +166,7 @@ impl Inside<'_> {
         if child::is_hung_up(parent) {
             child::exit(1);
         }
-        let cwd = self.set_up()?;
+        let mut cwd = self.set_up()?;
         // A step that may do all may mount, which a fence forbids.
         if let Some(keeper) = &mut keeper
             && self.orders.hardening != super::Hardening::Insecure
@@ -172,20 +178,44 @@ impl Inside<'_> {
             child::give_output_to(user.uid, user.gid);
         }
         let signals = child::child_signals().doing(|| "watch for children".into())?;
+        let (mut theirs, mut ours) = UnixStream::pair().doing(|| "make a socket".into())?;
         match child::fork().doing(|| "fork".into())? {
             Fork::Child => {
+                drop(ours);
+                if self.orders.audit {
+                    // Nothing is done before somebody looks, or it is clear that nobody will.
+                    let mut byte = [0];
+                    self.orders.audit = theirs.read(&mut byte).is_ok_and(|_| byte == *b"y");
+                }
+                cwd.audit = self.orders.audit.then_some(theirs);
                 let supervisor = self.supervisor.take();
                 let failure = self.become_command(&cwd, supervisor);
                 fail(self.control, &failure)
             }
             Fork::Parent(command) => {
                 let control = self.control;
+                let tracer = cwd.watch.take().map(|proc| Tracer::begin(&command, proc));
+                // When it is gone, that is seen below.
+                let _ = ours.write_all(if matches!(tracer, Some(Ok(_))) { b"y" } else { b"n" });
                 // Secrets are overwritten, the host's mounts let go.
                 self.bytes.clear();
-                drop((self, cwd));
-                match keeper {
-                    None => watch_over(&command, control, &signals),
-                    Some(keeper) => keep::watch_over(&keeper, &command, control, &signals, parent),
+                drop((self, cwd, theirs));
+                match (keeper, tracer) {
+                    // What has no pid namespace of its own is not audited: see `setup::orders`.
+                    (Some(keeper), _) => {
+                        keep::watch_over(&keeper, &command, control, &signals, parent);
+                    }
+                    (None, Some(Ok(tracer))) => {
+                        if let Some(end) = audit::watch(&command, control, &signals, &tracer, ours)
+                        {
+                            say(control, &Report::Ended(end));
+                        }
+                    }
+                    (None, Some(Err(error))) => {
+                        say(control, &Report::Unwatched(format!("ptrace: {}", in_words(&error))));
+                        watch_over(&command, control, &signals);
+                    }
+                    (None, None) => watch_over(&command, control, &signals),
                 }
                 Ok(())
             }
@@ -237,7 +267,7 @@ impl Inside<'_> {
         if self.orders.keeping == Keeping::Chroot {
             let stubs = points.finish(upper).doing(|| "look at the mount points".into())?;
             say(self.control, &Report::Ready(stubs));
-            return Ok(Cwd { folder, proc: None });
+            return Ok(Cwd { folder, proc: None, watch: None, audit: None });
         }
         let proc = if self.orders.id_mode == IdMode::Single {
             let at = ImagePath::from_entry(b"proc").unwrap_or_else(|_| ImagePath::root());
@@ -245,10 +275,17 @@ impl Inside<'_> {
         } else {
             None
         };
+        let watch = match self.orders.audit {
+            true => {
+                let at = ImagePath::from_entry(b"proc").unwrap_or_else(|_| ImagePath::root());
+                Some(mount::open_in_root(root, &at, true).doing(|| "open /proc".into())?)
+            }
+            false => None,
+        };
         let stubs = points.finish(upper).doing(|| "look at the mount points".into())?;
         mount::pivot(root).doing(|| "change the root".into())?;
         say(self.control, &Report::Ready(stubs));
-        Ok(Cwd { folder, proc })
+        Ok(Cwd { folder, proc, watch, audit: None })
     }
 
     fn perform(
@@ -423,9 +460,13 @@ impl Inside<'_> {
             keep::fence_command();
         }
         child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
-        if orders.hardening != super::Hardening::Insecure {
-            filter.install().doing(|| "install the system call filter".into())?;
-        }
+        let insecure = orders.hardening == super::Hardening::Insecure;
+        let installed = match &cwd.audit {
+            Some(watcher) => audit::submit(watcher, (!insecure).then_some(&filter), many),
+            None if insecure => Ok(()),
+            None => filter.install(),
+        };
+        installed.doing(|| "install the system call filter".into())?;
         if !supervised {
             child::become_user(uid, gid, many.then_some(groups))
                 .doing(|| format!("become user {uid}:{gid}"))?;
@@ -478,6 +519,10 @@ struct User<'a> {
 struct Cwd {
     folder: OwnedFd,
     proc: Option<OwnedFd>,
+    // The same, for an audit.
+    watch: Option<OwnedFd>,
+    // The way from the command to who watches it.
+    audit: Option<UnixStream>,
 }
 
 // Reaps until the command has ended; then this process ends too, and with it the namespace.

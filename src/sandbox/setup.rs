@@ -105,6 +105,8 @@ pub(super) struct Orders {
     pub(super) ulimits: Vec<Ulimit>,
     pub(super) own_network: bool,
     pub(super) keeping: Keeping,
+    /// What the command does is told, act by act.
+    pub(super) audit: bool,
 }
 
 pub(super) const LINKS: [(&str, &str); 5] = [
@@ -226,6 +228,12 @@ pub(super) fn orders(spec: &Spec) -> (Orders, Numbers<'_>) {
     (finish(spec, setup, &mut numbers), numbers)
 }
 
+/// Tells whether what the command does can be told. Who traces it has to be its first process, whose end
+/// ends all others.
+pub(super) fn is_audited(spec: &Spec) -> bool {
+    spec.terms.audit && spec.isolation.keeping() == Keeping::PidNamespace
+}
+
 fn finish<'a>(spec: &'a Spec, setup: Vec<Setup>, numbers: &mut Numbers<'a>) -> Orders {
     let secret_env = spec
         .secret_env
@@ -244,6 +252,7 @@ fn finish<'a>(spec: &'a Spec, setup: Vec<Setup>, numbers: &mut Numbers<'a>) -> O
         ulimits: spec.ulimits.clone(),
         own_network: spec.network == Network::None,
         keeping: spec.isolation.keeping(),
+        audit: is_audited(spec),
     }
 }
 
@@ -285,6 +294,7 @@ mod tests {
             hardening: Hardening::Docker,
             shm_size: 64 << 20,
             ulimits: Vec::new(),
+            terms: super::super::Terms::default(),
         }
     }
 

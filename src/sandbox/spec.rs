@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Isolation;
+use super::terms::Terms;
 use crate::base::{ImagePath, Secret};
 use crate::sys::IdMode;
 
@@ -51,6 +52,8 @@ pub struct Spec {
     pub shm_size: u64,
     /// Limits of the command.
     pub ulimits: Vec<Ulimit>,
+    /// How long it may run, with how much, and how closely watched.
+    pub terms: Terms,
 }
 
 /// Numbers of an identity.

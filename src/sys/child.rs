@@ -53,6 +53,11 @@ pub(crate) fn fork() -> io::Result<Fork> {
 }
 
 impl Child {
+    /// The number of the process.
+    pub(super) fn pid(&self) -> Pid {
+        self.0
+    }
+
     /// Waits until it has ended.
     pub(crate) fn wait(&self) -> io::Result<End> {
         loop {
@@ -82,6 +87,11 @@ impl Child {
             }
         }
         own
+    }
+
+    /// Kills its process group.
+    pub(crate) fn kill_group(&self) {
+        let _ = rustix::process::kill_process_group(self.0, Signal::KILL);
     }
 
     /// Sends SIGTERM to its process group.

@@ -4,6 +4,7 @@
 //! pointer or flag leaves it. What is run in a sandbox and why is not decided here but in
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
+pub(crate) mod binfmt;
 mod bpf;
 pub(crate) mod caller;
 pub(crate) mod child;
@@ -26,9 +27,12 @@ pub(crate) mod seccomp;
 mod seccomp_i386;
 pub(crate) mod socket;
 mod subid;
+pub(crate) mod trace;
 pub(crate) mod trap;
 #[cfg(target_arch = "x86_64")]
 mod trap_i386;
+pub(crate) mod trial;
+pub(crate) mod watch;
 pub mod xattr;
 
 pub use child::is_limit;

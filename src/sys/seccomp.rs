@@ -32,15 +32,34 @@ const PERSONALITIES: [u64; 5] = [0, 8, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
 
 /// The programs of a step, ready to be installed.
 pub(crate) struct Filter {
-    allow: Vec<libc::sock_filter>,
-    refuse: Vec<libc::sock_filter>,
+    pub(super) allow: Vec<libc::sock_filter>,
+    pub(super) refuse: Vec<libc::sock_filter>,
 }
 
 impl Filter {
     /// Builds both programs. Without `network`, sockets can be of the unix family only.
     pub(crate) fn new(network: bool) -> io::Result<Self> {
+        Self::build(allowed(), network)
+    }
+
+    /// Builds programs of which the second asks a listener about the calls that it would refuse. The
+    /// first has to leave those to it: of an error and a question the kernel takes the error.
+    pub(super) fn telling() -> io::Result<Self> {
+        let mut first = allowed();
+        first.extend(REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())));
+        let mut filter = Self::build(first, true)?;
+        let refuses = super::bpf::end(super::bpf::errno(libc::EPERM));
+        for one in &mut filter.refuse {
+            if (one.code, one.k) == (refuses.code, refuses.k) {
+                one.k = libc::SECCOMP_RET_USER_NOTIF;
+            }
+        }
+        Ok(filter)
+    }
+
+    fn build(first: Rules, network: bool) -> io::Result<Self> {
         let allow =
-            compile(allowed(), SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
+            compile(first, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
         let refuse = compile(
             refused(network).map_err(io::Error::other)?,
             SeccompAction::Allow,

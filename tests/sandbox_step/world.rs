@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rbuild::base::{ImagePath, Masker};
 use rbuild::event::Stream;
-use rbuild::sandbox::{Cancel, Error, Hardening, Isolation, Network, Outcome, Spec, User};
+use rbuild::sandbox::{Cancel, Error, Hardening, Isolation, Network, Outcome, Spec, Terms, User};
 use rbuild::sys::{Entered, IdMode, enter_user_namespace};
 
 /// A case: a function that panics when something is wrong.
@@ -106,6 +106,7 @@ impl World {
             hardening: Hardening::Docker,
             shm_size: 1 << 20,
             ulimits: Vec::new(),
+            terms: Terms::default(),
         }
     }
 

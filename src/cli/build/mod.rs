@@ -136,6 +136,8 @@ pub(crate) struct Args {
     /// How many steps run at once [default: the CPUs this process may use]
     #[arg(long, value_name = "N", env = "RBUILD_JOBS")]
     pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) terms: super::terms::TermArgs,
     /// Write the image's config digest (the image id) into FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
@@ -401,8 +403,8 @@ impl Command {
         if let Err(failure) = host.judge(&prepared.plan, &policy, &events) {
             let sources = sources.read().unwrap_or_else(PoisonError::into_inner);
             let exit = exit_of(failure.cause);
-            tell_failure(&failure, &sources, &progress, exit);
-            self.failed(exit, &failure, &sources);
+            tell_failure(&failure, &sources, &progress, exit, events.masker());
+            self.failed(exit, &failure, &sources, events.masker());
             return Ok(exit);
         }
         let stacking = host.stacking(&store, &prepared.plan, &events);
@@ -444,7 +446,7 @@ impl Command {
         match result {
             Ok(done) => {
                 let digest = done.built.image.digest.to_string();
-                self.written(&done.built)?;
+                self.written(&done.built, &prepared)?;
                 self.summary(&done.built, &progress);
                 super::policy::write_reports(&self.args.policy, &done.report, &sources, &policy)?;
                 if self.format != Format::None {
@@ -459,8 +461,8 @@ impl Command {
             Err(Ended::Refused(report)) => self.refused(&report, &sources, &policy),
             Err(Ended::Failed(failure)) => {
                 let exit = interrupted().unwrap_or_else(|| exit_of(failure.cause));
-                tell_failure(&failure, &sources, &progress, exit);
-                self.failed(exit, &failure, &sources);
+                tell_failure(&failure, &sources, &progress, exit, events.masker());
+                self.failed(exit, &failure, &sources, events.masker());
                 Ok(exit)
             }
         }
@@ -583,6 +585,7 @@ impl Command {
             resolv_conf: environment::resolv_conf(),
             shm_size: self.steps.shm_size,
             ulimits: self.steps.ulimits.clone(),
+            terms: args.terms.terms(policy)?,
             leak_is_error: policy.setting("build-secret-leaked").level == Level::Error,
             tables: policy.looks_at_files(),
             name: std::path::absolute(&self.job.name)
