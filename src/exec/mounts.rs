@@ -144,7 +144,7 @@ impl Execution<'_> {
                     let kind = sandbox::MountKind::Bind { source, writable: *writable };
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
-                MountKind::Cache { target, id, source, readonly, mode, uid, gid, .. } => {
+                MountKind::Cache { target, id, from, source, readonly, mode, uid, gid, .. } => {
                     // A second mount of the same cache finds it seeded.
                     let (cache, fresh) =
                         held.caches.get_mut(id).expect("all caches of the step were taken");
@@ -152,10 +152,12 @@ impl Execution<'_> {
                     if std::mem::take(fresh) {
                         self.seed(&path, shown, source, (*mode, *uid, *gid), &mut held)?;
                     }
-                    let kind = sandbox::MountKind::Cache {
-                        source: Source::Path(path),
-                        readonly: *readonly,
+                    // What a cache begins with comes from `from`; without it, a part is meant.
+                    let source = match from {
+                        None if !source.is_root() => part_of_cache(id, &path, source, mount.span)?,
+                        _ => Source::Path(path),
                     };
+                    let kind = sandbox::MountKind::Cache { source, readonly: *readonly };
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
                 MountKind::Tmpfs { target, size } => mounts.push(sandbox::Mount {
@@ -320,6 +322,27 @@ impl Execution<'_> {
         held.copies.push(draft);
         Ok(vec![path])
     }
+}
+
+/// A folder in a cache. Steps write there, also at this very moment: a link would lead wherever one
+/// of them wants, so none is followed, and what is mounted is the folder that was opened.
+fn part_of_cache(
+    id: &str,
+    cache: &Path,
+    source: &ImagePath,
+    span: Span,
+) -> Result<Source, Failure> {
+    let opened = Root::open_host(cache).and_then(|root| root.open_dir_without_links(source));
+    opened.map(|folder| Source::Handle(Arc::new(folder.into()))).map_err(|error| {
+        let shown: String = id.chars().take(80).collect();
+        let text = format!(
+            "the cache `{shown}` has no folder `{source}` that is reached without a symlink: {error}"
+        );
+        let mut failure = Failure::new(Cause::Input, "cache-source", text)
+            .help("make the folder in an earlier step that mounts the whole cache");
+        failure.diagnostic.span = Some(span);
+        failure
+    })
 }
 
 /// The caches of a step, by id. Where its mounts differ in how they share one, the strictest counts.

@@ -115,6 +115,20 @@ pub(crate) fn clone_handle(handle: impl AsFd) -> io::Result<OwnedFd> {
     Ok(rustix::mount::open_tree(handle, "", flags)?)
 }
 
+/// Returns a detached mount that shows the file at a path of the host, links followed, and through
+/// which it cannot be changed.
+pub(crate) fn sealed(path: &Path) -> io::Result<OwnedFd> {
+    let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let mount = clone_handle(file)?;
+    set_readonly(&mount, false)?;
+    Ok(mount)
+}
+
+/// Tells whether a handle is of something in a procfs.
+pub(crate) fn is_of_proc(handle: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstatfs(handle)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
+}
+
 /// Attaches a detached mount on top of what `target` is a handle of.
 pub(crate) fn attach(mount: impl AsFd, target: impl AsFd) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
