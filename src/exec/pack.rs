@@ -135,7 +135,11 @@ impl Execution<'_> {
         fill(&mut out)?;
         let (sink, written) = out.finish()?;
 
-        let leaks = secrets.map(LeakScan::finish).unwrap_or_default();
+        let mut leaks = secrets.map(LeakScan::finish).unwrap_or_default();
+        // The name of a file may be what was found.
+        for leak in &mut leaks {
+            leak.path = self.services.events.masker().mask_text(&leak.path);
+        }
         if let (Some(step), Some(first)) = (step, leaks.first()) {
             let span = self.plan.steps[step].span;
             let more = match leaks.len() {

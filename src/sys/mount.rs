@@ -115,11 +115,18 @@ pub(crate) fn clone_handle(handle: impl AsFd) -> io::Result<OwnedFd> {
     Ok(rustix::mount::open_tree(handle, "", flags)?)
 }
 
-/// Returns a detached mount that shows the file at a path of the host, links followed, and through
-/// which it cannot be changed.
-pub(crate) fn sealed(path: &Path) -> io::Result<OwnedFd> {
-    let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let mount = clone_handle(file)?;
+/// Returns a detached mount that shows the file that a link of procfs leads to (`/proc/self/exe`),
+/// and through which it cannot be changed. An error when another file is at that path by now.
+pub(crate) fn sealed(link: &Path) -> io::Result<OwnedFd> {
+    let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    // What the link itself leads to was opened in another mount namespace, and is none to clone.
+    let (wanted, path) = (open(link)?, std::fs::read_link(link)?);
+    let found = open(&path)?;
+    let (wanted, there) = (rustix::fs::fstat(&wanted)?, rustix::fs::fstat(&found)?);
+    if (wanted.st_dev, wanted.st_ino) != (there.st_dev, there.st_ino) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mount = clone_handle(found)?;
     set_readonly(&mount, false)?;
     Ok(mount)
 }

@@ -74,6 +74,7 @@ pub fn overlay_mount(
     lowers: &[PathBuf],
     upper: Option<Upper<'_>>,
 ) -> Result<OwnedFd, OverlayError> {
+    let lowers: &[PathBuf] = &without_repeats(lowers);
     if lowers.len() > MOST_LAYERS {
         return Err(OverlayError::TooMany(lowers.len()));
     }
@@ -110,6 +111,15 @@ pub fn overlay_mount(
         }
         other => other,
     }
+}
+
+// Layers of the same content are one folder, and the kernel takes no folder twice (ELOOP). The upper
+// one is enough: all that the lower one has, it has as well, and nothing between can take it away.
+fn without_repeats(lowers: &[PathBuf]) -> Vec<PathBuf> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut kept: Vec<PathBuf> = lowers.iter().rev().filter(|l| seen.insert(*l)).cloned().collect();
+    kept.reverse();
+    kept
 }
 
 fn by_descriptor(lowers: &[PathBuf], upper: Option<Upper<'_>>) -> Result<OwnedFd, OverlayError> {

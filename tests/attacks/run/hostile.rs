@@ -125,10 +125,32 @@ fn calls() -> String {
     for (name, number, arguments) in list {
         out += &format!("{name} {}\n", call(*number, *arguments));
     }
-    // What debuggers need, on a child of one's own, is allowed.
-    // SAFETY: PTRACE_TRACEME takes no pointer.
-    out += &format!("traceme {}\n", errno(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) }));
-    out + &format!("i386 {}\n", other_architecture())
+    out + &format!("traceme {}\ni386 {}\n", traced(), other_architecture())
+}
+
+// What debuggers need is allowed: a child asks to be traced.
+fn traced() -> String {
+    // SAFETY: the child makes one call that takes no pointer, and ends.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: as above.
+        unsafe {
+            let got = libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+            libc::_exit(i32::from(got != 0));
+        }
+    }
+    ended(pid)
+}
+
+fn ended(pid: i32) -> String {
+    let mut status = 0;
+    // SAFETY: waits for a child of this process.
+    unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    if libc::WIFSIGNALED(status) {
+        format!("signal {}", libc::WTERMSIG(status))
+    } else {
+        format!("exit {}", libc::WEXITSTATUS(status))
+    }
 }
 
 // Calls by the numbers of another architecture, in a child: the answer is its end.
@@ -145,14 +167,7 @@ fn other_architecture() -> String {
             libc::_exit(0);
         }
     }
-    let mut status = 0;
-    // SAFETY: waits for the child just made.
-    unsafe { libc::waitpid(pid, &raw mut status, 0) };
-    if libc::WIFSIGNALED(status) {
-        format!("signal {}", libc::WTERMSIG(status))
-    } else {
-        format!("exit {}", libc::WEXITSTATUS(status))
-    }
+    ended(pid)
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -112,7 +112,16 @@ fn attack_68_a_printed_secret_is_masked() {
         outcome.refused(&["| ***"]);
         let packed = base64(ground.canary().token().as_bytes());
         assert!(!outcome.err().contains(packed.trim_end_matches('=')), "{}", outcome.story());
-        let json = ground.build(text).arg(secret(ground)).arg("--progress=json");
+        let place = ground.place();
+        let layout = place.at("busybox");
+        let json = ground
+            .command(&["build", "--progress=json", "--policy=none"])
+            .arg("--root")
+            .arg(place.at("store"))
+            .layout("busybox", &layout)
+            .arg(secret(ground))
+            .last(place.at("ctx"));
+        place.file("ctx/Dockerfile", text);
         assert!(json.run().refused(&["***"]).contains("step_output"));
     });
 }
