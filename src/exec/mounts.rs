@@ -33,8 +33,8 @@ pub(super) enum Shown {
 /// sockets.
 #[derive(Default)]
 pub(super) struct Held {
-    /// By id; and whether it is new, and nobody has seeded it.
-    caches: BTreeMap<String, (CacheMount, bool)>,
+    /// By id.
+    caches: BTreeMap<String, CacheMount>,
     copies: Vec<TreeDraft>,
     proxies: Vec<Proxy>,
 }
@@ -146,16 +146,18 @@ impl Execution<'_> {
                 }
                 MountKind::Cache { target, id, from, source, readonly, mode, uid, gid, .. } => {
                     // A second mount of the same cache finds it seeded.
-                    let (cache, fresh) =
-                        held.caches.get_mut(id).expect("all caches of the step were taken");
-                    let path = cache.path().to_owned();
-                    if std::mem::take(fresh) {
-                        self.seed(&path, shown, source, (*mode, *uid, *gid), &mut held)?;
+                    let taken = "all caches of the step were taken";
+                    let cache = held.caches.get(id).expect(taken);
+                    if cache.is_fresh() {
+                        let folder = cache.path().to_owned();
+                        self.seed(&folder, shown, source, (*mode, *uid, *gid), &mut held)?;
+                        held.caches.get_mut(id).expect(taken).publish()?;
                     }
                     // What a cache begins with comes from `from`; without it, a part is meant.
+                    let path = held.caches[id].path();
                     let source = match from {
-                        None if !source.is_root() => part_of_cache(id, &path, source, mount.span)?,
-                        _ => Source::Path(path),
+                        None if !source.is_root() => part_of_cache(id, path, source, mount.span)?,
+                        _ => Source::Path(path.to_owned()),
                     };
                     let kind = sandbox::MountKind::Cache { source, readonly: *readonly };
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
@@ -216,16 +218,10 @@ impl Execution<'_> {
 
     /// Takes the caches of a step: each once, however many mounts show it, and all steps in the
     /// order of the ids, so that no two wait for each other.
-    fn caches(
-        &self,
-        run: &Run,
-        step: StepId,
-    ) -> Result<BTreeMap<String, (CacheMount, bool)>, Failure> {
+    fn caches(&self, run: &Run, step: StepId) -> Result<BTreeMap<String, CacheMount>, Failure> {
         let mut caches = BTreeMap::new();
         for (id, sharing) in wanted_caches(run) {
-            let cache = self.cache_mount(id, sharing, step)?;
-            let fresh = cache.is_fresh();
-            caches.insert(id.to_owned(), (cache, fresh));
+            caches.insert(id.to_owned(), self.cache_mount(id, sharing, step)?);
         }
         Ok(caches)
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::base::{ImagePath, Platform};
+use crate::base::{ImagePath, Platform, skipped};
 use crate::event::Events;
 use crate::image::{
     Config, Descriptor, Index, LayerKind, LayerRef, Layout, Selector, unpack_layout,
@@ -370,7 +370,7 @@ fn a_docker_archive() {
         .args(["inspect", "--config"])
         .arg(format!("docker-archive:{}:debian:12", dest.display()));
     match skopeo.stderr(Stdio::inherit()).output() {
-        Err(error) => println!("skipped: skopeo: {error}"),
+        Err(error) => skipped("skopeo reads the archive", &error.to_string()),
         Ok(output) => {
             assert!(output.status.success());
             let config = String::from_utf8_lossy(&output.stdout);
@@ -463,7 +463,7 @@ fn a_push_of_an_image_and_of_a_layout() {
             .stderr(Stdio::inherit())
             .output();
         match output {
-            Err(error) => println!("skipped: skopeo: {error}"),
+            Err(error) => skipped("skopeo reads the archive", &error.to_string()),
             Ok(output) => assert_eq!(&output.stdout, want, "{what}"),
         }
     }

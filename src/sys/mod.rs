@@ -23,5 +23,5 @@ pub use namespace::{
 };
 pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
-pub use rename::exchange;
+pub use rename::{exchange, rename_new};
 pub use root::{Dir, FileKind, Follow, Root, Stat, set_mode, set_mtime, set_owner, stat_of};
