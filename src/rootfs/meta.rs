@@ -21,7 +21,7 @@ const OURS: &[u8] = b"user.rbuild.";
 
 /// Tells whether an attribute that comes from outside (a layer, an archive, a context) is taken
 /// over: `security.capability`, and `user.*` that means nothing to overlayfs or to us.
-pub fn is_taken_over(name: &[u8]) -> bool {
+fn is_taken_over(name: &[u8]) -> bool {
     name == CAPABILITY
         || (name.starts_with(b"user.") && !name.starts_with(OVERLAY) && !name.starts_with(OURS))
 }
@@ -155,7 +155,7 @@ fn entry_of(
             } else if let Some(rest) = name.strip_prefix(ESCAPED) {
                 entry.xattrs.insert([OVERLAY, rest].concat(), value);
             } else if name == CAPABILITY {
-                entry.xattrs.insert(name, capability_v2(value));
+                entry.xattrs.extend(capability(value).map(|value| (name, value)));
             } else if is_taken_over(&name) {
                 entry.xattrs.insert(name, value);
             }
@@ -200,16 +200,45 @@ fn take_own(entry: &mut Entry, value: &[u8], mode: IdMode) {
 }
 
 /// Capabilities set in a user namespace are stored with the id of its root (revision 3, 24 bytes);
-/// layers hold revision 2, which is the same without it (linux/capability.h).
-fn capability_v2(mut value: Vec<u8>) -> Vec<u8> {
+/// layers hold revision 2, which is the same without it (linux/capability.h). `None` for those that
+/// are for another root than that of the image: without the id they would be for everybody.
+fn capability(mut value: Vec<u8>) -> Option<Vec<u8>> {
     if value.len() == 24 && value[3] == 3 {
-        value.truncate(20);
+        let root = value.split_off(20);
         value[3] = 2;
+        return (root == [0; 4]).then_some(value);
     }
-    value
+    Some(value)
 }
 
-/// Returns the attributes that a layer may hand on.
-pub(super) fn clean(xattrs: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+/// Leaves the attributes that are taken over from outside. Capabilities for
+/// another root than that of the image are not.
+pub fn clean(xattrs: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
     xattrs.retain(|name, _| is_taken_over(name));
+    if let Some(value) = xattrs.remove(CAPABILITY) {
+        xattrs.extend(capability(value).map(|value| (CAPABILITY.to_vec(), value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attack_23_capabilities_of_another_root_are_nobodys() {
+        let form = |revision: u8, root: &[u8]| {
+            let words = [[1, 0, 0, revision], [0, 32, 0, 0], [0; 4], [0; 4], [0; 4]];
+            [words.as_flattened(), root].concat()
+        };
+        let check = |value: Vec<u8>, want: Option<Vec<u8>>| {
+            let mut xattrs = BTreeMap::from([(CAPABILITY.to_vec(), value)]);
+            xattrs.insert(OWN.to_vec(), b"1:1".to_vec());
+            clean(&mut xattrs);
+            assert_eq!(xattrs.into_values().next(), want);
+        };
+        let plain = form(2, &[]);
+        check(plain.clone(), Some(plain.clone()));
+        check(form(3, &[0; 4]), Some(plain));
+        check(form(3, &1000_u32.to_le_bytes()), None);
+    }
 }

@@ -214,7 +214,7 @@ impl Ground {
         let peak = outcome.done.peak;
         assert!(peak <= memory, "{} MiB of memory\n{story}", peak >> 20);
         self.canary.untouched(&story);
-        for place in ["store", "image.oci"] {
+        for place in ["store/blobs", "store/records", "image.oci"] {
             self.canary.not_in(&self.place.at(place), &story);
         }
         let told = [&outcome.done.stdout, &outcome.done.stderr];
@@ -292,6 +292,13 @@ impl Outcome<'_> {
         assert_eq!(self.done.out(), format!("{}\n", image.digest), "stdout names the manifest");
         fs::remove_dir_all(&result).expect("it was just made");
         image
+    }
+
+    /// Asserts success, whatever the result.
+    #[track_caller]
+    pub(crate) fn passed(&self) -> &Self {
+        assert_eq!(self.done.code(), 0, "success was expected\n{}", self.story());
+        self
     }
 
     /// Asserts success or a clean error; gives the image, if there is one.
