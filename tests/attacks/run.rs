@@ -3,6 +3,7 @@
 mod doors;
 mod hostile;
 mod identity;
+mod kills;
 mod mounts;
 mod powers;
 mod processes;

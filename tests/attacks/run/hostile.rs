@@ -198,7 +198,10 @@ fn outside(arguments: &str) -> String {
     unsafe {
         say("kill", libc::kill(pid, 0).into());
         say("tgkill", libc::syscall(libc::SYS_tgkill, pid, pid, 0));
-        say("sigqueue", libc::sigqueue(pid, 0, libc::sigval { sival_ptr: std::ptr::null_mut() }).into());
+        say(
+            "sigqueue",
+            libc::sigqueue(pid, 0, libc::sigval { sival_ptr: std::ptr::null_mut() }).into(),
+        );
         say("pidfd_open", libc::syscall(libc::SYS_pidfd_open, pid, 0));
         say("ptrace", libc::ptrace(libc::PTRACE_ATTACH, pid, 0, 0));
         say("read_memory", libc::process_vm_readv(pid, &part, 1, &part, 1, 0) as i64);
@@ -238,7 +241,10 @@ fn agent(path: &str) -> String {
             stream.read_exact(&mut answer)?;
             Ok(answer[4])
         });
-        out += &format!("{name} {}\n", answer.map_or_else(|_| "closed".into(), |kind| kind.to_string()));
+        out += &format!(
+            "{name} {}\n",
+            answer.map_or_else(|_| "closed".into(), |kind| kind.to_string())
+        );
     }
     // A length that no message has.
     let huge = UnixStream::connect(path).and_then(|mut stream| {

@@ -18,19 +18,36 @@ fn attack_80_passwd_and_group_of_an_image() {
             outcome.says(said);
         };
         let absent = ["no user `app`", "/etc/passwd of the image"];
-        check("large", "dd if=/dev/zero of=/etc/passwd bs=1M count=40 2>/dev/null; echo 'app:x:7:7::/:/bin/sh' >> /etc/passwd", "app", &absent);
-        check("one line", "head -c 20000000 /dev/zero | tr '\\0' 'x' > /etc/passwd", "app", &absent);
+        check(
+            "large",
+            "dd if=/dev/zero of=/etc/passwd bs=1M count=40 2>/dev/null; echo 'app:x:7:7::/:/bin/sh' >> /etc/passwd",
+            "app",
+            &absent,
+        );
+        check(
+            "one line",
+            "head -c 20000000 /dev/zero | tr '\\0' 'x' > /etc/passwd",
+            "app",
+            &absent,
+        );
         check("a pipe", "rm /etc/passwd; busybox mkfifo /etc/passwd", "app", &absent);
         check("a folder", "rm /etc/passwd; mkdir /etc/passwd", "app", &absent);
         check("a loop", "rm /etc/passwd; ln -s passwd /etc/passwd", "app", &absent);
         let token = ground.canary().token().to_owned();
         // The token is the name of a user in the host's file; it may be said where it is asked for.
-        let text = format!("FROM busybox\nRUN rm /etc/passwd && ln -s {canary}/etc/passwd /etc/passwd\nARG WHO\nUSER $WHO\nRUN id -u\n");
+        let text = format!(
+            "FROM busybox\nRUN rm /etc/passwd && ln -s {canary}/etc/passwd /etc/passwd\nARG WHO\nUSER $WHO\nRUN id -u\n"
+        );
         let mut command = ground.build(&text).arg(format!("--build-arg=WHO={token}")).command();
         let done = crate::harness::run(&mut command, std::time::Duration::from_secs(30));
         assert_eq!(done.code(), 4, "{}", done.err());
         assert!(done.err().contains("no user"), "{}", done.err());
-        check("too many groups", "for n in $(seq 70000); do echo \"g$n:x:$n:app\"; done >> /etc/group; echo 'app:x:7:7::/:/bin/sh' >> /etc/passwd", "app", &["more than 65536 groups"]);
+        check(
+            "too many groups",
+            "for n in $(seq 70000); do echo \"g$n:x:$n:app\"; done >> /etc/group; echo 'app:x:7:7::/:/bin/sh' >> /etc/passwd",
+            "app",
+            &["more than 65536 groups"],
+        );
         // A number needs none of the files.
         let text = "FROM busybox\nRUN rm /etc/passwd; busybox mkfifo /etc/passwd; rm /etc/group; ln -s / /etc/group\nUSER 0:0\nRUN echo somebody\n";
         wrote(&ground.build(text).run(), &["somebody"]);
@@ -45,7 +62,15 @@ fn attack_81_spellings_of_a_user() {
                 "FROM busybox\nRUN echo 'toor:x:0:0::/:/bin/sh' >> /etc/passwd; echo 'minus:x:4294967295:0::/:/bin/sh' >> /etc/passwd\nUSER {user}\nRUN echo \"is $(id -u):$(id -g)\"\n"
             ))
         };
-        for user in ["4294967296", "4294967295", "2147483648", "-1", "1:4294967295", "18446744073709551616", "minus"] {
+        for user in [
+            "4294967296",
+            "4294967295",
+            "2147483648",
+            "-1",
+            "1:4294967295",
+            "18446744073709551616",
+            "minus",
+        ] {
             build(user).run().refused_with(4, &["is no id of a user or group"]);
         }
         for user in ["0x0", "\"root \"", "ghost", "0.0", "\u{661}"] {
@@ -67,9 +92,29 @@ fn attack_81_hardened_refuses_root_in_each_spelling() {
     // Judged before any step: one kind of user shows it.
     let ground = crate::ground::Ground::new(Mode::every()[0]);
     let text = |before: &str, user: &str| {
-        format!("FROM busybox AS build\nRUN true\nFROM busybox\n{before}USER {user}\nHEALTHCHECK NONE\n")
+        format!(
+            "FROM busybox AS build\nRUN true\nFROM busybox\n{before}USER {user}\nHEALTHCHECK NONE\n"
+        )
     };
-    for user in ["0", "00", "000", "+0", "-0", "root", "\"root \"", "0:0", "0:1000", "root:app", ":0", "4294967296", "4294967295", "-1", "$U", "${U:-0}", "${U}"] {
+    for user in [
+        "0",
+        "00",
+        "000",
+        "+0",
+        "-0",
+        "root",
+        "\"root \"",
+        "0:0",
+        "0:1000",
+        "root:app",
+        ":0",
+        "4294967296",
+        "4294967295",
+        "-1",
+        "$U",
+        "${U:-0}",
+        "${U}",
+    ] {
         let outcome = ground.build(&text("ARG U=root\n", user)).policy("hardened").run();
         outcome.refused_with(1, &["final-user-root", "Dockerfile:5:"]);
     }
@@ -111,7 +156,10 @@ fn attack_84_folders_of_the_sandbox_that_are_none() {
                 let text = "FROM base\nRUN --mount=type=secret,id=t echo the step ran; ls -la / /proc/self /run\n";
                 let outcome = ground
                     .build_on(&base, text)
-                    .arg(format!("--secret=id=t,src={}", ground.canary().path().join("secret").display()))
+                    .arg(format!(
+                        "--secret=id=t,src={}",
+                        ground.canary().path().join("secret").display()
+                    ))
                     .run();
                 let err = outcome.refused(&[&format!("`/{folder}`"), "in the image"]);
                 assert!(!err.contains("| the step ran"), "{}", outcome.story());

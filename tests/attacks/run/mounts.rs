@@ -45,7 +45,10 @@ fn attack_60_ids_of_caches_are_no_paths() {
             mounts += &format!("--mount=type=cache,\"id={id}\",target=/c{number} ");
         }
         let each = format!("for n in $(seq 0 {}); do cat /c$n/mark; done", ids.len() - 1);
-        text += &format!("RUN {mounts} test \"$({each})\" = \"$(seq 0 {})\" && echo apart\n", ids.len() - 1);
+        text += &format!(
+            "RUN {mounts} test \"$({each})\" = \"$(seq 0 {})\" && echo apart\n",
+            ids.len() - 1
+        );
         wrote(&ground.build(&text).run(), &["apart"]);
         // In the store there are folders by digest, and nothing else.
         let names = fs::read_dir(ground.place().at("store/cache")).expect("the store").flatten();
@@ -72,7 +75,9 @@ fn attack_61_a_link_planted_in_a_cache_is_no_source() {
     every_mode(|ground| {
         let plant = plant(ground);
         let with = |source: &str| {
-            format!("FROM busybox\n{plant}RUN --mount=type=cache,id=x,source={source},target=/s ls -R /s; cat /s/secret\n")
+            format!(
+                "FROM busybox\n{plant}RUN --mount=type=cache,id=x,source={source},target=/s ls -R /s; cat /s/secret\n"
+            )
         };
         for source in ["host", "root", "link", "magic", "link/inner"] {
             ground.build(&with(source)).run().refused_with(4, &["cache", source, "symlink"]);
@@ -140,9 +145,10 @@ fn attack_62_sources_of_binds_stay_inside() {
             }
             symlink("/", place.at(folder).join("top")).expect("ours");
         }
-        let made: String =
-            links.iter().map(|(name, to)| format!("ln -s {to} /{name}; ")).collect();
-        let stage = format!("FROM busybox AS stage\nRUN {made} ln -s / /top; echo own > /own\nFROM busybox\n");
+        let made: String = links.iter().map(|(name, to)| format!("ln -s {to} /{name}; ")).collect();
+        let stage = format!(
+            "FROM busybox AS stage\nRUN {made} ln -s / /top; echo own > /own\nFROM busybox\n"
+        );
         let named = format!("--build-context=named={}", place.at("named").display());
         let check = |from: &str, source: &str| {
             let (first, origin) = match from {
@@ -154,7 +160,11 @@ fn attack_62_sources_of_binds_stay_inside() {
                 "{first}RUN --mount=type=bind,{origin}source={source},target=/m ls -R /m; cat /m/secret /m/deep/file\n"
             );
             // Inside it leads nowhere: an error that names it.
-            ground.build(&text).arg(&named).run().refused(&[source.rsplit('/').next().expect("a name")]);
+            ground
+                .build(&text)
+                .arg(&named)
+                .run()
+                .refused(&[source.rsplit('/').next().expect("a name")]);
         };
         for (name, _) in &links {
             check("stage", name);
@@ -195,7 +205,10 @@ fn attack_63_what_is_written_into_a_bind_is_thrown_away() {
         assert!(!again.err().contains("] |"), "all of it is cached\n{}", again.story());
         assert_eq!(again.built().digest, image.digest);
         let read = |name: &str| fs::read_to_string(place.at(name)).expect("still there");
-        assert_eq!((read("ctx/d/file"), read("ctx/one")), ("of the context\n".into(), "one\n".into()));
+        assert_eq!(
+            (read("ctx/d/file"), read("ctx/one")),
+            ("of the context\n".into(), "one\n".into())
+        );
         assert!(!place.at("ctx/new").exists());
     });
 }
@@ -221,7 +234,8 @@ fn attack_64_options_that_are_not_in_the_dialect() {
             "tmpfs-mode=0777",
         ] {
             for kind in ["bind", "cache", "tmpfs"] {
-                let text = format!("FROM busybox\nRUN --mount=type={kind},target=/m,{option} true\n");
+                let text =
+                    format!("FROM busybox\nRUN --mount=type={kind},target=/m,{option} true\n");
                 ground.build(&text).run().refused_with(3, &["unexpected option", "Dockerfile:2:"]);
             }
         }
@@ -249,14 +263,26 @@ fn attack_65_targets_stay_in_the_root() {
         // One after the other, on the same image.
         let mut text = first.clone();
         for target in [
-            "/abs", "/abs/empty", "/up", "/up/sub", "/dangling", "/inner", "/inner/passwd2", "/full",
-            "/dev", "/dev/pts",
+            "/abs",
+            "/abs/empty",
+            "/up",
+            "/up/sub",
+            "/dangling",
+            "/inner",
+            "/inner/passwd2",
+            "/full",
+            "/dev",
+            "/dev/pts",
         ] {
-            text += &format!("RUN --mount=type=tmpfs,target={target} touch {target}/made; ls {target}/secret; true\n");
+            text += &format!(
+                "RUN --mount=type=tmpfs,target={target} touch {target}/made; ls {target}/secret; true\n"
+            );
         }
         ground.build(&text).run().built();
         for target in ["/proc", "/proc/1", "/sys/kernel", "/inner/passwd"] {
-            let text = format!("{first}RUN --mount=type=tmpfs,target={target} touch {target}/made; true\n");
+            let text = format!(
+                "{first}RUN --mount=type=tmpfs,target={target} touch {target}/made; true\n"
+            );
             ground.build(&text).run().survived();
         }
         for (target, said) in [
@@ -305,7 +331,8 @@ fn attack_66_removing_mount_points_follows_nothing() {
              RUN --mount=type=tmpfs,target=/u/v/w mv /u/v /u/x && ln -s ../../../../../../..{canary} /u/v\n"
         );
         let token = ground.place().file("token", "no more than a token");
-        let outcome = ground.build(&text).arg(format!("--secret=id=t,src={}", token.display())).run();
+        let outcome =
+            ground.build(&text).arg(format!("--secret=id=t,src={}", token.display())).run();
         let image = outcome.built();
         let story = outcome.story();
         for name in ["secret", "open", "empty", "sub/deep"] {

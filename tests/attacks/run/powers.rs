@@ -11,15 +11,53 @@ use crate::harness::have;
 
 /// Calls that the kernel has an answer to, and those that are as good as unknown.
 const NOT_PERMITTED: &[&str] = &[
-    "bpf", "keyctl", "add_key", "request_key", "unshare", "unshare_mnt", "unshare_net", "clone_user",
-    "setns", "mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen", "mount_setattr",
-    "init_module", "finit_module", "delete_module", "kexec_load", "reboot", "swapon", "swapoff", "acct",
-    "quotactl", "syslog", "settimeofday", "clock_settime", "sethostname", "open_by_handle_at",
-    "fanotify_init", "perf_event_open", "userfaultfd", "pidfd_getfd", "personality", "socket_alg",
-    "socket_vsock", "tiocsti", "tioclinux",
+    "bpf",
+    "keyctl",
+    "add_key",
+    "request_key",
+    "unshare",
+    "unshare_mnt",
+    "unshare_net",
+    "clone_user",
+    "setns",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "open_tree",
+    "move_mount",
+    "fsopen",
+    "mount_setattr",
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "kexec_load",
+    "reboot",
+    "swapon",
+    "swapoff",
+    "acct",
+    "quotactl",
+    "syslog",
+    "settimeofday",
+    "clock_settime",
+    "sethostname",
+    "open_by_handle_at",
+    "fanotify_init",
+    "perf_event_open",
+    "userfaultfd",
+    "pidfd_getfd",
+    "personality",
+    "socket_alg",
+    "socket_vsock",
+    "tiocsti",
+    "tioclinux",
 ];
 const UNKNOWN: &[&str] = &[
-    "io_uring_setup", "io_uring_enter", "io_uring_register", "clone3", "x32_getpid", "x32_io_uring",
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+    "clone3",
+    "x32_getpid",
+    "x32_io_uring",
     "unborn",
 ];
 
@@ -47,12 +85,25 @@ fn attack_76_calls_and_powers() {
                 assert!(said.contains(&format!("{name} {want}").as_str()), "{name}\n{story}");
             }
         }
-        assert!(!said.iter().any(|line| line.starts_with("wrote") || line.starts_with("made") || *line == "disk"), "{story}");
+        assert!(
+            !said.iter().any(|line| line.starts_with("wrote")
+                || line.starts_with("made")
+                || *line == "disk"),
+            "{story}"
+        );
         // Debuggers work on one's own; another architecture's numbers end the process (SIGSYS).
         let want = [
-            "traceme exit 0", "i386 signal 31", "sysctl refused", "drop refused", "mount refused", "all",
-            "CapInh:\t0000000000000000", "CapAmb:\t0000000000000000", "CapEff:\t00000000a80425fb",
-            "CapBnd:\t00000000a80425fb", "0::/",
+            "traceme exit 0",
+            "i386 signal 31",
+            "sysctl refused",
+            "drop refused",
+            "mount refused",
+            "all",
+            "CapInh:\t0000000000000000",
+            "CapAmb:\t0000000000000000",
+            "CapEff:\t00000000a80425fb",
+            "CapBnd:\t00000000a80425fb",
+            "0::/",
         ];
         wrote(&outcome, &want);
         assert_eq!(fs::read_to_string("/proc/sys/kernel/hostname").expect("a /proc"), hostname);
@@ -92,7 +143,11 @@ fn attack_77_what_a_step_prints() {
             while let Some((before, after)) = rest.split_once('\x1b') {
                 assert!(!before.contains(char::is_control), "{line:?}");
                 let end = after.find('m').expect("a colour has an end");
-                assert!(after.starts_with('[') && after[1..end].bytes().all(|b| b.is_ascii_digit() || b == b';'), "{line:?}");
+                assert!(
+                    after.starts_with('[')
+                        && after[1..end].bytes().all(|b| b.is_ascii_digit() || b == b';'),
+                    "{line:?}"
+                );
                 rest = &after[end..];
             }
             assert!(!rest.contains(char::is_control), "{line:?}");
@@ -121,7 +176,9 @@ fn attack_77_the_terminal_of_the_builder() {
         script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let done = crate::harness::run(&mut script, Duration::from_secs(60));
         let said = done.out();
-        for line in ["type 0 EPERM", "type 1 EPERM", "type 2 EPERM", "tty none", "session own", "looked"] {
+        for line in
+            ["type 0 EPERM", "type 1 EPERM", "type 2 EPERM", "tty none", "session own", "looked"]
+        {
             assert!(said.contains(&format!("| {line}")), "{line}\n{said}");
         }
         assert!(!said.contains("| a terminal"), "{said}");
@@ -144,11 +201,18 @@ fn attack_78_no_network_is_no_network() {
              RUN --network=none ! nc -w 20 no-such-host.example.com 80 </dev/null 2>/dev/null; echo asked\n"
         );
         let started = Instant::now();
-        wrote(&ground.build(&text).run(), &["tcp refused: ConnectionRefused", "only lo", "no way out", "asked"]);
+        wrote(
+            &ground.build(&text).run(),
+            &["tcp refused: ConnectionRefused", "only lo", "no way out", "asked"],
+        );
         assert!(started.elapsed() < Duration::from_secs(15), "names fail at once");
         assert!(server.accept().is_err(), "somebody came");
         // The same for a whole build; and the way to tell is a good one.
-        let outcome = ground.build(&format!("FROM busybox\n{plain}")).arg("--network=none").arg("--no-cache").run();
+        let outcome = ground
+            .build(&format!("FROM busybox\n{plain}"))
+            .arg("--network=none")
+            .arg("--no-cache")
+            .run();
         wrote(&outcome, &["tcp refused: ConnectionRefused"]);
         wrote(&ground.build(&format!("FROM busybox\n{plain}")).run(), &["tcp reached"]);
         assert!(server.accept().is_ok());
@@ -162,7 +226,9 @@ fn attack_79_nothing_of_the_image_runs_outside() {
         let canary = ground.canary().path().display().to_string();
         // Whatever the builder might call by name or path, or load: each would leave a mark on the
         // host, if it ran there.
-        let evil = format!("#!/bin/busybox sh\necho owned > {canary}/owned; echo owned > {canary}/open; echo owned by $0\nexec /bin/busybox sh \"$@\"\n");
+        let evil = format!(
+            "#!/bin/busybox sh\necho owned > {canary}/owned; echo owned > {canary}/open; echo owned by $0\nexec /bin/busybox sh \"$@\"\n"
+        );
         place.file("ctx/evil", &evil);
         place.file("ctx/file", "x");
         let names = "/bin/git /usr/bin/git /usr/bin/newuidmap /usr/bin/newgidmap /usr/bin/tar /usr/bin/gzip /bin/chown /sbin/ldconfig \

@@ -32,15 +32,22 @@ fn attack_75_a_step_that_wants_all_there_is() {
         let seconds = format!("75{:05}", std::process::id() % 100_000);
         let fds = hostile::step(ground, "", "hold");
         // A bomb, with an end in case that the limit is none.
-        let processes_of = format!("FROM busybox\nRUN for n in $(seq 400); do sleep {seconds} & done; echo all of them\n");
+        let processes_of = format!(
+            "FROM busybox\nRUN for n in $(seq 400); do sleep {seconds} & done; echo all of them\n"
+        );
         let outcome = ground.build(&processes_of).arg("--ulimit=nproc=60:60").run();
         outcome.survived();
         assert_eq!(processes(&format!("sleep\0{seconds}")), 0, "they outlived the step");
-        let outcome = ground.build(&format!("FROM busybox\n{fds}")).arg("--ulimit=nofile=100:100").run();
+        let outcome =
+            ground.build(&format!("FROM busybox\n{fds}")).arg("--ulimit=nofile=100:100").run();
         wrote(&outcome, &["held 99"]);
         // Memory: the address space is bounded, the step fails and the builder tells.
         let text = "FROM busybox\nRUN dd if=/dev/zero of=/dev/null bs=900M count=1\n";
-        ground.build(text).arg("--ulimit=as=300000000").run().refused_with(4, &["did not complete"]);
+        ground
+            .build(text)
+            .arg("--ulimit=as=300000000")
+            .run()
+            .refused_with(4, &["did not complete"]);
         // Disk: one file, and the memory of /dev/shm.
         let text = "FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=8\n";
         let outcome = ground.build(text).arg("--ulimit=fsize=2000000").run();

@@ -36,7 +36,15 @@ fn attack_67_a_secret_is_nowhere_afterwards() {
             .arg(secret(ground))
             .arg(format!("--metadata-file={}", place.at("metadata").display()))
             .run();
-        let want = ["mode 400 of 0:0", "fixed", "mode 440 there", "in the environment", "/run/secrets/t ramfs", "file 604 4", "old"];
+        let want = [
+            "mode 400 of 0:0",
+            "fixed",
+            "mode 440 there",
+            "in the environment",
+            "/run/secrets/t ramfs",
+            "file 604 4",
+            "old",
+        ];
         for line in want {
             outcome.says(&[&format!("] | {line}")]);
         }
@@ -47,7 +55,8 @@ fn attack_67_a_secret_is_nowhere_afterwards() {
         // Its value is no part of the key; its id, target and mode are.
         let again = text.replace("mode=0440", "mode=0400").replace("RUN test !", "RUN test  !");
         let other = place.file("other", "x".repeat(size));
-        let outcome = ground.build(&text).arg(format!("--secret=id=t,src={}", other.display())).run();
+        let outcome =
+            ground.build(&text).arg(format!("--secret=id=t,src={}", other.display())).run();
         assert!(!outcome.err().contains("] |"), "all of it is cached\n{}", outcome.story());
         outcome.built();
         let outcome = ground.build(&again).arg(secret(ground)).run();
@@ -63,12 +72,16 @@ fn attack_67_secrets_that_are_not_there_or_too_large() {
         ground.build(required).run().refused_with(4, &["secret t", "--secret id=t"]);
         let env = "FROM busybox\nRUN --mount=type=secret,id=t,env=T,required=true true\n";
         ground.build(env).run().refused_with(4, &["secret t"]);
-        let optional = "FROM busybox\nRUN --mount=type=secret,id=t test ! -e /run/secrets/t && echo absent\n";
+        let optional =
+            "FROM busybox\nRUN --mount=type=secret,id=t test ! -e /run/secrets/t && echo absent\n";
         wrote(&ground.build(optional).run(), &["absent"]);
         let text = "FROM busybox\nRUN --mount=type=secret,id=t wc -c < /run/secrets/t\n";
         let with = |size: usize| {
             let file = ground.place().file("large", "x".repeat(size));
-            ground.build(text).arg("--no-cache").arg(format!("--secret=id=t,src={}", file.display()))
+            ground
+                .build(text)
+                .arg("--no-cache")
+                .arg(format!("--secret=id=t,src={}", file.display()))
         };
         wrote(&with(500 << 10).run(), &["512000"]);
         with((500 << 10) + 1).run().refused_with(2, &["larger than 512000 bytes"]);
@@ -82,7 +95,10 @@ fn attack_68_a_secret_in_a_layer_is_an_error() {
     every_mode(|ground| {
         for (how, line) in [
             ("copied", "cp /run/secrets/t /copy"),
-            ("in a folder of a hidden name", "mkdir -p /usr/...; (head -c 100000 /dev/zero; cat /run/secrets/t) > /usr/.../x"),
+            (
+                "in a folder of a hidden name",
+                "mkdir -p /usr/...; (head -c 100000 /dev/zero; cat /run/secrets/t) > /usr/.../x",
+            ),
             ("base64", "base64 -w 0 /run/secrets/t > /copy"),
             ("base64, shifted", "(echo -n x; cat /run/secrets/t) | base64 -w 0 > /copy"),
             ("gzip", "gzip -c /run/secrets/t > /copy"),
@@ -130,7 +146,8 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for group in bytes.chunks(3) {
-        let word = group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let word = group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - group.len()));
         for part in 0..=group.len() {
             out.push(char::from(LETTERS[(word >> (18 - 6 * part)) as usize & 63]));
         }
@@ -186,8 +203,17 @@ fn attack_69_an_agent_lists_and_signs_and_no_more() {
         let outcome = ground.build(&text).arg(format!("--ssh=default={}", path.display())).run();
         assert!(!outcome.err().contains("agent-of-the-host"), "{}", outcome.story());
         let want = [
-            "list 12", "sign 5", "add 5", "remove 5", "remove-all 5", "add-card 5", "lock 5",
-            "unlock 5", "extension 5", "unknown 5", "gone",
+            "list 12",
+            "sign 5",
+            "add 5",
+            "remove 5",
+            "remove-all 5",
+            "add-card 5",
+            "lock 5",
+            "unlock 5",
+            "extension 5",
+            "unknown 5",
+            "gone",
         ];
         wrote(&outcome, &want);
         assert_eq!(*asked.lock().expect("a set"), BTreeSet::from([11, 13]));

@@ -94,7 +94,8 @@ fn attack_74_output_that_nobody_reads() {
         // Both ends of the talk are closed: the build goes on, and tells at its end what it could not.
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
-        let attempt = ground.build("FROM busybox\nRUN for n in $(seq 2000); do echo a line of some length; done\n");
+        let attempt = ground
+            .build("FROM busybox\nRUN for n in $(seq 2000); do echo a line of some length; done\n");
         let mut command = attempt.command();
         command.stdin(Stdio::null()).stdout(writer.try_clone().expect("a pipe")).stderr(writer);
         let started = Instant::now();
@@ -107,7 +108,9 @@ fn attack_74_output_that_nobody_reads() {
             fs::remove_dir_all(ground.place().at("image.oci")).expect("ours");
         }
         nothing_left(ground, "none such");
-        let outcome = ground.build("FROM busybox\nRUN for n in $(seq 2000); do echo a line of some length; done\n").run();
+        let outcome = ground
+            .build("FROM busybox\nRUN for n in $(seq 2000); do echo a line of some length; done\n")
+            .run();
         outcome.says(&["CACHED"]);
         outcome.built();
     });

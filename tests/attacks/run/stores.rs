@@ -17,7 +17,8 @@ const TEXT: &str = "FROM busybox\n\
 fn attack_83_many_builds_on_one_store() {
     every_mode(|ground| {
         ground.build("FROM busybox\nRUN true\n").run().built();
-        let outputs: Vec<_> = (0..5).map(|number| ground.place().at(format!("out{number}"))).collect();
+        let outputs: Vec<_> =
+            (0..5).map(|number| ground.place().at(format!("out{number}"))).collect();
         let place = ground.place();
         place.file("Dockerfile", TEXT);
         let mut builds: Vec<_> = outputs
@@ -36,7 +37,11 @@ fn attack_83_many_builds_on_one_store() {
                     attempt = attempt.arg("--no-cache");
                 }
                 let mut command = attempt.command();
-                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+                command
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .process_group(0);
                 command.spawn().expect("the program")
             })
             .collect();

