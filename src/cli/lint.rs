@@ -149,6 +149,9 @@ fn judge(
         today: Some(environment::today()),
         known: known.clone(),
     };
+    if let Ok(instructions) = rbuild::build::parse(&job, policy) {
+        super::arguments::check_target(args.target.as_deref(), &instructions)?;
+    }
     let unread = |_: &Wanted| -> Result<Found, Diagnostic> { Ok(Found::Unread) };
     match prepare(&job, policy, &unread) {
         Ok(prepared) => Ok((prepared.sources, prepared.report, true)),

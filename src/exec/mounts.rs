@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::copy::input_failure;
 use super::key::Request;
-use super::ssh::{Access, Proxy};
+use super::ssh::{Access, Agent, Proxy};
 use super::stack::Stack;
 use super::stage::Execution;
 use super::{Cause, Failure};
@@ -251,7 +251,7 @@ impl Execution<'_> {
         Ok(cache)
     }
 
-    fn proxy(&self, id: &str, agent: &Path, access: Access, span: Span) -> Result<Proxy, Failure> {
+    fn proxy(&self, id: &str, agent: &Agent, access: Access, span: Span) -> Result<Proxy, Failure> {
         let folder = self.services.store.tmp_path()?;
         Proxy::start(folder, agent, access).map_err(|error| {
             let text = format!("cannot offer the ssh agent `{id}` to the step: {error}");

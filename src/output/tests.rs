@@ -131,9 +131,18 @@ fn attributes_become_targets() {
         (Err(found), Err(want)) => assert!(found.to_string().contains(want), "{found}"),
         (found, want) => panic!("{text}: {found:?} instead of {want:?}"),
     };
-    check("type=oci,dest=x,tar=false", Ok(r#"Oci { dest: "x", tar: false, names: [] }"#));
-    check("type=oci,destination=-", Ok(r#"Oci { dest: "-", tar: true, names: [] }"#));
+    check(
+        "type=oci,dest=x,tar=false",
+        Ok(r#"Oci { dest: "x", tar: false, names: [], append: false, shallow: false }"#),
+    );
+    check(
+        "type=oci,destination=-",
+        Ok(r#"Oci { dest: "-", tar: true, names: [], append: false, shallow: false }"#),
+    );
     check("type=oci,dest=-,tar=false", Err("archive"));
+    check("type=oci,append=true", Err("write tar=false"));
+    check("type=oci,blobs=some", Err("full or shallow"));
+    check("type=registry,name-canonical=true", Ok("Push { names: [], by_digest: false }"));
     check("type=oci,dets=x", Err("did you mean `dest`"));
     check("type=oic", Err("did you mean `oci`"));
     check("type=zip", Err("there are oci, docker, local, tar, registry, image, cacheonly"));

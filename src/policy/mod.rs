@@ -14,6 +14,7 @@ mod report;
 mod rule;
 mod rules;
 mod suppress;
+mod values;
 
 pub use finding::{
     Confidence, FailOn, Finding, ImagePlace, Level, Moment, Place, Report, Skipped, Suppressed,

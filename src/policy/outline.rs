@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::finding::Place;
+use super::values::{Snapshot, Values};
 use crate::base::{ImageRef, Span};
 use crate::diag::{Diagnostic, Sources};
 use crate::dockerfile::{Dockerfile, Expander, Scope};
@@ -131,7 +132,7 @@ pub struct Item<'a> {
     pub instruction: &'a Instruction,
     /// Where it stands.
     pub place: Place,
-    values: Rc<BTreeMap<String, String>>,
+    values: Snapshot,
     shell: Rc<Vec<String>>,
     escape: char,
     script: OnceCell<Script>,
@@ -140,11 +141,7 @@ pub struct Item<'a> {
 impl Item<'_> {
     /// Expands a word with the values known here.
     pub fn expand(&self, raw: &str) -> Option<String> {
-        let mut scope = Scope::new();
-        for (name, value) in self.values.iter() {
-            scope.set(name.as_str(), value.as_str());
-        }
-        Expander::new(self.escape).word(raw, &scope).ok()
+        expand(raw, &self.values, self.escape)
     }
 
     /// Returns what the RUN runs; nothing for other instructions and for bodies that are no shell.
@@ -164,15 +161,18 @@ pub struct Outline<'a> {
     pub stages: Vec<Stage<'a>>,
     /// The stage that becomes the image; `None` if there is none, or none of that name.
     pub target: Option<usize>,
+    /// The values of variables were too much to keep: some are not known.
+    pub full: bool,
 }
 
 impl<'a> Outline<'a> {
     /// Makes the outline.
     pub fn new(input: TextInput<'a>) -> Self {
+        let globals = Values::of(platform_args(input.request));
         let mut builder = Builder {
             input,
-            globals: platform_args(input.request),
-            values: Rc::default(),
+            values: globals.beside(BTreeMap::new()),
+            globals,
             shell: Rc::new(vec!["/bin/sh".into(), "-c".into()]),
             stages: Vec::new(),
             ends: Vec::new(),
@@ -180,6 +180,7 @@ impl<'a> Outline<'a> {
         for (index, instruction) in input.instructions.iter().enumerate() {
             builder.instruction(index, instruction);
         }
+        let full = builder.globals.full();
         let stages = builder.stages;
         let target = match &input.request.target {
             None => stages.len().checked_sub(1),
@@ -190,7 +191,7 @@ impl<'a> Outline<'a> {
                 })
                 .or_else(|| name.parse().ok().filter(|index| *index < stages.len())),
         };
-        Outline { input, stages, target }
+        Outline { input, stages, target, full }
     }
 
     /// Returns the stages that become the image: the one over the base image first, the target
@@ -246,12 +247,12 @@ impl<'a> Outline<'a> {
 }
 
 // Environment and shell at the end of a stage.
-type End = (BTreeMap<String, String>, Rc<Vec<String>>);
+type End = (Values, Rc<Vec<String>>);
 
 struct Builder<'a> {
     input: TextInput<'a>,
-    globals: BTreeMap<String, String>,
-    values: Rc<BTreeMap<String, String>>,
+    globals: Values,
+    values: Values,
     shell: Rc<Vec<String>>,
     stages: Vec<Stage<'a>>,
     ends: Vec<End>,
@@ -269,8 +270,8 @@ impl<'a> Builder<'a> {
             if let Instruction::Arg(arg) = instruction {
                 for declared in &arg.args {
                     let value = self.argument(&declared.name.raw, declared.default.as_ref(), true);
-                    if let Some(value) = value {
-                        self.globals.insert(declared.name.raw.clone(), value);
+                    if value.is_some() {
+                        self.globals.set(&declared.name.raw, value);
                     }
                 }
             }
@@ -279,7 +280,7 @@ impl<'a> Builder<'a> {
         let item = Item {
             instruction,
             place,
-            values: self.values.clone(),
+            values: self.values.now(),
             shell: self.shell.clone(),
             escape: self.input.file.escape,
             script: OnceCell::new(),
@@ -288,8 +289,9 @@ impl<'a> Builder<'a> {
             Instruction::Arg(arg) => {
                 for declared in &arg.args {
                     let name = &declared.name.raw;
-                    if let Some(value) = self.argument(name, declared.default.as_ref(), false) {
-                        Rc::make_mut(&mut self.values).insert(name.clone(), value);
+                    let value = self.argument(name, declared.default.as_ref(), false);
+                    if value.is_some() {
+                        self.values.set(name, value);
                     }
                 }
             }
@@ -303,17 +305,11 @@ impl<'a> Builder<'a> {
                     })
                     .collect();
                 let last = self.ends.last_mut().expect("a stage is open");
-                let values = Rc::make_mut(&mut self.values);
                 for (name, value) in new {
-                    match value {
-                        Some(value) => {
-                            last.0.insert(name.clone(), value.clone());
-                            values.insert(name, value);
-                        }
-                        None => {
-                            values.remove(&name);
-                        }
+                    if value.is_some() {
+                        last.0.set(&name, value.clone());
                     }
+                    self.values.set(&name, value);
                 }
             }
             Instruction::Shell(shell) => {
@@ -333,12 +329,12 @@ impl<'a> Builder<'a> {
         global: bool,
     ) -> Option<String> {
         if let Some(given) = self.input.request.build_args.get(name) {
-            return given.clone().or_else(|| self.globals.get(name).cloned());
+            return given.clone().or_else(|| self.globals.now().get(name));
         }
-        let values = if global { &self.globals } else { &*self.values };
+        let values = if global { &self.globals } else { &self.values };
         match default {
-            Some(word) => expand(&word.raw, values, self.input.file.escape),
-            None => self.globals.get(name).cloned(),
+            Some(word) => expand(&word.raw, &values.now(), self.input.file.escape),
+            None => self.globals.now().get(name),
         }
     }
 
@@ -346,7 +342,7 @@ impl<'a> Builder<'a> {
         let index = self.stages.len();
         place.stage = Some(index);
         let raw = &from.base.raw;
-        let name = expand(raw, &self.globals, self.input.file.escape).unwrap_or_default();
+        let name = expand(raw, &self.globals.now(), self.input.file.escape).unwrap_or_default();
         let contexts = &self.input.request.named_contexts;
         let earlier = self.stages.iter().rposition(|stage| {
             stage.from.name.as_ref().is_some_and(|known| known.raw.eq_ignore_ascii_case(&name))
@@ -371,7 +367,7 @@ impl<'a> Builder<'a> {
         };
         let config = self.input.bases.get(&name);
         let (env, shell) = match &base {
-            BaseName::Stage(below) => self.ends[*below].clone(),
+            BaseName::Stage(below) => (self.ends[*below].0.child(), self.ends[*below].1.clone()),
             _ => {
                 let env = config.map(|config| &config.env).into_iter().flatten();
                 let env = env.filter_map(|pair| {
@@ -380,20 +376,20 @@ impl<'a> Builder<'a> {
                 let shell = config
                     .and_then(|config| config.shell.clone())
                     .unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
-                (env.collect(), Rc::new(shell))
+                (self.globals.beside(env.collect()), Rc::new(shell))
             }
         };
-        self.values = Rc::new(env.clone());
+        self.values = env.child();
         self.shell = shell.clone();
         self.ends.push((env, shell));
         self.stages.push(Stage { index, from, place, base, config, items: Vec::new() });
     }
 }
 
-fn expand(raw: &str, values: &BTreeMap<String, String>, escape: char) -> Option<String> {
+fn expand(raw: &str, values: &Snapshot, escape: char) -> Option<String> {
     let mut scope = Scope::new();
-    for (name, value) in values {
-        scope.set(name.as_str(), value.as_str());
+    for (name, value) in values.mentioned(raw) {
+        scope.set(name, value);
     }
     Expander::new(escape).word(raw, &scope).ok()
 }
@@ -411,7 +407,7 @@ fn platform_args(request: &Request) -> BTreeMap<String, String> {
 
 const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"];
 
-fn script(run: &Run, values: &BTreeMap<String, String>, shell: &[String]) -> Script {
+fn script(run: &Run, snapshot: &Snapshot, shell: &[String]) -> Script {
     let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
     let dialect = |name: &str| match name {
         "bash" | "zsh" | "ksh" | "mksh" => Dialect::Bash,
@@ -422,7 +418,8 @@ fn script(run: &Run, values: &BTreeMap<String, String>, shell: &[String]) -> Scr
         RunForm::Exec(words) => {
             let words: Vec<(String, Span)> =
                 words.iter().map(|word| (word.raw.clone(), word.span)).collect();
-            shell::analyse_exec(&words, values, Dialect::Posix)
+            let known: String = words.iter().flat_map(|(word, _)| [word, "\n"]).collect();
+            shell::analyse_exec(&words, &snapshot.mentioned(&known), Dialect::Posix)
         }
         RunForm::Shell { text, heredocs } => {
             let mut body = Body::new();
@@ -449,7 +446,8 @@ fn script(run: &Run, values: &BTreeMap<String, String>, shell: &[String]) -> Scr
                 if !SHELLS.contains(&interpreter.as_str()) {
                     return Script { parsed: true, ..Script::default() };
                 }
-                return shell::analyse(&body, values, dialect(&interpreter));
+                let values = snapshot.mentioned(&only.content);
+                return shell::analyse(&body, &values, dialect(&interpreter));
             }
             if !SHELLS.contains(&program.as_str()) {
                 return Script { parsed: true, ..Script::default() };
@@ -466,7 +464,11 @@ fn script(run: &Run, values: &BTreeMap<String, String>, shell: &[String]) -> Scr
             if !heredocs.is_empty() {
                 body.push_at("\n", run.keyword);
             }
-            shell::analyse(&body, values, dialect(&program))
+            let mut values = snapshot.mentioned(text.as_str());
+            for heredoc in heredocs {
+                values.extend(snapshot.mentioned(&heredoc.content));
+            }
+            shell::analyse(&body, &values, dialect(&program))
         }
     }
 }

@@ -104,18 +104,33 @@ fn read(outline: &Outline<'_>) -> Vec<Comment> {
         out.extend(check(&directive.value, Scope::File));
     }
     let first = outline.stages.first().map(|stage| stage.place.span.start);
+    let lines = &input.file.lines;
+    // From the end of a comment to the line that follows it: the same for all comments in between.
+    let mut between: Option<(u32, Span)> = None;
     for comment in &input.file.comments {
         let text = comment.text.trim();
+        if !["rbuild:", "hadolint", "check="].iter().any(|word| text.starts_with(word)) {
+            continue;
+        }
         // The instruction that holds the comment, or the next one below it.
-        let around =
-            input.file.lines.iter().find(|line| {
-                line.span.start < comment.span.start && comment.span.end <= line.span.end
-            });
-        let next = input.file.lines.iter().find(|line| line.span.start > comment.span.start);
+        let after = lines.partition_point(|line| line.span.start <= comment.span.start);
+        let around = after
+            .checked_sub(1)
+            .map(|before| &lines[before])
+            .filter(|line| comment.span.end <= line.span.end);
+        let next = lines.get(after);
         let scope = match (around, next) {
             // In a body: the next line that is no comment.
             (Some(line), _) => {
-                Scope::Range(following(&input.sources.get(line.span.source).text, comment.span))
+                let known = between.filter(|(from, following)| {
+                    *from <= comment.span.end && comment.span.end <= following.start
+                });
+                let found = match known {
+                    Some((_, span)) => span,
+                    None => following(&input.sources.get(line.span.source).text, comment.span),
+                };
+                between = Some((known.map_or(comment.span.end, |(from, _)| from), found));
+                Scope::Range(found)
             }
             (None, Some(line)) => Scope::Range(line.span),
             (None, None) => continue,
