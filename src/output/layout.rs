@@ -121,7 +121,12 @@ fn sweep(parent: &Path) {
         let dead = || {
             let folder = fs::File::open(entry.path()).ok()?;
             folder.try_lock().ok()?;
-            entry.path().join("blobs/sha256").is_dir().then_some(())
+            // Not a folder of somebody else's that happens to have the name.
+            let ours = |path: &Path| {
+                fs::read_dir(path).is_ok_and(|mut all| all.next().is_none())
+                    || path.join("blobs").is_dir()
+            };
+            ours(&entry.path()).then_some(())
         };
         if entry.file_name().as_encoded_bytes().starts_with(ASIDE.as_bytes())
             && entry.file_type().is_ok_and(|kind| kind.is_dir())

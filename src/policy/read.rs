@@ -427,7 +427,10 @@ mod tests {
         assert!(merge("extends = \"hardened\"").is_ok());
         for basis in ["\"none\"", "\"nowhere.toml\"", "[\"hardened\"]"] {
             let error = merge(&format!("extends = {basis}")).unwrap_err();
-            assert_eq!(error, "repo.toml: `extends` has no effect here: this file refines `hardened`");
+            assert_eq!(
+                error,
+                "repo.toml: `extends` has no effect here: this file refines `hardened`"
+            );
         }
     }
 

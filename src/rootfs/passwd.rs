@@ -69,12 +69,9 @@ pub fn lookup(tree: &dyn Lookup, spec: &str) -> Result<User, UserError> {
         None => line.name == name,
     });
     let mut user = match (&known, number) {
-        (Some(line), _) => User {
-            uid: line.uid,
-            gid: line.gid,
-            groups: Vec::new(),
-            home: Some(line.home.into()),
-        },
+        (Some(line), _) => {
+            User { uid: line.uid, gid: line.gid, groups: Vec::new(), home: Some(line.home.into()) }
+        }
         (None, Some(uid)) => User { uid, ..User::default() },
         (None, None) => return Err(UserError::User(name.into())),
     };
@@ -83,9 +80,8 @@ pub fn lookup(tree: &dyn Lookup, spec: &str) -> Result<User, UserError> {
         (Some(group), _) => user.gid = group_id(tree, group)?,
         (None, Some(line)) => {
             let groups = Passwd::read(tree, "/etc/group")?;
-            others = groups
-                .member_of(line.name)
-                .ok_or_else(|| UserError::Groups(line.name.into()))?;
+            others =
+                groups.member_of(line.name).ok_or_else(|| UserError::Groups(line.name.into()))?;
         }
         (None, None) => {}
     }

@@ -544,7 +544,10 @@ fn passwd() {
     let put = |name: &[u8], text: &str| {
         std::io::Write::write_all(&mut etc.create_file(name).unwrap(), text.as_bytes()).unwrap();
     };
-    put(b"real", "root:x:0:0:root:/root:/bin/sh\nbad:x:y\napp:x:1000:1500::/home/app:/bin/sh\nminus:x:4294967295:0::/:\n");
+    put(
+        b"real",
+        "root:x:0:0:root:/root:/bin/sh\nbad:x:y\napp:x:1000:1500::/home/app:/bin/sh\nminus:x:4294967295:0::/:\n",
+    );
     etc.symlink(b"/etc/real", b"passwd").unwrap();
     put(b"group", "root:x:0:\nstaff:x:50:app\napps:x:1500:app\nextra:x:1600:x,app\n");
     let tree = TreeLookup::new(&folder.root, IdMode::Root);

@@ -661,7 +661,9 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(order) {
-                    for (from, to) in [("in", "aside"), ("out", "in"), ("in", "out"), ("aside", "in")] {
+                    for (from, to) in
+                        [("in", "aside"), ("out", "in"), ("in", "out"), ("aside", "in")]
+                    {
                         std::fs::rename(top.join(from), top.join(to)).unwrap();
                     }
                 }

@@ -125,7 +125,7 @@ fn calls() -> String {
     for (name, number, arguments) in list {
         out += &format!("{name} {}\n", call(*number, *arguments));
     }
-    out + &format!("traceme {}\ni386 {}\n", traced(), other_architecture())
+    out + &format!("traceme {}\n", traced()) + &other_numbers()
 }
 
 // What debuggers need is allowed: a child asks to be traced.
@@ -153,26 +153,56 @@ fn ended(pid: i32) -> String {
     }
 }
 
-// Calls by the numbers of another architecture, in a child: the answer is its end.
+/// The same by the numbers of i386, which a 64-bit process may use as well.
 #[cfg(target_arch = "x86_64")]
-fn other_architecture() -> String {
-    // SAFETY: the child calls nothing but `getpid` (20 of i386) and `_exit`.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        // SAFETY: `int 0x80` with number 20 takes no argument; it clobbers rax and, on some kernels,
-        // r8 to r11.
+fn other_numbers() -> String {
+    const NEW_USER: u32 = 0x1000_0000;
+    let mut out = String::new();
+    for (name, number, first, second) in [
+        ("getpid", 20, 0, 0),
+        ("mount", 21, 0, 0),
+        ("umount2", 52, 0, 0),
+        ("tiocsti", 54, 0, 0x5412),
+        ("swapon", 87, 0, 0),
+        ("reboot", 88, 0, 0),
+        ("clone", 120, NEW_USER | 17, 0),
+        ("init_module", 128, 0, 0),
+        ("personality", 136, 0x0040_0000, 0),
+        ("pivot_root", 217, 0, 0),
+        ("add_key", 286, 0, 0),
+        ("keyctl", 288, 0, 0),
+        ("unshare", 310, NEW_USER, 0),
+        ("setns", 346, 0, 0),
+        ("bpf", 357, 0, 0),
+        ("socket", 359, 38, 5),
+        ("io_uring_setup", 425, 1, 0),
+        ("clone3", 435, 0, 0),
+    ] {
+        let got: i32;
+        // SAFETY: `int 0x80` keeps all but eax and r8 to r11, rbx is put back; the calls take
+        // numbers or null pointers, and are refused, but for `getpid`.
         unsafe {
-            std::arch::asm!("int 0x80", inout("rax") 20u64 => _, out("r8") _, out("r9") _,
-                out("r10") _, out("r11") _);
-            libc::_exit(0);
+            std::arch::asm!(
+                "mov {save}, rbx", "mov ebx, {first:e}", "int 0x80", "mov rbx, {save}",
+                save = out(reg) _, first = in(reg) first, inlateout("eax") number => got,
+                in("ecx") second, in("edx") 0, in("esi") 0, in("edi") 0,
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            );
         }
+        let told = match -got {
+            libc::EPERM => "EPERM".to_owned(),
+            libc::ENOSYS => "ENOSYS".to_owned(),
+            other if other < 0 => "done".to_owned(),
+            other => format!("errno {other}"),
+        };
+        out += &format!("i386_{name} {told}\n");
     }
-    ended(pid)
+    out
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn other_architecture() -> String {
-    format!("signal {}", libc::SIGSYS)
+fn other_numbers() -> String {
+    String::new()
 }
 
 fn connect_abstract(name: &str) -> String {
