@@ -111,18 +111,23 @@ fn number(text: &str) -> Result<Option<u32>, UserError> {
 pub fn owner(tree: &dyn Lookup, spec: &str) -> Result<(u32, u32), UserError> {
     let (name, group) = split(spec);
     let name = if name.is_empty() { "0" } else { name };
-    let (uid, gid) = match name.parse::<u32>() {
-        Ok(number) => (number, number),
-        Err(_) => {
+    let (uid, gid) = match id(name) {
+        Some(number) => (number, number),
+        None => {
             let passwd = Passwd::read(tree, "/etc/passwd")?;
             let line = passwd.user(|line| line.name == name);
             line.map(|line| (line.uid, line.gid)).ok_or_else(|| UserError::User(name.into()))?
         }
     };
     match group {
-        Some(group) => Ok((uid, group_id(tree, group)?)),
+        Some(group) => Ok((uid, id(group).map_or_else(|| group_id(tree, group), Ok)?)),
         None => Ok((uid, gid)),
     }
+}
+
+// The last number of 32 bits is no id: to the kernel it means "leave as it is", which may be root.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
 }
 
 fn split(spec: &str) -> (&str, Option<&str>) {
@@ -175,7 +180,7 @@ impl Passwd {
         self.0.lines().find_map(|text| {
             let mut fields = text.trim().split(':');
             let (name, _password) = (fields.next()?, fields.next()?);
-            let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+            let (uid, gid) = (id(fields.next()?)?, id(fields.next()?)?);
             let home = fields.nth(1).unwrap_or_default();
             let line = Line { name, uid, gid, home };
             is(&line).then_some(line)
@@ -204,7 +209,7 @@ impl Passwd {
         self.0.lines().filter_map(|text| {
             let mut fields = text.trim().split(':');
             let (name, _password) = (fields.next()?, fields.next()?);
-            Some((name, fields.next()?.parse().ok()?, fields.next().unwrap_or_default()))
+            Some((name, id(fields.next()?)?, fields.next().unwrap_or_default()))
         })
     }
 }

@@ -574,7 +574,7 @@ fn passwd() {
         ("4294967296", "`4294967296` is no id of a user or group: they go from 0 to 2147483647"),
         ("-1", "`-1` is no id of a user or group: they go from 0 to 2147483647"),
         ("7:-1", "`-1` is no id of a user or group: they go from 0 to 2147483647"),
-        ("minus", "`4294967295` is no id of a user or group: they go from 0 to 2147483647"),
+        ("minus", "no user `minus` in /etc/passwd of the image"),
         ("ghost", "no user `ghost` in /etc/passwd of the image"),
         ("app:ghosts", "no group `ghosts` in /etc/group of the image"),
     ] {
@@ -585,6 +585,11 @@ fn passwd() {
     assert_eq!(owner("55"), Some((55, 55)));
     assert_eq!(owner("7:extra"), Some((7, 1600)));
     assert_eq!(owner("ghost"), None);
+    // The kernel takes this for "leave the owner as it is", which may be root.
+    for spec in ["4294967295", "4294967296", "7:4294967295", "-1"] {
+        assert_eq!(owner(spec), None, "{spec}");
+        assert!(user(spec).starts_with("no "), "{spec}");
+    }
     assert_eq!(super::passwd::lookup(&Nothing, "7").unwrap().gid, 0);
     // As many groups as fit into what is read: found in linear time, and too many.
     etc.unlink(b"group").unwrap();
