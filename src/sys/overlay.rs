@@ -311,9 +311,18 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_that_comes_twice_counts_where_it_is_uppermost() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(
+            without_repeats(&paths(&["/a", "/b", "/a", "/c", "/b"])),
+            paths(&["/a", "/c", "/b"])
+        );
+    }
+
+    #[test]
     fn limits() {
         assert!(matches!(overlay_mount(&[], None), Err(OverlayError::Empty)));
-        let many = vec![PathBuf::from("/s"); 501];
+        let many: Vec<_> = (0..501).map(|n| PathBuf::from(format!("/s{n}"))).collect();
         assert!(matches!(overlay_mount(&many, None), Err(OverlayError::TooMany(501))));
     }
 }
