@@ -140,12 +140,12 @@ fn attack_76_more_than_docker_gives_needs_a_grant() {
 #[test]
 fn attack_77_what_a_step_prints() {
     every_mode(|ground| {
-        // 40 MiB in one line; then all that a terminal obeys, and bytes that are no text.
+        // 24 MiB in one line; then all that a terminal obeys, and bytes that are no text.
         let text = "FROM busybox\n\
-             RUN dd if=/dev/zero bs=1M count=40 2>/dev/null | tr '\\0' 'x'; echo; \
+             RUN dd if=/dev/zero bs=1M count=24 2>/dev/null | tr '\\0' 'x'; echo; \
                  printf '\\033]0;title\\007\\033[2J\\033[H\\033[31mred\\033[0m \\033]52;c;ZXZpbA==\\007\\033P1$r\\033\\\\ a\\rb \\200\\377\\376 \\302\\233 \\342\\200\\256x\\n' ; \
                  printf '\\033[8mhidden\\n\\0\\001\\002end\\n'\n";
-        let outcome = ground.build(text).bounds(60, 64 << 20).run();
+        let outcome = ground.build(text).bounds(120, 128 << 20).run();
         let err = outcome.err();
         for (number, line) in err.lines().enumerate() {
             assert!(line.len() <= 70_000 * 3, "line {number} has {} bytes", line.len());
