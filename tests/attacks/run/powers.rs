@@ -143,8 +143,8 @@ fn attack_77_what_a_step_prints() {
         // 24 MiB in one line; then all that a terminal obeys, and bytes that are no text.
         let text = "FROM busybox\n\
              RUN dd if=/dev/zero bs=1M count=24 2>/dev/null | tr '\\0' 'x'; echo; \
-                 printf '\\033]0;title\\007\\033[2J\\033[H\\033[31mred\\033[0m \\033]52;c;ZXZpbA==\\007\\033P1$r\\033\\\\ a\\rb \\200\\377\\376 \\302\\233 \\342\\200\\256x\\n' ; \
-                 printf '\\033[8mhidden\\n\\0\\001\\002end\\n'\n";
+                 printf '\\033]0;title\\007\\033[2J\\033[Hred \\033]52;c;ZXZpbA==\\007\\033P1$r\\033\\\\ a\\rb \\200\\377\\376 \\302\\233 \\342\\200\\256x\\n' ; \
+                 printf 'hidden\\n\\0\\001\\002end\\n'\n";
         let outcome = ground.build(text).bounds(120, 128 << 20).run();
         let err = outcome.err();
         for (number, line) in err.lines().enumerate() {
