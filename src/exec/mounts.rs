@@ -144,7 +144,7 @@ impl Execution<'_> {
                     let kind = self.shown_mount(layers, source, *writable, &mut held.loans)?;
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
-                MountKind::Cache { target, id, source, readonly, mode, uid, gid, .. } => {
+                MountKind::Cache { target, id, from, source, readonly, mode, uid, gid, .. } => {
                     // A second mount of the same cache finds it seeded.
                     let taken = "all caches of the step were taken";
                     let cache = held.caches.get(id).expect(taken);
@@ -155,10 +155,15 @@ impl Execution<'_> {
                     }
                     let folder = held.caches[id].path().to_owned();
                     let path = self.lent_cache(&folder, *readonly, &mut held.loans)?;
-                    let kind = sandbox::MountKind::Cache {
-                        source: Source::Path(path),
-                        readonly: *readonly,
+                    // What a cache begins with comes from `from`; without it, a part is meant.
+                    let source = match from {
+                        None if !source.is_root() => {
+                            self.refuse_part(mount.span)?;
+                            part_of_cache(id, &path, source, mount.span)?
+                        }
+                        _ => Source::Path(path),
                     };
+                    let kind = sandbox::MountKind::Cache { source, readonly: *readonly };
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
                 MountKind::Tmpfs { target, size } => mounts.push(sandbox::Mount {
@@ -260,6 +265,17 @@ impl Execution<'_> {
         })
     }
 
+    // A step in a changed root works in a copy of a cache, which comes back as a whole.
+    fn refuse_part(&self, span: Span) -> Result<(), Failure> {
+        if !self.is_chroot() {
+            return Ok(());
+        }
+        let text = "--isolation=chroot mounts a cache as a whole, without `source=`";
+        let mut failure = Failure::new(Cause::Usage, "cache-source", text);
+        failure.diagnostic.span = Some(span);
+        Err(failure)
+    }
+
     /// Gives a new cache its owner, mode and first content.
     fn seed(
         &self,
@@ -317,6 +333,27 @@ impl Execution<'_> {
         held.copies.push(draft);
         Ok(vec![path])
     }
+}
+
+/// A folder in a cache. Steps write there, also at this very moment: a link would lead wherever one
+/// of them wants, so none is followed, and what is mounted is the folder that was opened.
+fn part_of_cache(
+    id: &str,
+    cache: &Path,
+    source: &ImagePath,
+    span: Span,
+) -> Result<Source, Failure> {
+    let opened = Root::open_host(cache).and_then(|root| root.open_dir_without_links(source));
+    opened.map(|folder| Source::Handle(Arc::new(folder.into()))).map_err(|error| {
+        let shown: String = id.chars().take(80).collect();
+        let text = format!(
+            "the cache `{shown}` has no folder `{source}` that is reached without a symlink: {error}"
+        );
+        let mut failure = Failure::new(Cause::Input, "cache-source", text)
+            .help("make the folder in an earlier step that mounts the whole cache");
+        failure.diagnostic.span = Some(span);
+        failure
+    })
 }
 
 /// The caches of a step, by id. Where its mounts differ in how they share one, the strictest counts.

@@ -363,6 +363,9 @@ fn mount_part(kind: &MountKind) -> String {
         MountKind::Bind { target, from: _, source, writable } => {
             format!("bind {target} {source} writable={writable}")
         }
+        MountKind::Cache { target, id, from: None, source, readonly, .. } if !source.is_root() => {
+            format!("cache {target} {id} ro={readonly} source={source}")
+        }
         MountKind::Cache { target, id, readonly, .. } => {
             format!("cache {target} {id} ro={readonly}")
         }

@@ -53,6 +53,12 @@ impl Execution<'_> {
 
     /// Tells of secrets that were found in the layer of a step: as an error, or as a finding.
     pub(super) fn report_leaks(&self, step: StepId, leaks: &[Leak]) -> Result<(), Failure> {
+        // The name of a file may be what was found.
+        let masker = self.services.events.masker();
+        let leaks: Vec<Leak> = leaks
+            .iter()
+            .map(|leak| Leak { path: masker.mask_text(&leak.path), ..leak.clone() })
+            .collect();
         let Some(first) = leaks.first() else { return Ok(()) };
         let span = self.plan.steps[step].span;
         let more = match leaks.len() {

@@ -84,6 +84,14 @@ fn chain(
 
 pub(super) fn merge(policy: &mut Policy, text: &str, place: &str) -> Result<(), PolicyError> {
     let table = parse(text, place)?;
+    // It refines what is in force: another basis would be silently ignored.
+    if let Some(basis) = table.get("extends")
+        && basis.as_str() != Some(policy.name.as_str())
+    {
+        let text = format!("`extends` has no effect here: this file refines `{}`", policy.name);
+        return Err(PolicyError::new(place, text)
+            .help(Some("leave it out, or name the file with --policy".into())));
+    }
     top(policy, &table, place)
 }
 
@@ -429,6 +437,22 @@ mod tests {
             assert_eq!(error, "p.toml: `rules.final-user-root` is locked and may not be weakened");
         }
         assert!(read("extends = \"a.toml\"", &mut open).unwrap_err().contains("circle"));
+    }
+
+    #[test]
+    fn a_file_that_refines_has_no_other_basis() {
+        let merge = |text: &str| {
+            let mut policy = Policy::builtin("hardened").unwrap();
+            policy.merge(text, "repo.toml").map_err(|error| error.to_string())
+        };
+        assert!(merge("extends = \"hardened\"").is_ok());
+        for basis in ["\"none\"", "\"nowhere.toml\"", "[\"hardened\"]"] {
+            let error = merge(&format!("extends = {basis}")).unwrap_err();
+            assert_eq!(
+                error,
+                "repo.toml: `extends` has no effect here: this file refines `hardened`"
+            );
+        }
     }
 
     #[test]

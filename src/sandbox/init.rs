@@ -237,6 +237,7 @@ impl Inside<'_> {
                         stage = Some(attach_root(root).doing(|| "attach the tree".into())?);
                     }
                     points = Some(Points::new(root).doing(|| "look at the tree".into())?);
+                    only_folders(root)?;
                 }
                 Setup::Hostname(name) => {
                     child::set_hostname(name).doing(|| "set the host name".into())?;
@@ -602,6 +603,22 @@ impl Stage {
         }
         self.secrets.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+}
+
+// The places that the step is made of are folders in the image, or absent. A link there would steer
+// mounts elsewhere in the tree: this is seen before the first.
+fn only_folders(root: &OwnedFd) -> Result<(), Failure> {
+    for path in ["/proc", "/sys", "/dev", "/etc", "/run"] {
+        let doing = || format!("use `{path}`");
+        let at = ImagePath::from_entry(path.as_bytes()).map_err(io::Error::other).doing(doing)?;
+        let Some(found) = present(root, &at).doing(doing)? else { continue };
+        let status = mount::status(&found).doing(doing)?;
+        if !status.is_dir() {
+            let what = if status.is_symlink() { "a symlink" } else { "no folder" };
+            return Err(io::Error::other(format!("it is {what} in the image"))).doing(doing);
+        }
+    }
+    Ok(())
 }
 
 // A folder of the image that is ours to mount on. A symlink there would steer the mount elsewhere

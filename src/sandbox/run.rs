@@ -1,7 +1,7 @@
 //! Starts a step and stays with it until it is gone.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::{Cancel, Spec, prepare, setup};
 use crate::base::Masker;
 use crate::event::Stream;
 use crate::sys::child::{self, End};
-use crate::sys::socket;
+use crate::sys::{mount, socket};
 
 /// How long a cancelled step may take to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
@@ -213,6 +213,14 @@ impl Drop for Step {
 
 impl Step {
     fn start(program: &Path, control: UnixStream) -> Result<Self, Error> {
+        // A step finds this program through `/proc`, when it makes its own command's interpreter of
+        // `/proc/self/exe`: what it finds cannot be written, whoever owns the file. Where nothing can
+        // be mounted, the file itself has to do.
+        let sealed = mount::sealed(program).ok();
+        let program = match &sealed {
+            Some(sealed) => format!("/proc/self/fd/{}", sealed.as_raw_fd()).into(),
+            None => program.to_owned(),
+        };
         // The builder's copies of the step's ends are closed when the command is dropped here.
         Command::new(program)
             .arg0("rbuild")

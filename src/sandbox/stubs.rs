@@ -88,6 +88,11 @@ impl<'a> Points<'a> {
             let next = at.join(&part).map_err(io::Error::other)?;
             match mount::open_in_root(self.root, &next, true) {
                 Ok(found) if mount::status(&found)?.is_symlink() => {
+                    if mount::is_of_proc(&found)? {
+                        // Its text is a path of the host, and its goal whatever a process has open.
+                        let text = format!("`{next}` is a link of the kernel's");
+                        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+                    }
                     links += 1;
                     if links > 40 {
                         return Err(mount::too_many_links());
@@ -105,6 +110,10 @@ impl<'a> Points<'a> {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if noted && at.is_root() {
+            let text = "it leads to the root, which a mount cannot cover";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         Ok(at)
     }

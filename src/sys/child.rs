@@ -183,6 +183,10 @@ pub(crate) fn become_single(proc: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Res
 /// Takes on the groups and ids of a user; `groups` is `None` where they cannot be set.
 pub(crate) fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> io::Result<()> {
     use rustix::process::{Gid, Uid};
+    // To the kernel -1 is "as before": the process would stay who it is, and that is root.
+    if [uid, gid].iter().chain(groups.unwrap_or_default()).any(|id| *id == u32::MAX) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     if let Some(groups) = groups {
         let groups: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
         rustix::thread::set_thread_groups(&groups)?;

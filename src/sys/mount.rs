@@ -124,6 +124,27 @@ pub(crate) fn clone_handle_recursive(handle: impl AsFd) -> io::Result<OwnedFd> {
     Ok(rustix::mount::open_tree(handle, "", flags)?)
 }
 
+/// Returns a detached mount that shows the file that a link of procfs leads to (`/proc/self/exe`),
+/// and through which it cannot be changed. An error when another file is at that path by now.
+pub(crate) fn sealed(link: &Path) -> io::Result<OwnedFd> {
+    let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    // What the link itself leads to was opened in another mount namespace, and is none to clone.
+    let (wanted, path) = (open(link)?, std::fs::read_link(link)?);
+    let found = open(&path)?;
+    let (wanted, there) = (rustix::fs::fstat(&wanted)?, rustix::fs::fstat(&found)?);
+    if (wanted.st_dev, wanted.st_ino) != (there.st_dev, there.st_ino) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mount = clone_handle(found)?;
+    set_readonly(&mount, false)?;
+    Ok(mount)
+}
+
+/// Tells whether a handle is of something in a procfs.
+pub(crate) fn is_of_proc(handle: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstatfs(handle)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
+}
+
 /// Attaches a detached mount on top of what `target` is a handle of.
 pub(crate) fn attach(mount: impl AsFd, target: impl AsFd) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

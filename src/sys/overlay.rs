@@ -91,6 +91,7 @@ pub fn overlay_mount(
     lowers: &[PathBuf],
     upper: Option<Upper<'_>>,
 ) -> Result<OwnedFd, OverlayError> {
+    let lowers: &[PathBuf] = &without_repeats(lowers);
     if lowers.len() > MOST_LAYERS {
         return Err(OverlayError::TooMany(lowers.len()));
     }
@@ -134,6 +135,15 @@ pub fn overlay_mount(
         }
         other => other,
     }
+}
+
+// Layers of the same content are one folder, and the kernel takes no folder twice (ELOOP). The upper
+// one is enough: all that the lower one has, it has as well, and nothing between can take it away.
+fn without_repeats(lowers: &[PathBuf]) -> Vec<PathBuf> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut kept: Vec<PathBuf> = lowers.iter().rev().filter(|l| seen.insert(*l)).cloned().collect();
+    kept.reverse();
+    kept
 }
 
 fn by_descriptor(lowers: &[PathBuf], upper: Option<Upper<'_>>) -> Result<OwnedFd, OverlayError> {
@@ -325,9 +335,18 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_that_comes_twice_counts_where_it_is_uppermost() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(
+            without_repeats(&paths(&["/a", "/b", "/a", "/c", "/b"])),
+            paths(&["/a", "/c", "/b"])
+        );
+    }
+
+    #[test]
     fn limits() {
         assert!(matches!(overlay_mount(&[], None), Err(OverlayError::Empty)));
-        let many = vec![PathBuf::from("/s"); 501];
+        let many: Vec<_> = (0..501).map(|n| PathBuf::from(format!("/s{n}"))).collect();
         assert!(matches!(overlay_mount(&many, None), Err(OverlayError::TooMany(501))));
     }
 }

@@ -341,7 +341,7 @@ fn exec_errors(world: &World) {
 }
 
 fn symlinked_folders(world: &World) {
-    for name in ["dev", "proc", "sys"] {
+    for name in ["dev", "proc", "sys", "etc", "run"] {
         let layer = world.home.join(format!("bad-{name}"));
         fs::create_dir_all(&layer).unwrap();
         symlink("/tmp", layer.join(name)).unwrap();
