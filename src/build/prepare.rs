@@ -54,6 +54,8 @@ impl Prepared {
             bases: &self.bases,
             squash: self.squash,
             today: job.today.as_deref(),
+            tags: None,
+            context: None,
         }
     }
 }
@@ -121,6 +123,8 @@ fn not_prepared(
         bases: &job.known,
         squash: job.squash,
         today: job.today.as_deref(),
+        tags: None,
+        context: None,
     };
     let report = check_text(input, policy);
     Box::new(NotPrepared { sources, diagnostics, file, instructions, parsed, report })

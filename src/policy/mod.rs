@@ -5,27 +5,36 @@
 //! one word in the list there; what it is worth is said by every profile in `policies/`. Nothing
 //! here stops a build: `build` asks [`Report::verdict`].
 
+mod bases;
+mod context;
 mod finding;
 mod glob;
+mod look;
 mod outline;
 mod profile;
 mod read;
 mod report;
 mod rule;
 mod rules;
+mod scripts;
+mod sections;
 mod suppress;
+mod units;
 
+pub use bases::{BaseFacts, BaseSignature, Bases};
+pub use context::{ContextFile, ContextFiles, GivenFiles};
 pub use finding::{
-    Confidence, FailOn, Finding, ImagePlace, Level, Moment, Place, Report, Skipped, Suppressed,
+    Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped, Suppressed,
     Verdict,
 };
-pub use outline::{BaseName, Bases, Item, Outline, Stage, TextInput};
+pub use look::{Transfer, variables};
+pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
-    Exception, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, RuleName, Setting,
+    Behaviour, Exception, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, RuleName, Setting,
     find_rules, rule,
 };
-pub use rule::{Alias, Found, Param, ParamKind, Rule};
-pub use rules::{RULES, explain};
+pub use rule::{Alias, Around, Found, Param, ParamKind, Rule};
+pub use rules::{CATEGORIES, RULES, explain};
 
 use std::collections::BTreeMap;
 
@@ -54,9 +63,9 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.text_check) else { continue };
-        if setting.level > Level::Off {
-            let moment = Moment::Static;
-            check(&outline, &mut Found { rule, setting, moment, report: &mut report });
+        if setting.on() {
+            let (moment, report) = (Moment::Static, &mut report);
+            check(&outline, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
     }
     cover(&mut report, Some(&outline), policy);
@@ -74,9 +83,9 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };
-        if setting.level > Level::Off {
-            let moment = Moment::Image;
-            check(&judged, &mut Found { rule, setting, moment, report: &mut report });
+        if setting.on() {
+            let (moment, report) = (Moment::Image, &mut report);
+            check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
     }
     cover(&mut report, outline.as_ref(), policy);

@@ -5,17 +5,20 @@
 //! that the target needs: rules look at all of them.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::finding::Place;
-use crate::base::{ImageRef, Span};
+use crate::base::ImageRef;
 use crate::diag::{Diagnostic, Sources};
 use crate::dockerfile::{Dockerfile, Expander, Scope};
-use crate::facts::shell::{self, Body, Dialect, Script};
+use super::bases::{BaseFacts, Bases};
+use super::context::ContextFiles;
+use super::scripts;
+use crate::facts::shell::Script;
 use crate::image::RunConfig;
-use crate::instruction::{From, Instruction, Run, RunForm};
-use crate::plan::{Plan, Request};
+use crate::instruction::{From, Instruction};
+use crate::plan::Request;
 
 /// All that is known before anything runs.
 #[derive(Clone, Copy)]
@@ -36,55 +39,10 @@ pub struct TextInput<'a> {
     pub squash: bool,
     /// Today, `YYYY-MM-DD`: waivers end. `None` lets none end.
     pub today: Option<&'a str>,
-}
-
-/// The configs of base images, by the name in the Dockerfile (expanded).
-#[derive(Clone, Debug, Default)]
-pub struct Bases(BTreeMap<String, RunConfig>);
-
-impl Bases {
-    /// Nothing is known: `lint --offline`.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Takes what a plan has looked up.
-    pub fn of_plan(plan: &Plan) -> Self {
-        Bases(
-            plan.bases
-                .iter()
-                .filter_map(|(_, base)| {
-                    let image = base.image.as_ref()?;
-                    Some((base.wanted.name.clone(), image.config.config.clone()))
-                })
-                .collect(),
-        )
-    }
-
-    /// Adds a base.
-    pub fn insert(&mut self, name: impl Into<String>, config: RunConfig) {
-        self.0.insert(name.into(), config);
-    }
-
-    /// Reads stand-in facts, `{"debian:12": {"config": {"User": "65532"}}}`: what `lint --bases`
-    /// takes. `None` if the text is not of that form.
-    pub fn from_json(text: &str) -> Option<Self> {
-        let value: serde_json::Value = serde_json::from_str(text).ok()?;
-        let mut bases = Bases::default();
-        for (name, facts) in value.as_object()? {
-            let Some(config) = facts.get("config") else { continue };
-            bases.insert(name.clone(), serde_json::from_value(config.clone()).ok()?);
-        }
-        Some(bases)
-    }
-
-    fn get(&self, name: &str) -> Option<&RunConfig> {
-        self.0.get(name).or_else(|| {
-            let wanted = ImageRef::parse(name).ok()?;
-            let same = |known: &&String| ImageRef::parse(known).is_ok_and(|known| known == wanted);
-            self.0.get(self.0.keys().find(same)?)
-        })
-    }
+    /// The names that the image will have (`-t`); `None` where none can be known.
+    pub tags: Option<&'a [String]>,
+    /// The files of the build context; `None` where there is no folder.
+    pub context: Option<&'a dyn ContextFiles>,
 }
 
 /// What a FROM names.
@@ -114,6 +72,8 @@ pub struct Stage<'a> {
     pub base: BaseName,
     /// The config of its base image, if that was looked up.
     pub config: Option<&'a RunConfig>,
+    /// All that is known of its base image.
+    pub facts: Option<&'a BaseFacts>,
     /// Its instructions after FROM.
     pub items: Vec<Item<'a>>,
 }
@@ -131,8 +91,12 @@ pub struct Item<'a> {
     pub instruction: &'a Instruction,
     /// Where it stands.
     pub place: Place,
-    values: Rc<BTreeMap<String, String>>,
-    shell: Rc<Vec<String>>,
+    /// The variables with a known value.
+    pub values: Rc<BTreeMap<String, String>>,
+    /// The names of all variables that the text sets, known or not.
+    pub names: Rc<BTreeSet<String>>,
+    /// The shell of shell forms.
+    pub shell: Rc<Vec<String>>,
     escape: char,
     script: OnceCell<Script>,
 }
@@ -147,14 +111,29 @@ impl Item<'_> {
         Expander::new(self.escape).word(raw, &scope).ok()
     }
 
-    /// Returns what the RUN runs; nothing for other instructions and for bodies that are no shell.
+    /// Returns what a RUN runs; nothing for other instructions and for bodies that are no shell.
     pub fn script(&self) -> &Script {
-        self.script.get_or_init(|| match self.instruction {
-            Instruction::Run(run) => script(run, &self.values, &self.shell),
-            _ => Script { parsed: true, ..Script::default() },
-        })
+        if self.is_run() { self.program() } else { &NOTHING }
+    }
+
+    /// Returns what a RUN runs, and what CMD, ENTRYPOINT and HEALTHCHECK will.
+    pub fn program(&self) -> &Script {
+        self.script.get_or_init(|| scripts::script(self.instruction, &self.values, &self.shell))
+    }
+
+    /// Tells whether it is a RUN.
+    pub fn is_run(&self) -> bool {
+        matches!(self.instruction, Instruction::Run(_))
     }
 }
+
+static NOTHING: Script = Script {
+    commands: Vec::new(),
+    parsed: true,
+    error: None,
+    pipelines: Vec::new(),
+    notes: Vec::new(),
+};
 
 /// The whole text.
 pub struct Outline<'a> {
@@ -173,6 +152,7 @@ impl<'a> Outline<'a> {
             input,
             globals: platform_args(input.request),
             values: Rc::default(),
+            names: Rc::default(),
             shell: Rc::new(vec!["/bin/sh".into(), "-c".into()]),
             stages: Vec::new(),
             ends: Vec::new(),
@@ -245,13 +225,20 @@ impl<'a> Outline<'a> {
     }
 }
 
-// Environment and shell at the end of a stage.
-type End = (BTreeMap<String, String>, Rc<Vec<String>>);
+// What a stage hands on to those that are built on it.
+#[derive(Clone)]
+struct End {
+    env: BTreeMap<String, String>,
+    // Names of ENV with and without a known value.
+    names: BTreeSet<String>,
+    shell: Rc<Vec<String>>,
+}
 
 struct Builder<'a> {
     input: TextInput<'a>,
     globals: BTreeMap<String, String>,
     values: Rc<BTreeMap<String, String>>,
+    names: Rc<BTreeSet<String>>,
     shell: Rc<Vec<String>>,
     stages: Vec<Stage<'a>>,
     ends: Vec<End>,
@@ -280,6 +267,7 @@ impl<'a> Builder<'a> {
             instruction,
             place,
             values: self.values.clone(),
+            names: self.names.clone(),
             shell: self.shell.clone(),
             escape: self.input.file.escape,
             script: OnceCell::new(),
@@ -288,6 +276,7 @@ impl<'a> Builder<'a> {
             Instruction::Arg(arg) => {
                 for declared in &arg.args {
                     let name = &declared.name.raw;
+                    Rc::make_mut(&mut self.names).insert(name.clone());
                     if let Some(value) = self.argument(name, declared.default.as_ref(), false) {
                         Rc::make_mut(&mut self.values).insert(name.clone(), value);
                     }
@@ -305,9 +294,11 @@ impl<'a> Builder<'a> {
                 let last = self.ends.last_mut().expect("a stage is open");
                 let values = Rc::make_mut(&mut self.values);
                 for (name, value) in new {
+                    last.names.insert(name.clone());
+                    Rc::make_mut(&mut self.names).insert(name.clone());
                     match value {
                         Some(value) => {
-                            last.0.insert(name.clone(), value.clone());
+                            last.env.insert(name.clone(), value.clone());
                             values.insert(name, value);
                         }
                         None => {
@@ -319,7 +310,7 @@ impl<'a> Builder<'a> {
             Instruction::Shell(shell) => {
                 self.shell = Rc::new(shell.words.iter().map(|word| word.raw.clone()).collect());
                 let last = self.ends.last_mut().expect("a stage is open");
-                last.1 = self.shell.clone();
+                last.shell = self.shell.clone();
             }
             _ => {}
         }
@@ -369,8 +360,9 @@ impl<'a> Builder<'a> {
         } else {
             ImageRef::parse(&name).map_or(BaseName::Unknown, BaseName::Image)
         };
-        let config = self.input.bases.get(&name);
-        let (env, shell) = match &base {
+        let facts = self.input.bases.get(&name);
+        let config = facts.and_then(|facts| facts.config.as_ref());
+        let end = match &base {
             BaseName::Stage(below) => self.ends[*below].clone(),
             _ => {
                 let env = config.map(|config| &config.env).into_iter().flatten();
@@ -380,13 +372,15 @@ impl<'a> Builder<'a> {
                 let shell = config
                     .and_then(|config| config.shell.clone())
                     .unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
-                (env.collect(), Rc::new(shell))
+                let env: BTreeMap<String, String> = env.collect();
+                End { names: env.keys().cloned().collect(), env, shell: Rc::new(shell) }
             }
         };
-        self.values = Rc::new(env.clone());
-        self.shell = shell.clone();
-        self.ends.push((env, shell));
-        self.stages.push(Stage { index, from, place, base, config, items: Vec::new() });
+        self.values = Rc::new(end.env.clone());
+        self.names = Rc::new(end.names.clone());
+        self.shell = end.shell.clone();
+        self.ends.push(end);
+        self.stages.push(Stage { index, from, place, base, config, facts, items: Vec::new() });
     }
 }
 
@@ -407,66 +401,4 @@ fn platform_args(request: &Request) -> BTreeMap<String, String> {
         out.insert(format!("{prefix}VARIANT"), platform.variant.clone().unwrap_or_default());
     }
     out
-}
-
-const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"];
-
-fn script(run: &Run, values: &BTreeMap<String, String>, shell: &[String]) -> Script {
-    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    let dialect = |name: &str| match name {
-        "bash" | "zsh" | "ksh" | "mksh" => Dialect::Bash,
-        _ => Dialect::Posix,
-    };
-    let program = shell.first().map(|program| name(program)).unwrap_or_default();
-    match &run.form {
-        RunForm::Exec(words) => {
-            let words: Vec<(String, Span)> =
-                words.iter().map(|word| (word.raw.clone(), word.span)).collect();
-            shell::analyse_exec(&words, values, Dialect::Posix)
-        }
-        RunForm::Shell { text, heredocs } => {
-            let mut body = Body::new();
-            let marker = crate::dockerfile::marker(text.as_str().trim());
-            // `RUN <<EOF` alone: the content is the script, for the shell or for its own `#!`.
-            if let ([only], Some(_)) = (heredocs.as_slice(), marker) {
-                let start = only.span.start as usize;
-                body.push(&only.content, |range| {
-                    Span::new(only.span.source, start + range.start, start + range.end)
-                });
-                let first = only.content.lines().next().unwrap_or("");
-                let interpreter = match first.strip_prefix("#!") {
-                    Some(line) => {
-                        let mut words = line.split_whitespace();
-                        let mut word = words.next().map(name).unwrap_or_default();
-                        if word == "env" {
-                            word =
-                                words.find(|word| !word.starts_with('-')).unwrap_or("").to_owned();
-                        }
-                        word
-                    }
-                    None => program,
-                };
-                if !SHELLS.contains(&interpreter.as_str()) {
-                    return Script { parsed: true, ..Script::default() };
-                }
-                return shell::analyse(&body, values, dialect(&interpreter));
-            }
-            if !SHELLS.contains(&program.as_str()) {
-                return Script { parsed: true, ..Script::default() };
-            }
-            body.push(text.as_str(), |range| text.span(range));
-            for heredoc in heredocs {
-                let start = heredoc.span.start as usize;
-                body.push_at("\n", heredoc.marker);
-                body.push(&heredoc.content, |range| {
-                    Span::new(heredoc.span.source, start + range.start, start + range.end)
-                });
-                body.push_at(&heredoc.name, heredoc.marker);
-            }
-            if !heredocs.is_empty() {
-                body.push_at("\n", run.keyword);
-            }
-            shell::analyse(&body, values, dialect(&program))
-        }
-    }
 }

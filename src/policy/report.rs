@@ -150,7 +150,14 @@ fn one(finding: &Finding, sources: &Sources, fingerprint: &str) -> Value {
         "image": finding.image,
         "evidence": finding.evidence,
         "help": finding.help,
-        "fix": [],
+        "fix": finding.fix.iter().map(|fix| {
+            let edits: Vec<Value> = fix
+                .edits
+                .iter()
+                .map(|(span, text)| json!({ "span": span_json(*span, sources), "text": text }))
+                .collect();
+            json!({ "safe": fix.safe, "edits": edits })
+        }).collect::<Vec<Value>>(),
         "aliases": aliases,
         "suppressed": finding.suppressed,
         "confidence": finding.confidence,

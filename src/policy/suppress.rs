@@ -67,7 +67,7 @@ impl Names {
             Names::All => true,
             Names::These(names) => names.iter().any(|name| {
                 name.rule == finding.rule
-                    && name.facet.as_deref().is_none_or(|facet| finding.facet == Some(facet))
+                    && name.facet.is_none_or(|facet| finding.facet == Some(facet))
             }),
         }
     }

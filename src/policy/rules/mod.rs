@@ -1,44 +1,120 @@
-//! The list of rules. A rule is a file here and a word in the list; a test asks every profile for
-//! its level.
+//! The list of rules. A rule is a file in the folder of its category and a word in the list; a test
+//! asks every profile for its level.
 
 use super::rule::Rule;
 
 macro_rules! rules {
-    ($($name:ident)*) => {
-        $(mod $name;)*
+    ($($group:ident { $($name:ident)* })*) => {
+        $(mod $group { $(pub(in crate::policy) mod $name;)* })*
 
-        /// All rules, by id.
-        pub static RULES: &[&Rule] = &[$(&$name::RULE),*];
+        /// All rules, by category and id.
+        pub static RULES: &[&Rule] = &[$($(&$group::$name::RULE,)*)*];
+
+        /// The ids of the rules of each category.
+        pub static CATEGORIES: &[(&str, &[&Rule])] =
+            &[$((stringify!($group), &[$(&$group::$name::RULE,)*]),)*];
     };
 }
 
 rules! {
-    account_extra_root
-    add_instead_of_copy
-    add_remote_unverified
-    base_tag_latest
-    base_unpinned
-    base_untagged
-    build_secret_leaked
-    cmd_repeated
-    copy_from_unpinned
-    device_node
-    download_insecure_tls
-    entrypoint_repeated
-    final_user_root
-    healthcheck_repeated
-    ld_so_preload
-    package_install_in_final
-    package_manager_present
-    package_unauthenticated
-    parse_error
-    pipe_to_interpreter
-    privilege_tool_used
-    privileged_step
-    secret_in_arg
-    secret_in_env
-    setuid_file
-    single_stage_unsquashed
+    base {
+        base_end_of_life
+        base_not_allowed
+        base_platform_mismatch
+        base_registry_untrusted
+        base_stale
+        base_tag_latest
+        base_tag_moved
+        base_unpinned
+        base_unqualified_name
+        base_unsigned
+        base_untagged
+        base_without_attestations
+        copy_from_unpinned
+        empty_digest
+        final_base_not_minimal
+        frontend_directive
+        output_tag_mutable
+        registry_insecure
+        single_stage_build
+    }
+    fetch {
+        add_remote_unverified
+        download_insecure_tls
+        pipe_to_interpreter
+    }
+    form {
+        add_instead_of_copy
+        bind_mount_write
+        cache_mount_sharing
+        cmd_repeated
+        confusable_characters
+        consecutive_run
+        context_oversize
+        context_unfiltered
+        copy_before_dependency_install
+        copy_from_self
+        copy_from_unknown
+        copy_ignored_file
+        copy_multiple_no_slash
+        copy_relative_destination
+        copy_source_missing
+        copy_then_extract
+        copy_whole_filesystem
+        definition_comment_format
+        empty_continuation
+        entrypoint_ignores_cmd
+        entrypoint_repeated
+        env_self_reference
+        exec_form_malformed
+        exec_form_preferred
+        exec_form_unexpanded_variable
+        expose_host_mapping
+        expose_port_range
+        expose_protocol_case
+        from_arg_default_invalid
+        from_arg_undefined
+        from_as_case
+        from_platform_constant
+        from_platform_redundant
+        healthcheck_repeated
+        instruction_case
+        instruction_order
+        legacy_key_value
+        maintainer_deprecated
+        onbuild_forbidden_trigger
+        onbuild_used
+        parse_error
+        stage_name_case
+        stage_name_duplicate
+        stage_name_reserved
+        stage_unused
+        undefined_variable
+        workdir_relative
+        workdir_system_path
+    }
+    image {
+        device_node
+        ld_so_preload
+        single_stage_unsquashed
+    }
+    package {
+        package_install_in_final
+        package_manager_present
+        package_unauthenticated
+    }
+    secret {
+        build_secret_leaked
+        secret_in_arg
+        secret_in_env
+    }
+    user {
+        account_extra_root
+        final_user_root
+        privilege_tool_used
+        privileged_step
+        setuid_file
+    }
 }
 
 /// Returns what a person should know of a rule: why, what it finds, how to mend it, parameters,
