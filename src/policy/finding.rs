@@ -131,6 +131,8 @@ pub struct Finding {
     pub help: Option<String>,
     /// A change that mends it, if one is known.
     pub fix: Option<Fix>,
+    /// Whether the words at the place are a secret: people are told the line, not the words.
+    pub hidden: bool,
     /// How sure it is.
     pub confidence: Confidence,
     /// Set when it does not count.
@@ -154,6 +156,7 @@ impl Finding {
             evidence: BTreeMap::new(),
             help: None,
             fix: None,
+            hidden: false,
             confidence: Confidence::High,
             suppressed: None,
         }
@@ -206,6 +209,13 @@ impl Finding {
     #[must_use]
     pub fn facet(mut self, facet: &'static str) -> Self {
         self.facet = Some(facet);
+        self
+    }
+
+    /// Has the words at its place not shown.
+    #[must_use]
+    pub fn hide(mut self) -> Self {
+        self.hidden = true;
         self
     }
 

@@ -74,6 +74,16 @@ impl<'a> Outline<'a> {
         live
     }
 
+    /// Returns the last USER of the stages that become the image, with its value.
+    pub fn user(&self) -> Option<(&Item<'a>, Span, String)> {
+        let last = self.shipped().filter_map(|item| match item.instruction {
+            Instruction::User(user) => Some((item, user)),
+            _ => None,
+        });
+        let (item, user) = last.last()?;
+        Some((item, user.who.span, item.expand(&user.who.raw).unwrap_or_default()))
+    }
+
     /// Returns the images of registries that FROM, `--from` and mounts name.
     pub fn images(&self) -> Vec<(Place, Span, ImageRef)> {
         let mut out = Vec::new();

@@ -7,7 +7,9 @@
 
 mod bases;
 mod context;
+mod credentials;
 mod finding;
+mod flow;
 mod glob;
 mod look;
 mod outline;

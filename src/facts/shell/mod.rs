@@ -13,7 +13,7 @@ mod tools;
 mod word;
 
 pub use body::Body;
-pub use tools::{Install, Program, Tools, tools};
+pub use tools::{Install, Operation, Program, Tools, tools};
 
 use std::collections::BTreeMap;
 

@@ -104,16 +104,27 @@ rules! {
         package_unauthenticated
     }
     secret {
+        build_only_env
         build_secret_leaked
+        copy_sensitive_file
+        secret_command
         secret_in_arg
         secret_in_env
+        secret_literal
+        secret_mount_optional
+        ssh_host_key_unchecked
     }
     user {
         account_extra_root
+        file_capabilities
         final_user_root
         privilege_tool_used
         privileged_step
         setuid_file
+        user_not_numeric
+        user_uid_low
+        useradd_high_uid
+        world_writable
     }
 }
 

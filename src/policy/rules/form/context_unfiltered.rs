@@ -34,9 +34,10 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             clean.is_empty() || clean == "*"
         });
         let Some((span, _)) = all else { continue };
-        let bad = files.iter().filter(|file| !file.ignored).find(|file| {
-            let name = file.path.rsplit('/').next().unwrap_or(&file.path);
-            patterns.iter().any(|pattern| crate::policy::glob::matches(pattern, name))
+        let bad = files.iter().filter(|file| !file.ignored && !file.folder).find(|file| {
+            file.path.split('/').any(|name| {
+                patterns.iter().any(|pattern| crate::policy::glob::matches(pattern, name))
+            })
         });
         let none = context.ignore_file().is_none() && !files.is_empty();
         let message = match bad {
