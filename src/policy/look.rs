@@ -74,6 +74,19 @@ impl<'a> Outline<'a> {
         live
     }
 
+    /// Returns the names of the commands whose output a command reads.
+    pub fn feeders<'s>(
+        &self,
+        item: &'s Item<'a>,
+        command: &'s Command,
+    ) -> impl Iterator<Item = &'s str> {
+        let commands = &item.script().commands;
+        commands
+            .iter()
+            .filter(|other| other.feeds.iter().any(|pipe| command.reads.contains(pipe)))
+            .filter_map(Command::name)
+    }
+
     /// Returns the last USER of the stages that become the image, with its value.
     pub fn user(&self) -> Option<(&Item<'a>, Span, String)> {
         let last = self.shipped().filter_map(|item| match item.instruction {

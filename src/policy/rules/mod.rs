@@ -40,8 +40,18 @@ rules! {
     }
     fetch {
         add_remote_unverified
+        download_executed_unverified
         download_insecure_tls
+        download_no_fail
+        download_plain_http
+        download_unverified
+        git_clone_unpinned
+        obfuscated_command
         pipe_to_interpreter
+        reverse_shell
+        self_erasing_payload
+        wget_and_curl
+        wget_progress
     }
     form {
         add_instead_of_copy
@@ -99,9 +109,20 @@ rules! {
         single_stage_unsquashed
     }
     package {
+        dependency_lock_unenforced
+        expose_admin_port
+        package_apt_frontend
+        package_cache_left
+        package_dist_upgrade
         package_install_in_final
+        package_interactive
+        package_key_unverified
         package_manager_present
+        package_recommends
         package_unauthenticated
+        package_update_alone
+        package_version_unpinned
+        remote_admin_present
     }
     secret {
         build_only_env
