@@ -6,6 +6,7 @@
 //! here stops a build: `build` asks [`Report::verdict`].
 
 mod bases;
+mod comments;
 mod context;
 mod credentials;
 mod finding;
@@ -70,7 +71,7 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
             check(&outline, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
     }
-    cover(&mut report, Some(&outline), policy);
+    cover(&mut report, Some(&outline), policy, true);
     report.sort();
     report
 }
@@ -90,20 +91,59 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
             check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
     }
-    cover(&mut report, outline.as_ref(), policy);
+    cover(&mut report, outline.as_ref(), policy, false);
     report.sort();
     report
 }
 
-fn cover(report: &mut Report, outline: Option<&Outline<'_>>, policy: &Policy) {
+// Applies comments and waivers; at the text, judges them too.
+fn cover(report: &mut Report, outline: Option<&Outline<'_>>, policy: &Policy, text: bool) {
     let Some(outline) = outline else {
         suppress::exceptions(report, policy, "", &BTreeMap::new(), None);
         return;
     };
-    suppress::comments(report, outline, policy);
+    let comments = comments::read(outline);
+    let used = suppress::comments(report, outline, policy, &comments);
+    if text {
+        let covering = Covering { outline, comments: &comments, used: &used };
+        for rule in RULES {
+            let (setting, Some(check)) = (policy.setting(rule.id), rule.cover_check) else {
+                continue;
+            };
+            if setting.on() {
+                let moment = Moment::Static;
+                let report = &mut *report;
+                check(&covering, &mut Found { rule, setting, policy, moment, report, count: 0 });
+            }
+        }
+    }
     let file = &outline.input.sources.get(outline.input.file.source).name;
     let stages = outline.stages.iter().map(|stage| (stage.index, stage.shown())).collect();
     suppress::exceptions(report, policy, file, &stages, outline.input.today);
+}
+
+/// What a rule about comments and waivers is given.
+pub struct Covering<'a> {
+    outline: &'a Outline<'a>,
+    comments: &'a comments::Comments,
+    used: &'a [bool],
+}
+
+impl Covering<'_> {
+    // Judges the text by one rule alone, whatever the policy makes of it.
+    fn findings_of(&self, rule: &'static Rule, policy: &Policy) -> Vec<Finding> {
+        let mut report = Report::default();
+        let Some(check) = rule.text_check else { return Vec::new() };
+        let setting = policy.setting(rule.id);
+        let alone = Setting { level: Level::Error, facets: BTreeMap::new(), ..setting.clone() };
+        let moment = Moment::Static;
+        let out = &mut report;
+        check(
+            self.outline,
+            &mut Found { rule, setting: &alone, policy, moment, report: out, count: 0 },
+        );
+        report.findings
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use super::Judged;
+use super::{Covering, Judged};
 use super::finding::{Finding, Level, Moment, Place, Report, Skipped};
 use super::outline::Outline;
 use super::profile::{Policy, Setting};
@@ -33,6 +33,8 @@ pub struct Rule {
     pub text_check: Option<fn(&Outline<'_>, &mut Found<'_>)>,
     /// The check of the image, if it has one.
     pub image_check: Option<fn(&Judged<'_>, &mut Found<'_>)>,
+    /// The check of comments and waivers, if it has one.
+    pub cover_check: Option<fn(&Covering<'_>, &mut Found<'_>)>,
     /// Dockerfiles in which it finds something.
     pub bad: &'static [&'static str],
     /// Dockerfiles in which it finds nothing.
@@ -73,6 +75,7 @@ impl Rule {
         inline: true,
         text_check: None,
         image_check: None,
+        cover_check: None,
         bad: &[],
         good: &[],
         around: Around::NONE,

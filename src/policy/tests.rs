@@ -92,7 +92,9 @@ fn examples_of_rules_hold() {
                 wrong.push(format!("{} finds lines {found:?}:\n{file}", rule.id));
             }
         }
-        if rule.text_check.is_some() && (rule.bad.is_empty() || rule.good.is_empty()) {
+        // With names of the image that are fixed, there may be no good example.
+        let good = !rule.good.is_empty() || !rule.around.tags.is_empty();
+        if rule.text_check.is_some() && (rule.bad.is_empty() || !good) {
             wrong.push(format!("{} has no examples", rule.id));
         }
         assert!(explain(rule).contains(rule.title));

@@ -752,6 +752,7 @@ impl<'v> Walk<'v> {
             span,
             status: self.status,
             list: self.list,
+            dialect: self.dialect,
             depth: self.depth,
         });
         self.last = Some(number);

@@ -139,6 +139,8 @@ pub struct Command {
     pub status: Status,
     /// The number of the list of `&&` and `||` that it stands in.
     pub list: u32,
+    /// The dialect of the text that it stands in.
+    pub dialect: Dialect,
     /// How many texts it stands in (`sh -c '…'`, functions, substitutions): 0 in the body itself.
     pub depth: u8,
 }
@@ -187,11 +189,8 @@ pub struct Note {
 pub enum NoteKind {
     /// What a plain shell does not have, as it is written: `[[`, `<(…)`.
     Bash(&'static str),
-    /// An expansion outside quotes, of a value that is not known: the variable, or `$(…)`; and the
-    /// name of the command whose argument it is.
+    /// An expansion outside quotes, of a value that is not known: the variable, or `$(…)`.
     Unquoted(String),
-    /// `for $x in`.
-    ForDollar,
 }
 
 impl Command {

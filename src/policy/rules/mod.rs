@@ -38,6 +38,21 @@ rules! {
         registry_insecure
         single_stage_build
     }
+    behaviour {
+        network_in_final
+    }
+    config {
+        healthcheck_missing
+        interpreter_hook_env
+        label_empty
+        label_key_invalid
+        label_missing
+        label_unknown
+        label_unverified_claim
+        label_value_invalid
+        loader_env
+        path_env_unsafe
+    }
     fetch {
         add_remote_unverified
         download_executed_unverified
@@ -108,6 +123,12 @@ rules! {
         ld_so_preload
         single_stage_unsquashed
     }
+    meta {
+        suppression_expired
+        suppression_unjustified
+        suppression_unknown
+        suppression_unused
+    }
     package {
         dependency_lock_unenforced
         expose_admin_port
@@ -123,6 +144,24 @@ rules! {
         package_update_alone
         package_version_unpinned
         remote_admin_present
+    }
+    run {
+        delete_in_later_layer
+        docker_socket
+        heredoc_no_errexit
+        run_cd
+        run_chown_after_copy
+        run_link_shell
+        run_pipe_unchecked
+        run_pointless_command
+        run_status_masked
+        shell_assignment_space
+        shell_bashism
+        shell_cd_unchecked
+        shell_echo_escape
+        shell_syntax
+        shell_unquoted
+        volume_system_path
     }
     secret {
         build_only_env

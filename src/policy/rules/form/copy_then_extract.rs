@@ -71,11 +71,9 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
 
 // The archive that a command unpacks.
 fn unpacked(command: &Command) -> Option<&str> {
-    let known = |arg: &'_ Arg| arg.known().is_some();
-    let args: Vec<&str> = command.args().iter().filter(|a| known(a)).map(|a| a.prefix()).collect();
+    let args: Vec<&str> = command.args().iter().filter_map(Arg::known).collect();
     match command.name()? {
         "tar" | "bsdtar" => {
-            let first = args.first()?;
             let extracts = args.iter().enumerate().any(|(at, arg)| {
                 *arg == "--extract"
                     || (arg.contains('x')
@@ -83,7 +81,6 @@ fn unpacked(command: &Command) -> Option<&str> {
                         && (at == 0 || arg.starts_with('-'))
                         && !arg.contains('/'))
             });
-            let _ = first;
             let file = args.iter().find(|arg| {
                 let name = arg.strip_prefix("--file=").unwrap_or(arg).to_ascii_lowercase();
                 ARCHIVES.iter().any(|ending| name.ends_with(ending))

@@ -153,7 +153,7 @@ fn unpinned(
                         .any(|(at, _)| text[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
                     || text.starts_with('@')
             }
-            "pip" => text.contains("==") || text.contains('@') || text.contains("~=") && false,
+            "pip" => text.contains("==") || text.contains('@'),
             "npm" => {
                 let version = text[1..].split_once('@').map(|(_, version)| version);
                 version.is_some_and(|version| {
