@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// What is known of bases, as JSON: {"debian:12": {"config": {"User": "65532"}}}
     #[arg(long, value_name = "FILE")]
     bases: Option<PathBuf>,
+    /// Take NAME[:TAG] for a name of the image
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    tag: Vec<String>,
     /// The layers of the build become one
     #[arg(long)]
     squash: bool,
@@ -77,7 +80,8 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
     for path in &args.paths {
         let (dockerfile, context) = locate(path, args)?;
         let policy = effective(&args.policy, &context)?;
-        let (sources, report, parsed) = judge(&dockerfile, args, &policy, &known)?;
+        let folder = path.is_dir().then_some(path.as_path());
+        let (sources, report, parsed) = judge(&dockerfile, folder, args, &policy, &known)?;
         let text = if args.format == "human" {
             format!("{}\n", report.human(&sources, &policy, super::build::colour()))
         } else {
@@ -122,6 +126,7 @@ fn locate(path: &Path, args: &Args) -> Result<(PathBuf, PathBuf), Stop> {
 
 fn judge(
     dockerfile: &Path,
+    folder: Option<&Path>,
     args: &Args,
     policy: &Policy,
     known: &Bases,
@@ -148,6 +153,14 @@ fn judge(
         squash: args.squash,
         today: Some(environment::today()),
         known: known.clone(),
+        tags: (!args.tag.is_empty()).then(|| args.tag.clone()),
+        files: match folder {
+            Some(folder) => {
+                let files = super::context::listed(folder, Some(dockerfile), &[])?;
+                Some(files as std::sync::Arc<_>)
+            }
+            None => None,
+        },
     };
     let unread = |_: &Wanted| -> Result<Found, Diagnostic> { Ok(Found::Unread) };
     match prepare(&job, policy, &unread) {

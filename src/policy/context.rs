@@ -14,7 +14,7 @@ pub struct ContextFile {
 }
 
 /// The context of a build. It is read when the first rule asks, and never written.
-pub trait ContextFiles {
+pub trait ContextFiles: std::fmt::Debug {
     /// Returns all files and folders by path, those that are left out included; a folder that is
     /// left out may stand for what is in it. `None` if there are too many to look at.
     fn files(&self) -> Option<&[ContextFile]>;

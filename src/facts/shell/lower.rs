@@ -284,7 +284,8 @@ impl<'v> Walk<'v> {
         let (status, list, arguments) = (self.status, self.list, self.arguments);
         self.join = Join::First;
         self.arguments = false;
-        self.status = Status { asked: false, lost: false, subshell: true, ..status };
+        self.status =
+            Status { asked: false, lost: false, subshell: true, substituted: true, ..status };
         self.nested(body, &io);
         (self.join, self.set) = (join, set);
         (self.status, self.list, self.arguments) = (status, list, arguments);
@@ -319,9 +320,13 @@ impl<'v> Walk<'v> {
         match parse(self.options()).or_else(|error| parse(bash).map_err(|_| error)) {
             Ok(program) => {
                 let text = Rc::new(Text::new(body.clone()));
-                for list in &program.complete_commands {
+                let lost = self.status.lost;
+                let count = program.complete_commands.len();
+                for (at, list) in program.complete_commands.iter().enumerate() {
+                    self.status.lost = lost || at + 1 < count;
                     self.list(&text, list, io);
                 }
+                self.status.lost = lost;
             }
             Err(error) => {
                 self.error.get_or_insert(error);
@@ -400,7 +405,7 @@ impl<'v> Walk<'v> {
             reads = feeds;
         }
         if count > 1 {
-            left.pop();
+            let right = left.pop().flatten();
             let ends = (pipeline.seq.first(), pipeline.seq.last());
             let span = match (ends.0.and_then(Node::location), ends.1.and_then(Node::location)) {
                 (Some(first), Some(last)) => {
@@ -410,7 +415,7 @@ impl<'v> Walk<'v> {
                 _ => text.span(None),
             };
             let dialect = self.dialect;
-            self.pipelines.push(super::Pipeline { span, left, status, dialect });
+            self.pipelines.push(super::Pipeline { span, left, right, status, dialect });
         }
         self.status.asked = before;
     }
@@ -597,6 +602,13 @@ impl<'v> Walk<'v> {
             }
         }
         self.arguments = outer;
+        // The parser ends a command before its last redirection.
+        let span = match argv.last() {
+            Some(last) if last.span.source == span.source && last.span.end > span.end => {
+                span.to(last.span)
+            }
+            _ => span,
+        };
         self.simple(argv, assignments, redirects, &io, span);
     }
 

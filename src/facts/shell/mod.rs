@@ -158,6 +158,8 @@ pub struct Status {
     pub lost: bool,
     /// It runs in `( … )`.
     pub subshell: bool,
+    /// It runs in `$( … )`: what it says becomes part of a word.
+    pub substituted: bool,
 }
 
 /// A pipeline of two commands or more.
@@ -167,6 +169,8 @@ pub struct Pipeline {
     pub span: Span,
     /// Its commands but the last: numbers in [`Script::commands`]; `None` for a compound.
     pub left: Vec<Option<usize>>,
+    /// The last one.
+    pub right: Option<usize>,
     /// What becomes of its status.
     pub status: Status,
     /// Whether the shell is one of Bash's kind, or of the plain one.

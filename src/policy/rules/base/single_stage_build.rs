@@ -9,7 +9,11 @@ pub(in crate::policy) static RULE: Rule = Rule {
     text: "Finds a file that takes nothing from another stage and whose steps install packages, \
           compile or fetch. Stages that are only built upon make no difference.",
     text_check: Some(check),
+    bad: &[
+        "FROM debian:12\nRUN apt-get update && apt-get install -y gcc\nCOPY a.c /a.c\nRUN gcc -o /a /a.c\n",
+    ],
     good: &[
+        "FROM gcr.io/distroless/static\nCOPY app /app\n",
         "FROM golang:1 AS build\nRUN go build -o /a .\nFROM scratch\nCOPY --from=build /a /a\n",
     ],
     ..Rule::NEW

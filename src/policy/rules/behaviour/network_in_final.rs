@@ -14,7 +14,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
         help: "whether such steps have a network at all",
     }],
     text_check: Some(check),
+    bad: &["FROM busybox\nRUN wget -q https://example.org/a\n"],
     good: &[
+        "FROM busybox\nRUN --network=none make\n",
         "FROM busybox AS build\nRUN wget -q https://example.org\nFROM scratch\nCOPY --from=build /a /a\n",
     ],
     ..Rule::NEW

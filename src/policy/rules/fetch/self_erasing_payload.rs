@@ -9,7 +9,11 @@ pub(in crate::policy) static RULE: Rule = Rule {
     text: "Finds a step that fetches a file, runs it and deletes it, without checking it: nothing \
           of it is left to look at.",
     text_check: Some(check),
-    bad: &["FROM a\nRUN cd /tmp && curl -fsSLO https://example.org/i.sh && bash i.sh && rm i.sh\n"],
+    bad: &[
+        "FROM busybox\nRUN wget -q https://example.org/p.sh -O /tmp/p.sh && sh /tmp/p.sh && rm -rf /tmp/p.sh\n",
+        "FROM a\nRUN cd /tmp && curl -fsSLO https://example.org/i.sh && bash i.sh && rm i.sh\n",
+    ],
+    good: &["FROM busybox\nCOPY p.sh /tmp/p.sh\nRUN sh /tmp/p.sh && rm /tmp/p.sh\n"],
     ..Rule::NEW
 };
 
