@@ -50,8 +50,8 @@ pub(crate) struct Args {
     /// Never use the network (lint does not, in this version)
     #[arg(long)]
     offline: bool,
-    /// The report's form
-    #[arg(long, value_name = "human|json", default_value = "human")]
+    /// The report's form: human, json, sarif, github, gitlab, junit or checkstyle
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: String,
     #[command(flatten)]
     policy: PolicyArgs,

@@ -11,6 +11,7 @@ mod context;
 mod credentials;
 mod finding;
 mod flow;
+mod formats;
 mod glob;
 mod look;
 mod outline;
@@ -30,6 +31,7 @@ pub use finding::{
     Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped, Suppressed,
     Verdict,
 };
+pub use formats::Format;
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{

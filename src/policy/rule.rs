@@ -48,6 +48,8 @@ pub struct Rule {
 pub struct Around {
     /// The files of the context, with their texts.
     pub files: &'static [(&'static str, &'static str)],
+    /// Those of them that the ignore file leaves out.
+    pub ignored: &'static [&'static str],
     /// What is known of bases, as `lint --bases` takes it.
     pub bases: &'static str,
     /// The names of the image.
@@ -58,7 +60,7 @@ pub struct Around {
 
 impl Around {
     /// Nothing.
-    pub const NONE: Around = Around { files: &[], bases: "{}", tags: &[], set: &[] };
+    pub const NONE: Around = Around { files: &[], ignored: &[], bases: "{}", tags: &[], set: &[] };
 }
 
 impl Rule {

@@ -39,9 +39,10 @@ fn with<T>(text: &Text<'_>, run: impl FnOnce(Report, &Sources, &Policy) -> T) ->
     let known = if text.bases == "{}" { text.around.bases } else { text.bases };
     let bases = Bases::from_json(known).unwrap();
     let tags: Vec<String> = text.around.tags.iter().map(|tag| (*tag).to_owned()).collect();
+    let ignored = text.around.ignored;
     let mut context = GivenFiles::new();
     for (path, text) in text.around.files {
-        context.add(path, text, false);
+        context.add(path, text, ignored.contains(path));
     }
     let input = TextInput {
         file: &file,
@@ -256,4 +257,35 @@ fn named_contexts_have_nothing_to_pin() {
     };
     let report = check_text(input, &Policy::builtin("hardened").unwrap());
     assert!(report.findings.iter().all(|finding| finding.rule != "base-unpinned"));
+}
+
+#[test]
+fn other_tools_are_told_the_same() {
+    let file = "FROM node:latest\n# hadolint ignore=DL3025 # a reason\nCMD a\nUSER 1\n";
+    let text = Text { policy: "baseline", ..Text::new("base-tag-latest", file) };
+    with(&text, |report, sources, policy| {
+        let of = |format| report.formatted(format, sources, policy, "0");
+        let sarif: serde_json::Value = serde_json::from_str(&of(Format::Sarif)).unwrap();
+        let run = &sarif["runs"][0];
+        assert_eq!(sarif["version"], "2.1.0");
+        assert_eq!(run["tool"]["driver"]["rules"].as_array().unwrap().len(), RULES.len());
+        let result = &run["results"][0];
+        let index = result["ruleIndex"].as_u64().unwrap() as usize;
+        assert_eq!(run["tool"]["driver"]["rules"][index]["id"], "base-tag-latest");
+        assert_eq!(result["locations"][0]["physicalLocation"]["region"]["startLine"], 1);
+        assert_eq!(result["level"], "warning");
+        let github = of(Format::Github);
+        let start = "::warning file=Dockerfile,line=1,endLine=1,col=6,endColumn=17,\
+                     title=rbuild(base-tag-latest)::";
+        assert!(github.starts_with(start), "{github}");
+        assert!(github.contains("%0A") && github.lines().count() == 1, "{github}");
+        let gitlab: serde_json::Value = serde_json::from_str(&of(Format::Gitlab)).unwrap();
+        assert_eq!(gitlab[0]["location"]["lines"]["begin"], 1);
+        assert_eq!(gitlab[0]["severity"], "minor");
+        let junit = of(Format::Junit);
+        assert!(junit.contains("tests=\"1\" failures=\"1\""), "{junit}");
+        let checkstyle = of(Format::Checkstyle);
+        assert!(checkstyle.contains("source=\"rbuild.base-tag-latest\""), "{checkstyle}");
+        assert!(!checkstyle.contains('`') || checkstyle.contains("message="), "{checkstyle}");
+    });
 }

@@ -7,6 +7,10 @@ pub(in crate::policy) static RULE: Rule = Rule {
     text: "Finds wget without -q, -nv, --progress or -o. Off in all profiles.",
     aliases: &[Alias::of("DL3047")],
     text_check: Some(check),
+    bad: &["FROM debian:12\nRUN wget https://example.org/a\n"],
+    good: &[
+        "FROM debian:12\nRUN wget -nv https://example.org/a && wget --progress=dot:giga https://example.org/b\n",
+    ],
     ..Rule::NEW
 };
 

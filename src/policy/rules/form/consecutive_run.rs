@@ -10,6 +10,8 @@ pub(in crate::policy) static RULE: Rule = Rule {
           caching.",
     aliases: &[Alias::of("DL3059")],
     text_check: Some(check),
+    bad: &["FROM busybox\nRUN true\nRUN true\n"],
+    good: &["FROM busybox\nRUN true\n# another matter\nRUN true\n"],
     ..Rule::NEW
 };
 

@@ -1,6 +1,6 @@
 //! `copy-ignored-file`: a source that the ignore file leaves out.
 
-use crate::policy::{Alias, Found, Outline, Rule, Transfer};
+use crate::policy::{Alias, Around, Found, Outline, Rule, Transfer};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "copy-ignored-file",
     title: "The file is excluded by the ignore file: the build fails or copies less than it says.",
@@ -8,6 +8,13 @@ pub(in crate::policy) static RULE: Rule = Rule {
           out of the context.",
     aliases: &[Alias::of("CopyIgnoredFile")],
     text_check: Some(check),
+    bad: &["FROM scratch\nCOPY app.log /app.log\n"],
+    good: &["FROM scratch\nCOPY app.txt *.log /x/\n"],
+    around: Around {
+        files: &[("app.txt", "x"), ("app.log", "x")],
+        ignored: &["app.log"],
+        ..Around::NONE
+    },
     ..Rule::NEW
 };
 

@@ -10,6 +10,8 @@ pub(in crate::policy) static RULE: Rule = Rule {
           asks for one here.",
     aliases: &[Alias::of("DL3045")],
     text_check: Some(check),
+    bad: &["FROM busybox\nCOPY a app/\n"],
+    good: &["FROM busybox\nWORKDIR /srv\nCOPY a app/\n"],
     ..Rule::NEW
 };
 

@@ -1,6 +1,8 @@
 //! `remote-admin-present`: a server for remote administration.
 
-use crate::policy::{Found, Outline, Param, ParamKind, Rule};
+use crate::facts::FileKind;
+use crate::policy::rules::origin;
+use crate::policy::{Found, Judged, Outline, Param, ParamKind, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "remote-admin-present",
     title: "SSH into a container is a second, unwatched front door.",
@@ -14,6 +16,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         help: "packages that bring one",
     }],
     text_check: Some(check),
+    image_check: Some(check_image),
     bad: &[
         "FROM debian:12\nRUN apt-get update && apt-get install -y --no-install-recommends openssh-server\n",
     ],
@@ -38,5 +41,29 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 found.tell(item.place, package.span, message, "remote administration", help);
             }
         }
+    }
+}
+
+fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
+    const SERVERS: &[&str] =
+        &["sshd", "dropbear", "telnetd", "in.telnetd", "vncserver", "Xvnc", "xrdp"];
+    for (path, at) in judged.facts.visible() {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let program = SERVERS.contains(&name) && at.file.mode & 0o111 != 0;
+        let key = path.starts_with("/etc/ssh/ssh_host_") && path.ends_with("_key");
+        if at.file.kind != FileKind::File || !(program || key) {
+            continue;
+        }
+        let message = if key {
+            format!("`{path}` is a host's key: every container would have the same")
+        } else {
+            format!("the image has the server `{name}`")
+        };
+        let finding = found
+            .finding(message)
+            .in_image(path, Some(at.layer))
+            .evidence("sha256", at.file.sha256.as_str())
+            .help("use `docker exec`, or what the platform has for it");
+        found.add(origin(finding, judged, at.layer));
     }
 }

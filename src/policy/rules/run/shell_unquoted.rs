@@ -11,6 +11,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
           look at.",
     aliases: &[Alias::of("SC2086"), Alias::of("SC2046"), Alias::of("SC2035")],
     text_check: Some(check),
+    bad: &["FROM busybox\nARG NAME\nRUN touch /srv/$NAME\n"],
     good: &["FROM busybox\nARG PKGS\nRUN apk add $PKGS && [ $? = 0 ] && A=$B true\n"],
     ..Rule::NEW
 };

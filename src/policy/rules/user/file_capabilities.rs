@@ -1,6 +1,7 @@
 //! `file-capabilities`: privileges on a file.
 
-use crate::policy::{Found, Outline, Param, ParamKind, Rule};
+use crate::policy::rules::origin;
+use crate::policy::{Found, Judged, Outline, Param, ParamKind, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "file-capabilities",
     title: "File capabilities are setuid in disguise; CAP_SYS_PTRACE and CAP_SYS_MODULE are \
@@ -15,6 +16,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         help: "what a file may have",
     }],
     text_check: Some(check),
+    image_check: Some(check_image),
     bad: &["FROM busybox\nRUN setcap cap_sys_ptrace+ep /app\n"],
     good: &[
         "FROM busybox\nRUN getcap /app\n",
@@ -54,5 +56,22 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         let message = format!("`setcap {set}` gives a file privileges");
         let help = "give the container the capability when it starts: --cap-add";
         found.tell(item.place, command.span, message, "set-uid in disguise", help);
+    }
+}
+fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
+    for (index, layer) in judged.facts.layers.iter().enumerate() {
+        for file in layer
+            .table
+            .files
+            .iter()
+            .filter(|file| file.xattrs.iter().any(|name| name == "security.capability"))
+        {
+            let finding = found
+                .finding(format!("`{}` has capabilities of its own", file.path))
+                .in_image(file.path.as_str(), Some(index))
+                .evidence("sha256", file.sha256.as_str())
+                .help("give the container the capability when it starts: --cap-add");
+            found.add(origin(finding, judged, index));
+        }
     }
 }

@@ -13,6 +13,8 @@ pub(in crate::policy) static RULE: Rule = Rule {
     }],
     text_check: Some(check),
     image_check: Some(check_image),
+    bad: &["FROM busybox\nUSER 100\n"],
+    good: &["FROM busybox\nUSER 10001\n"],
     ..Rule::NEW
 };
 

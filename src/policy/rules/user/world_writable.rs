@@ -1,8 +1,10 @@
 //! `world-writable`: what anybody may change.
 
+use crate::facts::FileKind;
 use crate::facts::shell::Command;
 use crate::instruction::Instruction;
-use crate::policy::{Found, Outline, Param, ParamKind, Rule};
+use crate::policy::rules::origin;
+use crate::policy::{Found, Judged, Outline, Param, ParamKind, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "world-writable",
     title: "Anyone in the container can replace it.",
@@ -17,6 +19,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         help: "paths that anybody may change",
     }],
     text_check: Some(check),
+    image_check: Some(check_image),
     bad: &[
         "FROM busybox\nRUN chmod -R 777 /srv\n",
         "FROM busybox\nRUN chmod -R a+rwx /data\n",
@@ -102,4 +105,28 @@ fn opens(mode: &str) -> bool {
         others |= sets && what.contains('w') && (who.contains('o') || who.contains('a'));
     }
     others && !sticky
+}
+
+fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
+    let allow: Vec<String> = found.texts("allow").into_iter().map(str::to_owned).collect();
+    for (path, at) in judged.facts.visible() {
+        let file = at.file;
+        let open = match file.kind {
+            FileKind::File | FileKind::Hardlink(_) => file.mode & 0o002 != 0,
+            FileKind::Dir => file.mode & 0o002 != 0 && file.mode & 0o1000 == 0,
+            _ => false,
+        };
+        let clean = path.trim_start_matches('/');
+        let exempt = ["tmp", "var/tmp", "run", "dev"].contains(&clean)
+            || allow.iter().any(|one| crate::policy::glob::matches(one, path));
+        if !open || exempt {
+            continue;
+        }
+        let finding = found
+            .finding(format!("anybody may change `{path}`"))
+            .in_image(path, Some(at.layer))
+            .evidence("mode", format!("{:04o}", file.mode))
+            .help("755 or 644");
+        found.add(origin(finding, judged, at.layer));
+    }
 }
