@@ -23,6 +23,10 @@ bless:
 fuzz target seconds="60":
     fuzz/run {{target}} {{seconds}}
 
+# Compare with what buildah builds, where the reference of the dialect is silent.
+compare:
+    tests/compare-buildah
+
 deny:
     cargo deny check
 

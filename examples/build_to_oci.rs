@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rbuild::base::{Masker, Platform, Secret, Timestamp};
 use rbuild::build::{Ended, Job, NamedSource, Resolver, Work, execute, prepare};
 use rbuild::event::{Event, Events};
-use rbuild::exec::{Options, Services, Times};
+use rbuild::exec::{Grants, Options, Services, Times};
 use rbuild::input::Context;
 use rbuild::layer::Compression;
 use rbuild::output::Target;
@@ -93,7 +93,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         compression: Compression::default(),
         squash: prepared.squash,
         no_network: true,
-        allow_host_network: false,
+        grants: Grants::default(),
         secrets: BTreeMap::from([("token".to_owned(), secret)]),
         ssh: BTreeMap::new(),
         hardening: Hardening::Hardened,

@@ -9,6 +9,8 @@ mod path;
 mod platform;
 mod reference;
 mod secret;
+#[cfg(test)]
+mod skipped;
 mod span;
 mod time;
 
@@ -20,5 +22,7 @@ pub use path::{ImagePath, PathError};
 pub use platform::{Platform, PlatformError};
 pub use reference::{ImageRef, PinnedRef, ReferenceError};
 pub use secret::{Masker, Secret};
+#[cfg(test)]
+pub(crate) use skipped::skipped;
 pub use span::{SourceId, Span};
 pub use time::{Timestamp, TimestampError};

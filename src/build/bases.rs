@@ -19,6 +19,8 @@ use crate::store::Store;
 pub enum NamedSource {
     /// A folder.
     Folder(PathBuf),
+    /// A tar or a repository, by its address.
+    Address(String),
     /// An image: `oci-layout://DIR[:TAG|@DIGEST]`, `docker-image://REF`.
     Image(BaseSource),
 }
@@ -34,9 +36,14 @@ impl NamedSource {
         match (BaseSource::of_context(text), text.split_once("://")) {
             (Some(Ok(source)), _) => Ok(NamedSource::Image(source)),
             (Some(Err(error)), _) => Err(NamedSourceError(error.to_string())),
+            (None, Some(("http" | "https" | "git" | "ssh", _))) => {
+                Ok(NamedSource::Address(text.to_owned()))
+            }
             (None, Some((scheme, _))) => Err(NamedSourceError(format!(
-                "a build context cannot be `{scheme}://…`; there are a folder, oci-layout:// and docker-image://"
+                "a build context cannot be `{scheme}://…`; there are a folder, oci-layout://, docker-image://, \
+                 https:// of a tar, and addresses of git"
             ))),
+            (None, None) if is_scp(text) => Ok(NamedSource::Address(text.to_owned())),
             (None, None) => Ok(NamedSource::Folder(PathBuf::from(text))),
         }
     }
@@ -44,10 +51,17 @@ impl NamedSource {
     /// What it is to the plan.
     pub fn kind(&self) -> NamedContext {
         match self {
-            NamedSource::Folder(_) => NamedContext::Files,
+            NamedSource::Folder(_) | NamedSource::Address(_) => NamedContext::Files,
             NamedSource::Image(_) => NamedContext::Image,
         }
     }
+}
+
+// `git@host:path`, of which no folder is there.
+fn is_scp(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(user, rest)| {
+        !user.is_empty() && !user.contains(['/', '.']) && rest.contains(':')
+    })
 }
 
 /// Resolves bases in the store, in layouts and in registries; remembers the answers.
@@ -101,7 +115,7 @@ impl BaseLookup for Resolver<'_> {
         let source = match (self.named.get(&wanted.name), &wanted.reference) {
             (Some(NamedSource::Image(source)), None) => source.clone(),
             (_, Some(image)) => BaseSource::Registry(image.clone()),
-            (Some(NamedSource::Folder(_)) | None, None) => {
+            (Some(NamedSource::Folder(_) | NamedSource::Address(_)) | None, None) => {
                 let text = format!("`{}` is not an image", wanted.name);
                 return Err(Diagnostic::error(Code("base-invalid"), text).at(wanted.span));
             }

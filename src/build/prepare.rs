@@ -111,10 +111,10 @@ fn parse_job(job: &Job, policy: &Policy) -> Result<Parsed, Box<NotPrepared>> {
     Ok(Parsed { sources, file, instructions, diagnostics })
 }
 
-/// Tells what is wrong with a text by itself, without planning: for hosts on which nothing else
-/// can be done.
-pub fn parse(job: &Job, policy: &Policy) -> Result<(), Box<NotPrepared>> {
-    parse_job(job, policy).map(drop)
+/// Gives the instructions of a text, or all that is wrong with it by itself, without planning: for
+/// hosts on which nothing else can be done, and for what names stages.
+pub fn parse(job: &Job, policy: &Policy) -> Result<Vec<Instruction>, Box<NotPrepared>> {
+    parse_job(job, policy).map(|parsed| parsed.instructions)
 }
 
 fn not_prepared(

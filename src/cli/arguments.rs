@@ -54,7 +54,17 @@ impl ArgumentArgs {
         &self,
         instructions: &[Instruction],
     ) -> Result<BTreeSet<usize>, Stop> {
-        stages(&self.no_cache_filter, instructions)
+        stages("--no-cache-filter", &self.no_cache_filter, instructions)
+    }
+
+    /// Tells which flag names a stage that there is not.
+    pub(crate) fn check_stages(
+        &self,
+        target: Option<&str>,
+        instructions: &[Instruction],
+    ) -> Result<(), Stop> {
+        check_target(target, instructions)?;
+        self.no_cache_stages(instructions).map(drop)
     }
 }
 
@@ -90,7 +100,17 @@ fn lines<'a>(text: &'a str, name: &str) -> Result<Vec<&'a str>, Stop> {
     Ok(found)
 }
 
-fn stages(wanted: &[String], instructions: &[Instruction]) -> Result<BTreeSet<usize>, Stop> {
+/// Tells that the stage of `--target` is not there.
+pub(crate) fn check_target(target: Option<&str>, instructions: &[Instruction]) -> Result<(), Stop> {
+    let wanted: Vec<String> = target.map(str::to_owned).into_iter().collect();
+    stages("--target", &wanted, instructions).map(drop)
+}
+
+fn stages(
+    flag: &str,
+    wanted: &[String],
+    instructions: &[Instruction],
+) -> Result<BTreeSet<usize>, Stop> {
     let names: Vec<Option<&str>> = instructions
         .iter()
         .filter_map(|instruction| match instruction {
@@ -105,7 +125,7 @@ fn stages(wanted: &[String], instructions: &[Instruction]) -> Result<BTreeSet<us
         let number = word.parse().ok().filter(|index: &usize| *index < names.len());
         found.extend(number);
         if number.is_none() && !names.iter().any(same) {
-            let stop = Stop::usage(format!("--no-cache-filter: there is no stage `{word}`"));
+            let stop = Stop::usage(format!("{flag}: there is no stage `{word}`"));
             return Err(match nearest(word, names.iter().copied().flatten()) {
                 Some(near) => stop.help(format!("did you mean `{near}`?")),
                 None => stop,
@@ -157,7 +177,7 @@ mod tests {
         let (instructions, _) = rbuild::instruction::parse_all(&file);
         let check = |wanted: &str, want: Result<&[usize], &str>| {
             let wanted: Vec<String> = wanted.split(',').map(str::to_owned).collect();
-            match (stages(&wanted, &instructions), want) {
+            match (stages("--target", &wanted, &instructions), want) {
                 (Ok(found), Ok(want)) => assert!(found.iter().eq(want), "{wanted:?}: {found:?}"),
                 (Err(stop), Err(want)) => assert_eq!(stop.help.as_deref(), Some(want)),
                 (found, _) => panic!("{wanted:?}: {found:?}"),
@@ -166,6 +186,8 @@ mod tests {
         check("build,2", Ok(&[0, 2]));
         check("build,BUILD,0", Ok(&[0]));
         check("finel", Err("did you mean `final`?"));
-        assert!(stages(&["3".to_owned()], &instructions).is_err());
+        assert!(check_target(Some("3"), &instructions).is_err());
+        assert!(check_target(Some("2"), &instructions).is_ok());
+        assert!(check_target(None, &instructions).is_ok());
     }
 }

@@ -1,14 +1,18 @@
 //! `--call`: what can be said of a build without running it. The answer goes to stdout; neither a
-//! store nor a namespace is needed, and bases are not looked up.
+//! store nor a namespace is needed, and bases are not looked up. Where there is a store, `plan` tells
+//! which results it has; bases are then looked up there and in layouts, never in the network.
 
 mod graph;
 mod outline;
 mod targets;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
+use rbuild::base::StepId;
 use rbuild::build::{Job, Prepared, prepare};
 use rbuild::diag::{Diagnostic, Severity, Sources, render};
+use rbuild::exec::Foreseen;
 use rbuild::plan::{Found, Wanted};
 use rbuild::policy::{Policy, Report};
 use serde_json::{Value, json};
@@ -33,6 +37,9 @@ pub(crate) struct CallArgs {
     format: String,
 }
 
+/// What is known of steps that have not run.
+pub(crate) type Steps = BTreeMap<StepId, Foreseen>;
+
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -42,12 +49,23 @@ enum Form {
 }
 
 impl CallArgs {
+    /// Tells whether it is the plan that is asked for.
+    pub(crate) fn is_plan(&self) -> bool {
+        !self.check && self.call == "plan"
+    }
+
+    /// Tells whether nothing is to be run.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.check || self.call != "build"
+    }
+
     /// Answers the call; `None` means that the build is to be run.
     pub(crate) fn run(
         &self,
         job: &Job,
         policy: &Policy,
         reports: &PolicyArgs,
+        foreseen: Option<(Prepared, Steps)>,
     ) -> Result<Option<Exit>, Stop> {
         let call = if self.check { "check" } else { self.call.as_str() };
         let form = match self.format.as_str() {
@@ -60,6 +78,10 @@ impl CallArgs {
             return Ok(None);
         }
         let unread = |_: &Wanted| -> Result<Found, Diagnostic> { Ok(Found::Unread) };
+        if let Some((prepared, steps)) = foreseen {
+            print(&graph::answer(&prepared, &steps, form));
+            return Ok(Some(Exit::Success));
+        }
         let result = prepare(job, policy, &unread);
         if call == "check" {
             return check(result, form, policy, reports).map(Some);
@@ -74,7 +96,7 @@ impl CallArgs {
         let text = match call {
             "outline" => outline::answer(&prepared, form),
             "targets" => targets::answer(&prepared, form),
-            _ => graph::answer(&prepared, form),
+            _ => graph::answer(&prepared, &Steps::new(), form),
         };
         print(&text);
         Ok(Some(Exit::Success))

@@ -1,6 +1,9 @@
 //! `rbuild context`: which files a build would see, and which rule says so. Also reads the ignore
 //! file for builds.
 
+mod copied;
+
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,7 @@ use rbuild::base::ImagePath;
 use rbuild::build::FolderFiles;
 use rbuild::diag::chain;
 use rbuild::input::{Context, Ignore, Pick, Rule, select};
-use rbuild::layer::EntryKind;
+use rbuild::layer::{Entry, EntryKind};
 use rbuild::output::Target;
 use rbuild::sys::Follow;
 use serde_json::json;
@@ -37,6 +40,12 @@ enum Command {
         /// Show sizes, and their sum
         #[arg(long)]
         sizes: bool,
+        /// Only what COPY and ADD of the Dockerfile take
+        #[arg(long)]
+        copied: bool,
+        /// With --copied: on the way to this stage, by name or number, instead of the last one
+        #[arg(long, value_name = "STAGE", requires = "copied")]
+        target: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -66,7 +75,10 @@ struct Common {
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Exit {
     let text = match &args.command {
-        Command::Ls { context, sizes, common } => ls(context, *sizes, common),
+        Command::Ls { context, sizes, copied, target, common } => {
+            let copied = copied.then_some(target.as_deref());
+            ls(context, *sizes, copied, common)
+        }
         Command::Why { path, context, common } => why(path, context, common),
     };
     match text {
@@ -163,16 +175,35 @@ fn open(folder: &Path, common: &Common) -> Result<Context, Stop> {
     Context::open(folder, ignore).map_err(|error| Stop::usage(chain(&error)))
 }
 
-fn ls(folder: &Path, sizes: bool, common: &Common) -> Result<String, Stop> {
+/// `copied`: only what is copied, and the stage that counts.
+fn ls(
+    folder: &Path,
+    sizes: bool,
+    copied: Option<Option<&str>>,
+    common: &Common,
+) -> Result<String, Stop> {
     let context = open(folder, common)?;
-    let all = Pick { sources: vec![".".to_owned()], ..Pick::default() };
-    let found = select(&context, &all).map_err(|error| Stop::usage(chain(&error)))?;
-    let mut entries = found.entries().filter(|entry| !entry.path.is_root()).peekable();
+    let entries: Vec<Entry> = match copied {
+        Some(target) => {
+            let dockerfile =
+                common.file.clone().or_else(|| dockerfile_in(folder)).ok_or_else(|| {
+                    Stop::usage(format!("no Dockerfile in `{}`", folder.display()))
+                        .help("name one with -f PATH")
+                })?;
+            copied::copied(&context, &dockerfile, target)?
+        }
+        None => {
+            let all = Pick { sources: vec![".".to_owned()], ..Pick::default() };
+            let found = select(&context, &all).map_err(|error| Stop::usage(chain(&error)))?;
+            found.entries().cloned().collect()
+        }
+    };
+    let filled: BTreeSet<_> = entries.iter().filter_map(|entry| entry.path.parent()).collect();
     let (mut text, mut list, mut total) = (String::new(), Vec::new(), 0);
-    while let Some(entry) = entries.next() {
+    for entry in entries.iter().filter(|entry| !entry.path.is_root()) {
         let folder = entry.kind == EntryKind::Dir;
         // A folder is told by what is in it, unless there is nothing.
-        if folder && entries.peek().is_some_and(|next| next.path.starts_with(&entry.path)) {
+        if folder && filled.contains(&entry.path) {
             continue;
         }
         let bytes = match entry.kind {
@@ -285,19 +316,42 @@ mod tests {
     fn lists_what_a_build_sees() {
         let folder = folder();
         // The build's own output is looked for where the program runs, here elsewhere.
-        let text = ls(folder.path(), false, &common(None, "text")).unwrap();
+        let text = ls(folder.path(), false, None, &common(None, "text")).unwrap();
         let want = ".dockerignore\nDockerfile\nempty/\nimage.oci/index.json\nkeep.log\n\
                     other.Dockerfile.dockerignore\nsrc/app.py\n";
         assert_eq!(text, want);
         let own = common(Some(folder.path().join("other.Dockerfile")), "json");
-        let text = ls(folder.path(), false, &own).unwrap();
+        let text = ls(folder.path(), false, None, &own).unwrap();
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(document["version"], 1);
         let files = document["files"].as_array().unwrap();
         assert!(files.iter().any(|file| file["path"] == "a.log" && file["size"] == 1), "{text}");
         assert!(!text.contains("app.py"), "{text}");
-        let text = ls(folder.path(), true, &common(None, "text")).unwrap();
+        let text = ls(folder.path(), true, None, &common(None, "text")).unwrap();
         assert!(text.contains("  keep.log\n") && text.ends_with("in all\n"), "{text}");
+    }
+
+    #[test]
+    fn lists_what_is_copied() {
+        let folder = folder();
+        let check = |text: &str, target: Option<&str>, want: &str| {
+            std::fs::write(folder.path().join("Dockerfile"), text).unwrap();
+            let common = common(None, "text");
+            assert_eq!(ls(folder.path(), false, Some(target), &common).unwrap(), want, "{text}");
+        };
+        check("FROM scratch\nRUN true\n", None, "");
+        check(
+            "FROM scratch\nCOPY src keep.log /x/\nADD *.log /y/\n",
+            None,
+            "keep.log\nsrc/app.py\n",
+        );
+        check("FROM scratch\nCOPY --exclude=*.py src empty /x/\n", None, "empty/\nsrc/\n");
+        let two = "FROM scratch AS a\nCOPY keep.log /\nFROM scratch AS b\nCOPY src /\n\
+                   FROM scratch\nCOPY --from=a keep.log /secret\n";
+        check(two, None, "keep.log\n");
+        check(two, Some("b"), "src/app.py\n");
+        let wrong = ls(folder.path(), false, Some(Some("c")), &common(None, "text"));
+        assert!(wrong.unwrap_err().text.contains("no stage `c`"));
     }
 
     #[test]

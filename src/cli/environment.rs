@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rbuild::event::Events;
+use rbuild::event::{Cancel, Events};
 use rbuild::input::git::Tools;
 use rbuild::registry::{Credentials, Network, Proxies, Registry, RegistryConfig};
 
@@ -43,8 +43,12 @@ fn writable(folder: &Path) -> bool {
         || folder.join(".cache/rbuild").is_dir()
 }
 
-/// The client for registries, with the user's settings.
-pub(crate) fn registry(args: &StoreArgs, events: &Events) -> Result<Registry, Stop> {
+/// The client for registries, with the user's settings; `cancel` breaks its connections off.
+pub(crate) fn registry(
+    args: &StoreArgs,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Registry, Stop> {
     let mut config = match &args.registry_config {
         None => RegistryConfig::default(),
         Some(path) => {
@@ -57,7 +61,24 @@ pub(crate) fn registry(args: &StoreArgs, events: &Events) -> Result<Registry, St
         }
     };
     config.proxies = proxies();
+    config.ca_files.clone_from(&args.ca_file);
+    config.cancel = cancel.clone();
     let mut credentials = Credentials::none();
+    let all =
+        || std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    credentials
+        .add_variables(all().filter_map(|(name, value)| Some((name, value.into_string().ok()?))));
+    credentials.helpers.path = std::env::var_os("PATH");
+    // What helpers of desktops and clouds go by.
+    let wanted =
+        ["HOME", "USER", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "GNUPGHOME", "PASSWORD_STORE_DIR"];
+    let prefixes = ["XDG_", "AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "DOCKER_"];
+    credentials.helpers.variables = all()
+        .filter(|(name, _)| {
+            wanted.contains(&name.as_str()) || prefixes.iter().any(|start| name.starts_with(start))
+        })
+        .map(|(name, value)| (name.into(), value))
+        .collect();
     if let Some(path) = &args.authfile {
         if !path.exists() {
             return Err(Stop::usage(format!("cannot read `{}`: no such file", path.display())));
@@ -93,7 +114,8 @@ pub(crate) fn registry(args: &StoreArgs, events: &Events) -> Result<Registry, St
 pub(crate) fn git(args: &StoreArgs) -> Tools {
     let path = variable("PATH").map(Into::into);
     let home = variable("HOME").map(PathBuf::from);
-    Tools { home, proxies: proxies(), ..Tools::new(path, network(args)) }
+    let ca_files = args.ca_file.clone();
+    Tools { home, proxies: proxies(), ca_files, ..Tools::new(path, network(args)) }
 }
 
 fn network(args: &StoreArgs) -> Network {

@@ -162,6 +162,9 @@ fn judge(
             None => None,
         },
     };
+    if let Ok(instructions) = rbuild::build::parse(&job, policy) {
+        super::arguments::check_target(args.target.as_deref(), &instructions)?;
+    }
     let unread = |_: &Wanted| -> Result<Found, Diagnostic> { Ok(Found::Unread) };
     match prepare(&job, policy, &unread) {
         Ok(prepared) => Ok((prepared.sources, prepared.report, true)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rbuild::base::{Digest, ImageRef, Masker};
 use rbuild::diag::{Sources, chain};
-use rbuild::event::Events;
+use rbuild::event::{Cancel, Events};
 use rbuild::image::{Layout, LayoutError, Selector, unpack_layout};
 use rbuild::output::{self, push_layout};
 use rbuild::registry;
@@ -69,7 +69,7 @@ fn push(args: &Args) -> Result<Vec<String>, Stop> {
         .collect::<Result<Vec<_>, _>>()?;
     let progress = Arc::new(Progress::new(format, super::build::colour()));
     let events = Events::new(Masker::new(), move |event| progress.show(&event, &Sources::new()));
-    let registry = environment::registry(&args.store, &events)?;
+    let registry = environment::registry(&args.store, &events, &Cancel::new())?;
 
     // Lives as long as the layout in it is read.
     let unpacked;

@@ -47,6 +47,11 @@ pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// A number of things, in words: `1 layer`, `2 layers`.
+pub(crate) fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A name for one line of a terminal: control characters are escaped.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
@@ -106,6 +111,9 @@ pub(crate) struct StoreArgs {
     /// Mirrors, plain-HTTP hosts, certificates: a TOML file
     #[arg(long, value_name = "FILE", env = "RBUILD_REGISTRY_CONFIG")]
     pub(crate) registry_config: Option<PathBuf>,
+    /// Trust these certificate authorities too, for registries, ADD and git: PEM files
+    #[arg(long, value_name = "FILE", env = "RBUILD_CA_FILE", value_delimiter = ',')]
+    pub(crate) ca_file: Vec<PathBuf>,
     /// Registry credentials in Docker's or containers' form
     #[arg(long, value_name = "FILE", env = "RBUILD_AUTHFILE")]
     pub(crate) authfile: Option<PathBuf>,
@@ -114,7 +122,8 @@ pub(crate) struct StoreArgs {
 /// What is demanded of a Dockerfile and an image.
 #[derive(clap::Args, Debug)]
 pub(crate) struct PolicyArgs {
-    /// A profile (none, baseline, hardened, paranoid) or a policy file
+    /// A profile (none, baseline, hardened, paranoid) or a policy file [default:
+    /// /etc/rbuild/policy.toml if it is there, else hardened]
     #[arg(long, value_name = "PROFILE|FILE", env = "RBUILD_POLICY")]
     pub(crate) policy: Option<String>,
     /// Change one value: `rules.ID=off|warn|error`

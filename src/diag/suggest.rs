@@ -8,9 +8,14 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         return None;
     }
     let word = word.to_ascii_lowercase();
-    let limit = word.chars().count().div_ceil(3).max(1);
+    let length = word.chars().count();
+    let limit = length.div_ceil(3).max(1);
     candidates
         .into_iter()
+        // Names of stages come from the file too, and are as long as it likes.
+        .filter(|candidate| {
+            candidate.len() <= 256 && candidate.chars().count().abs_diff(length) <= limit
+        })
         .map(|candidate| (distance(&word, &candidate.to_ascii_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)

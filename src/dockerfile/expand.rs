@@ -76,7 +76,7 @@ pub struct Expander {
 }
 
 // For all words of one build: real files stay under a few MiB.
-const BUDGET: u64 = 1 << 29;
+const BUDGET: u64 = 1 << 27;
 
 impl Expander {
     /// Makes one for a file with this escape character.

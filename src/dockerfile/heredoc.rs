@@ -1,5 +1,7 @@
 //! Here-documents: their markers and their contents.
 
+use std::sync::Arc;
+
 use crate::base::Span;
 
 /// A here-document with its content.
@@ -14,8 +16,8 @@ pub struct Heredoc {
     /// The number in front of `<<`.
     pub fd: Option<u32>,
     /// The lines up to the delimiter as they stand in the file, tabs included. It is one piece of
-    /// the file: byte `n` of it is byte `span.start + n`.
-    pub content: String,
+    /// the file: byte `n` of it is byte `span.start + n`. Shared, because a line may name it often.
+    pub content: Arc<str>,
     /// The place of the content.
     pub span: Span,
     /// The marker in the joined line, as a place in the file.
@@ -26,7 +28,7 @@ impl Heredoc {
     /// Returns the content as a reader gets it: without leading tabs if the marker was `<<-`.
     pub fn text(&self) -> String {
         if !self.strip_tabs {
-            return self.content.clone();
+            return self.content.to_string();
         }
         self.content.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
     }

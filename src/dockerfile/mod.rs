@@ -14,7 +14,7 @@ mod text;
 mod words;
 
 pub use expand::{ExpandError, Expander, Scope};
-pub use heredoc::{Heredoc, marker};
+pub use heredoc::{Heredoc, Marker, marker};
 pub use parse::parse;
 pub use text::Text;
 pub use words::{ExecForm, blank_words, exec_form, quoted_words};
@@ -27,6 +27,9 @@ pub const FILE_LIMIT: usize = 16 << 20;
 pub const LINE_LIMIT: usize = 1 << 20;
 /// The longest result of one expansion, in bytes.
 pub const EXPANSION_LIMIT: usize = 1 << 20;
+/// The most instructions of one file. Real files have some dozens; what looks at each of them, and
+/// keeps something for each, is bounded by this.
+pub const INSTRUCTION_LIMIT: usize = 10_000;
 /// How deep `${…}` may be nested.
 pub const NESTING_LIMIT: usize = 64;
 

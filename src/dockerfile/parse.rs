@@ -1,8 +1,8 @@
 //! Physical lines to logical ones.
 
 use super::{
-    Comment, Directive, Dockerfile, ExecForm, FILE_LIMIT, Flag, Heredoc, Keyword, LINE_LIMIT, Line,
-    Text, exec_form, heredoc,
+    Comment, Directive, Dockerfile, ExecForm, FILE_LIMIT, Flag, Heredoc, INSTRUCTION_LIMIT,
+    Keyword, LINE_LIMIT, Line, Text, exec_form, heredoc,
 };
 use crate::base::{SourceId, Span};
 use crate::diag::{Code, Diagnostic};
@@ -37,6 +37,11 @@ pub fn parse(source: SourceId, text: &str) -> (Dockerfile, Vec<Diagnostic>) {
     }
     parser.directives();
     while let Some(line) = parser.physical() {
+        if parser.file.lines.len() >= INSTRUCTION_LIMIT && !parser.is_blank(line) {
+            let message = format!("the file has more than {INSTRUCTION_LIMIT} instructions");
+            parser.error("too-many-instructions", message, line.start..line.end);
+            break;
+        }
         parser.logical(line);
     }
     if parser.file.lines.is_empty() && parser.errors.is_empty() {
@@ -122,6 +127,11 @@ impl<'a> Parser<'a> {
             self.file.directives.push(Directive { name, value: value.to_owned(), span });
             self.at = line.next;
         }
+    }
+
+    fn is_blank(&self, line: Physical) -> bool {
+        let content = self.content(line).trim_start();
+        content.is_empty() || content.starts_with('#')
     }
 
     fn comment(&mut self, line: Physical) -> bool {
@@ -219,7 +229,7 @@ impl<'a> Parser<'a> {
                 expand: marker.expand,
                 strip_tabs: marker.strip_tabs,
                 fd: marker.fd,
-                content: self.text[start..content_end].to_owned(),
+                content: self.text[start..content_end].into(),
                 span: Span::new(self.source, start, content_end),
                 marker: place,
             });

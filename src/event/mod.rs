@@ -1,8 +1,12 @@
-//! What is happening, as data. Library code sends and never prints; one receiver hands each event
+//! What is happening, as data; and the flag that makes it end. Library code sends and never prints; one receiver hands each event
 //! to whoever shows it.
+
+mod cancel;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use cancel::Cancel;
 
 use crate::base::{Masker, StepId};
 use crate::diag::Diagnostic;

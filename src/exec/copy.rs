@@ -27,7 +27,7 @@ pub(super) const FILES: &str = "copied-1";
 const UNNAMED: &str = "__unnamed__";
 
 /// One source, found.
-enum Taken {
+pub(super) enum Taken {
     Selection(Selection),
     Inline { name: String, content: Arc<[u8]> },
     Fetched(Fetched),
@@ -104,10 +104,7 @@ impl Execution<'_> {
         packers: Packers<'scope, '_>,
     ) -> Result<Cell, Failure> {
         let since = Instant::now();
-        let mut request = Request::new("WORKDIR");
-        request.operation("path", workdir.path.to_string());
-        request.operation("user", workdir.user.as_str());
-        request.operation("times", super::run::times_part(self.options.times));
+        let mut request = self.workdir_request(workdir);
         if let Some(cell) = self.cached(id, step, &mut request, parents, None)? {
             return Ok(cell);
         }
@@ -163,7 +160,15 @@ impl Execution<'_> {
         Ok(draft.commit()?)
     }
 
-    fn copy_request(&self, copy: &Copy) -> Request {
+    pub(super) fn workdir_request(&self, workdir: &Workdir) -> Request {
+        let mut request = Request::new("WORKDIR");
+        request.operation("path", workdir.path.to_string());
+        request.operation("user", workdir.user.as_str());
+        request.operation("times", super::run::times_part(self.options.times));
+        request
+    }
+
+    pub(super) fn copy_request(&self, copy: &Copy) -> Request {
         let mut request = Request::new("COPY");
         for source in &copy.sources {
             let text = match source {
@@ -190,7 +195,7 @@ impl Execution<'_> {
     }
 
     /// Finds what each source means.
-    fn take(&self, copy: &Copy, span: Span) -> Result<Vec<Taken>, Failure> {
+    pub(super) fn take(&self, copy: &Copy, span: Span) -> Result<Vec<Taken>, Failure> {
         let held;
         let context: Option<&Context> = match &copy.from {
             From::Context => self.services.context,
@@ -272,6 +277,12 @@ impl Execution<'_> {
             let Taken::Repository(remote, resolved) = taken else { return Ok(taken) };
             let Services { git: tools, store, .. } = self.services;
             let checkout = git::checkout(&remote, &resolved, tools, store)?;
+            if let Some(pointer) = checkout.pointer() {
+                self.services.events.note(format!(
+                    "{remote}: `{pointer}` is a pointer of Git LFS, and is copied as one: install \
+                     git-lfs to have its files"
+                ));
+            }
             let context = Context::open(checkout.folder(), None).map_err(input_failure)?;
             self.checkouts.lock().unwrap_or_else(PoisonError::into_inner).push(checkout);
             let sources = vec!["/".to_owned()];
@@ -305,7 +316,7 @@ impl Execution<'_> {
     }
 
     /// The digest over everything that is taken, and the files by name.
-    fn digest(&self, taken: &[Taken]) -> Result<(String, Files), Failure> {
+    pub(super) fn digest(&self, taken: &[Taken]) -> Result<(String, Files), Failure> {
         let mut hasher = Hasher::new();
         let mut files = Files::new();
         for taken in taken {

@@ -160,6 +160,7 @@ impl From<input::git::Error> for Failure {
             Error::NoRef { .. } | Error::NoSubdir { .. } => {
                 Failure::new(Cause::Input, "source-missing", text)
             }
+            Error::Interrupted => return Failure::stopped(),
             Error::NoAgent { .. } => Failure::new(Cause::Usage, "ssh-agent", text),
             Error::NoProgram { .. } | Error::Io { .. } => {
                 Failure::new(Cause::Internal, "git", text)

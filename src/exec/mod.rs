@@ -15,6 +15,8 @@
 mod assemble;
 mod copy;
 mod failure;
+mod foresee;
+mod grants;
 mod key;
 mod mounts;
 mod pack;
@@ -29,6 +31,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use failure::{Cause, Failure, cause_of_base};
+pub use foresee::{Foreseen, foresee};
+pub use grants::{GrantError, Grants};
+pub use ssh::{Agent, AgentSocket, KEY_LIMIT, KeyError, Keyring};
 
 use crate::base::{Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
@@ -78,12 +83,12 @@ pub struct Options {
     pub squash: bool,
     /// Steps without a `--network` of their own have none.
     pub no_network: bool,
-    /// The host's network was granted by name (`--allow network.host`).
-    pub allow_host_network: bool,
+    /// What steps were granted by name (`--allow`).
+    pub grants: Grants,
     /// Secrets by id.
     pub secrets: BTreeMap<String, Arc<Secret>>,
-    /// Sockets of ssh agents by id. A step gets one of its own, which lists and signs only.
-    pub ssh: BTreeMap<String, PathBuf>,
+    /// Ssh agents and keys by id. A step gets a socket of its own, which lists and signs only.
+    pub ssh: BTreeMap<String, Agent>,
     /// How much steps may do.
     pub hardening: Hardening,
     /// Content of `/etc/hosts` in steps.
@@ -156,6 +161,7 @@ pub struct Built {
 /// The first failure stops the rest. Whatever happens, no process of a step is left, and the store
 /// holds complete things only.
 pub fn run(plan: &Plan, options: &Options, services: &Services<'_>) -> Result<Built, Failure> {
+    options.grants.check(plan)?;
     stage::Execution::new(plan, options, services).run()
 }
 

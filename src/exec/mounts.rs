@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::copy::input_failure;
 use super::key::Request;
-use super::ssh::{Access, Proxy};
+use super::ssh::{Access, Agent, Proxy};
 use super::stack::Stack;
 use super::stage::Execution;
 use super::{Cause, Failure};
@@ -33,8 +33,8 @@ pub(super) enum Shown {
 /// sockets.
 #[derive(Default)]
 pub(super) struct Held {
-    /// By id; and whether it is new, and nobody has seeded it.
-    caches: BTreeMap<String, (CacheMount, bool)>,
+    /// By id.
+    caches: BTreeMap<String, CacheMount>,
     copies: Vec<TreeDraft>,
     proxies: Vec<Proxy>,
 }
@@ -146,12 +146,14 @@ impl Execution<'_> {
                 }
                 MountKind::Cache { target, id, source, readonly, mode, uid, gid, .. } => {
                     // A second mount of the same cache finds it seeded.
-                    let (cache, fresh) =
-                        held.caches.get_mut(id).expect("all caches of the step were taken");
-                    let path = cache.path().to_owned();
-                    if std::mem::take(fresh) {
-                        self.seed(&path, shown, source, (*mode, *uid, *gid), &mut held)?;
+                    let taken = "all caches of the step were taken";
+                    let cache = held.caches.get(id).expect(taken);
+                    if cache.is_fresh() {
+                        let folder = cache.path().to_owned();
+                        self.seed(&folder, shown, source, (*mode, *uid, *gid), &mut held)?;
+                        held.caches.get_mut(id).expect(taken).publish()?;
                     }
+                    let path = held.caches[id].path().to_owned();
                     let kind = sandbox::MountKind::Cache {
                         source: Source::Path(path),
                         readonly: *readonly,
@@ -214,16 +216,10 @@ impl Execution<'_> {
 
     /// Takes the caches of a step: each once, however many mounts show it, and all steps in the
     /// order of the ids, so that no two wait for each other.
-    fn caches(
-        &self,
-        run: &Run,
-        step: StepId,
-    ) -> Result<BTreeMap<String, (CacheMount, bool)>, Failure> {
+    fn caches(&self, run: &Run, step: StepId) -> Result<BTreeMap<String, CacheMount>, Failure> {
         let mut caches = BTreeMap::new();
         for (id, sharing) in wanted_caches(run) {
-            let cache = self.cache_mount(id, sharing, step)?;
-            let fresh = cache.is_fresh();
-            caches.insert(id.to_owned(), (cache, fresh));
+            caches.insert(id.to_owned(), self.cache_mount(id, sharing, step)?);
         }
         Ok(caches)
     }
@@ -253,7 +249,7 @@ impl Execution<'_> {
         Ok(cache)
     }
 
-    fn proxy(&self, id: &str, agent: &Path, access: Access, span: Span) -> Result<Proxy, Failure> {
+    fn proxy(&self, id: &str, agent: &Agent, access: Access, span: Span) -> Result<Proxy, Failure> {
         let folder = self.services.store.tmp_path()?;
         Proxy::start(folder, agent, access).map_err(|error| {
             let text = format!("cannot offer the ssh agent `{id}` to the step: {error}");

@@ -224,6 +224,7 @@ impl Execution<'_> {
             return Ok(None);
         }
         let mut request = Request::new("squash");
+        request.operation("times", super::run::times_part(self.options.times));
         add_parents(&mut request, stack)?;
         let store = self.services.store;
         let known = (!self.options.no_cache).then(|| store.record(request.key())).flatten();

@@ -9,12 +9,12 @@ use super::pack::Job;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
 use super::{Cause, Failure, Times};
-use crate::base::{Blob, Digest, Secret, StageId, StepId};
+use crate::base::{Blob, Digest, ImagePath, Secret, StageId, StepId};
 use crate::event::Event;
 use crate::instruction::{Network, Security};
 use crate::plan::{From, MountKind, Op, Run, Step};
 use crate::rootfs::{Work, passwd};
-use crate::sandbox::{self, Outcome, Spec};
+use crate::sandbox::{self, Hardening, Outcome, Spec};
 use crate::store;
 
 /// The stages whose trees a step reads.
@@ -50,8 +50,7 @@ impl Execution<'_> {
         parents: &Stack,
         packers: Packers<'scope, '_>,
     ) -> Result<Cell, Failure> {
-        let network = self.network(run)?;
-        refuse_unavailable(run)?;
+        let network = self.network(run);
         let mut request = self.run_request(run, step, network);
         let shown = self.shown(run, &mut request)?;
         if let Some(cell) = self.cached(id, step, &mut request, parents, None)? {
@@ -71,7 +70,14 @@ impl Execution<'_> {
         // Overlayfs wants a layer below; over nothing that is an empty folder.
         let lowers = if lowers.is_empty() { vec![scratch.clone()] } else { lowers };
         let (env, secret_env) = self.environment(run, &user)?;
-        let (mounts, held) = self.mounts(run, shown, id)?;
+        let (mut mounts, held) = self.mounts(run, shown, id)?;
+        for node in super::grants::nodes(run, self.services.events)? {
+            mounts.push(sandbox::Mount {
+                target: ImagePath::from_entry(node.as_os_str().as_encoded_bytes())
+                    .map_err(|error| Failure::new(Cause::Input, "device", error.to_string()))?,
+                kind: sandbox::MountKind::Device(node),
+            });
+        }
         let spec = Spec {
             lowers,
             upper: work.upper().to_owned(),
@@ -88,7 +94,7 @@ impl Execution<'_> {
             hosts: self.options.hosts.clone(),
             resolv_conf: self.options.resolv_conf.clone(),
             id_mode: self.services.id_mode,
-            hardening: self.options.hardening,
+            hardening: self.hardening(run),
             shm_size: self.options.shm_size,
             ulimits: self.options.ulimits.clone(),
         };
@@ -128,23 +134,25 @@ impl Execution<'_> {
         Ok(cell)
     }
 
-    fn network(&self, run: &Run) -> Result<sandbox::Network, Failure> {
+    // That all of it is granted was checked before the first step.
+    pub(super) fn network(&self, run: &Run) -> sandbox::Network {
         match run.network {
-            Network::None => Ok(sandbox::Network::None),
-            Network::Host if !self.options.allow_host_network => Err(Failure::new(
-                Cause::Usage,
-                "entitlement",
-                "RUN --network=host needs the entitlement `network.host`, which is not allowed",
-            )
-            .help("build with --allow network.host")),
-            Network::Default if self.options.no_network => Ok(sandbox::Network::None),
-            Network::Host | Network::Default => Ok(sandbox::Network::Host),
+            Network::None => sandbox::Network::None,
+            Network::Default if self.options.no_network => sandbox::Network::None,
+            Network::Host | Network::Default => sandbox::Network::Host,
+        }
+    }
+
+    fn hardening(&self, run: &Run) -> Hardening {
+        match run.security {
+            Security::Sandbox => self.options.hardening,
+            Security::Insecure => Hardening::Insecure,
         }
     }
 
     /// The parts of the key that are the operation: everything that the command sees, but for the
     /// values of secrets and of proxy variables.
-    fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
+    pub(super) fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
         let mut request = Request::new("RUN");
         for (index, word) in run.args.iter().enumerate() {
             let name = if index + 1 == run.args.len() {
@@ -167,7 +175,10 @@ impl Execution<'_> {
         request.operation("workdir", run.workdir.to_string());
         request.operation("platform", self.plan.stages[step.stage].platform.to_string());
         request.operation("network", format!("{network:?}"));
-        request.operation("hardening", format!("{:?}", self.options.hardening));
+        request.operation("hardening", format!("{:?}", self.hardening(run)));
+        for device in &run.devices {
+            request.operation("device", device.as_str());
+        }
         request.operation("ids", if self.services.id_mode.has_many() { "many" } else { "one" });
         request.operation("shm", self.options.shm_size.to_string());
         for limit in &self.options.ulimits {
@@ -230,24 +241,6 @@ impl Execution<'_> {
         }
         Ok((env, secrets))
     }
-}
-
-fn refuse_unavailable(run: &Run) -> Result<(), Failure> {
-    if run.security == Security::Insecure {
-        return Err(Failure::new(
-            Cause::Usage,
-            "entitlement",
-            "RUN --security=insecure needs the entitlement `security.insecure`, which is not allowed",
-        ));
-    }
-    if let Some(device) = run.devices.first() {
-        return Err(Failure::new(
-            Cause::Usage,
-            "entitlement",
-            format!("RUN --device={device} needs the entitlement `device`, which is not allowed"),
-        ));
-    }
-    Ok(())
 }
 
 /// A command's end as success or failure.

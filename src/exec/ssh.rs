@@ -4,6 +4,7 @@
 //! step gets a socket of the builder's, which ends with the step; its messages are read here, and
 //! only those that [`protocol`] lets pass reach the agent.
 
+mod keys;
 mod protocol;
 
 use std::collections::BTreeMap;
@@ -13,12 +14,38 @@ use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// Most connections of a step to one agent at a time; more are closed at once.
 const CONNECTION_LIMIT: usize = 16;
+
+pub use keys::{KEY_LIMIT, KeyError, Keyring};
+
+/// What stands behind an id of `--ssh`.
+#[derive(Clone, Debug)]
+pub enum Agent {
+    /// An agent, by its socket.
+    Socket(PathBuf),
+    /// Keys of files.
+    Keys(Arc<Keyring>),
+}
+
+/// A socket at which the keys of an [`Agent`] sign, for a program of the host. Dropped, it is gone.
+pub struct AgentSocket(Proxy);
+
+impl AgentSocket {
+    /// Listens in `folder`, which is made.
+    pub fn start(folder: PathBuf, agent: &Agent) -> io::Result<Self> {
+        Proxy::start(folder, agent, Access { owner: None, mode: 0o600 }).map(AgentSocket)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.0.socket()
+    }
+}
 
 /// Who may use the socket of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +64,8 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// Listens in `folder`, which is made, for requests to the agent at `agent`.
-    pub(super) fn start(folder: PathBuf, agent: &Path, access: Access) -> io::Result<Self> {
+    /// Listens in `folder`, which is made, for requests to `agent`.
+    pub(super) fn start(folder: PathBuf, agent: &Agent, access: Access) -> io::Result<Self> {
         fs::DirBuilder::new().mode(0o700).create(&folder)?;
         let socket = folder.join(SOCKET);
         // The path of a socket has at most 107 bytes (unix(7)); that of a store may have more.
@@ -54,7 +81,7 @@ impl Proxy {
             chown(&socket, Some(uid), Some(gid))?;
         }
         fs::set_permissions(&socket, Permissions::from_mode(access.mode))?;
-        let (connections, agent) = (Arc::clone(&proxy.connections), agent.to_owned());
+        let (connections, agent) = (Arc::clone(&proxy.connections), agent.clone());
         thread::Builder::new()
             .name("ssh-agent".to_owned())
             .spawn(move || accept(&listener, &connections, &agent))?;
@@ -129,7 +156,7 @@ impl Connections {
     }
 }
 
-fn accept(listener: &UnixListener, connections: &Arc<Connections>, agent: &Path) {
+fn accept(listener: &UnixListener, connections: &Arc<Connections>, agent: &Agent) {
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => Arc::new(stream),
@@ -142,7 +169,7 @@ fn accept(listener: &UnixListener, connections: &Arc<Connections>, agent: &Path)
             }
         };
         let Some(number) = connections.add(&stream) else { continue };
-        let (mine, agent) = (Arc::clone(connections), agent.to_owned());
+        let (mine, agent) = (Arc::clone(connections), agent.clone());
         // Nobody waits for this thread: an agent that hangs must not hold the build. It serves a
         // connection that ends with the step.
         let started = thread::Builder::new().name("ssh-agent".to_owned()).spawn(move || {
@@ -159,18 +186,25 @@ fn accept(listener: &UnixListener, connections: &Arc<Connections>, agent: &Path)
 // Answers one connection until it is closed.
 fn serve(
     mut step: &UnixStream,
-    path: &Path,
+    agent: &Agent,
     connections: &Connections,
     number: u64,
 ) -> io::Result<()> {
-    let mut agent: Option<Arc<UnixStream>> = None;
+    let mut open: Option<Arc<UnixStream>> = None;
     while let Some(request) = protocol::read(&mut step)? {
         if !protocol::may_pass(&request) {
             protocol::write(&mut step, protocol::REFUSAL)?;
             continue;
         }
+        let path = match agent {
+            Agent::Socket(path) => path,
+            Agent::Keys(keys) => {
+                protocol::write(&mut step, &keys.answer(&request))?;
+                continue;
+            }
+        };
         let answer = (|| {
-            let mut agent: &UnixStream = match &mut agent {
+            let mut agent: &UnixStream = match &mut open {
                 Some(agent) => agent,
                 none => {
                     let stream = Arc::new(UnixStream::connect(path)?);
@@ -199,6 +233,7 @@ fn serve(
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::path::Path;
     use std::time::Duration;
 
     use super::*;
@@ -230,7 +265,7 @@ mod tests {
 
     fn proxy(folder: &Path, agent: &Path) -> Proxy {
         let access = Access { owner: None, mode: 0o600 };
-        Proxy::start(folder.join("p"), agent, access).unwrap()
+        Proxy::start(folder.join("p"), &Agent::Socket(agent.to_owned()), access).unwrap()
     }
 
     fn connect(proxy: &Proxy) -> UnixStream {

@@ -202,10 +202,13 @@ impl Execution<'_> {
         })
     }
 
+    fn fetched(&self, id: BaseId) -> MutexGuard<'_, bool> {
+        self.bases.fetched[id.index()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Brings the layers of an image into the store, once.
     pub(super) fn fetch(&self, id: BaseId) -> Result<(), Failure> {
-        let mut fetched =
-            self.bases.fetched[id.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetched = self.fetched(id);
         if !*fetched {
             let services = self.services;
             input::fetch_layers(
@@ -308,8 +311,37 @@ impl Execution<'_> {
         Ok(hasher.finish())
     }
 
-    /// Unpacks a layer whose blob is in the store.
+    /// Unpacks a layer. If its blob turns out to be damaged (a disk, a power failure, an edit in
+    /// a layout that shares it), it is brought again once.
     fn unpack(&self, stack: &[Cell], index: usize, all: bool) -> Result<Option<TreeId>, Failure> {
+        let failure = match self.unpack_blob(stack, index, all) {
+            Err(failure) => failure,
+            done => return done,
+        };
+        let digest = self.blob(&stack[index])?.descriptor.digest;
+        if !self.services.store.discard_if_damaged(digest)? {
+            return Err(failure);
+        }
+        match stack[index].0.origin {
+            Origin::Base(id, _) => {
+                self.services
+                    .events
+                    .note(format!("the blob {digest} in the store was damaged: bringing it again"));
+                *self.fetched(id) = false;
+                self.unpack_blob(stack, index, all)
+            }
+            // Its record finds no blob any more: the next build makes the step anew.
+            Origin::Step(_) => Err(failure.help("it was damaged, and is removed: build again")),
+        }
+    }
+
+    /// Unpacks a layer whose blob is in the store.
+    fn unpack_blob(
+        &self,
+        stack: &[Cell],
+        index: usize,
+        all: bool,
+    ) -> Result<Option<TreeId>, Failure> {
         let store = self.services.store;
         let layer = self.blob(&stack[index])?;
         let attempt = |lower: &dyn Lookup| -> Result<(TreeDraft, bool), Failure> {

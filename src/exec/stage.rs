@@ -201,14 +201,7 @@ impl<'a> Execution<'a> {
     ) -> Result<Option<Cell>, Failure> {
         let store = self.services.store;
         let events = self.services.events;
-        let stage = &self.plan.stages[step.stage];
-        let without_cache = if self.options.no_cache {
-            Some("--no-cache")
-        } else if self.options.no_cache_stages.contains(&stage.index) {
-            Some("--no-cache-filter")
-        } else {
-            None
-        };
+        let without_cache = self.without_cache(step);
         if without_cache.is_none() && store.has_records_of(request.operation_digest()) {
             // Only now is it worth waiting for the digests of what came before.
             super::stack::add_parents(request, parents)?;
@@ -232,7 +225,24 @@ impl<'a> Execution<'a> {
         Ok(None)
     }
 
-    fn why(&self, request: &Request, last: Option<&CacheRecord>, files: Option<&Files>) -> String {
+    /// The flag by which no records of a step are read.
+    pub(super) fn without_cache(&self, step: &Step) -> Option<&'static str> {
+        let stage = &self.plan.stages[step.stage];
+        if self.options.no_cache {
+            Some("--no-cache")
+        } else if self.options.no_cache_stages.contains(&stage.index) {
+            Some("--no-cache-filter")
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn why(
+        &self,
+        request: &Request,
+        last: Option<&CacheRecord>,
+        files: Option<&Files>,
+    ) -> String {
         let then = last.and_then(|record| self.copied_files(record));
         request.why_missed(last, then.as_ref().zip(files))
     }

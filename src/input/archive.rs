@@ -31,19 +31,34 @@ fn sniff(start: &[u8]) -> Packing {
 
 /// Opens an archive's entries.
 pub(super) fn open(content: &Content) -> Result<Reader<Box<dyn Read + Send>>, Failure> {
-    let mut source = content.open()?;
+    Ok(Reader::archive(plain(content.open()?)?, Limits::default()))
+}
+
+/// How many bytes of a stream [`looks_packed`] wants to see.
+pub const START: u64 = 512;
+
+/// Tells by its start whether a stream is a tar, compressed or not, rather than a text.
+pub fn looks_packed(start: &[u8]) -> bool {
+    // POSIX.1 pax and ustar, and old GNU.
+    let is_tar = start.get(257..262) == Some(b"ustar");
+    is_tar || sniff(start) != Packing::Layer(Format::sniff(b""))
+}
+
+/// Takes the compression off, whichever it is.
+pub(super) fn plain(
+    mut source: impl Read + Send + 'static,
+) -> Result<Box<dyn Read + Send>, layer::Error> {
     let mut start = Vec::new();
-    source.by_ref().take(6).read_to_end(&mut start).map_err(layer::Error::from)?;
+    source.by_ref().take(6).read_to_end(&mut start)?;
     let packing = sniff(&start);
     let source = io::Cursor::new(start).chain(source);
-    let plain: Box<dyn Read + Send> = match packing {
+    Ok(match packing {
         Packing::Layer(format) => decompress(source, format, Bounds::default())?,
         Packing::Bzip2 => bounded(source, |source| Box::new(MultiBzDecoder::new(source))),
         Packing::Xz => {
             bounded(source, |source| Box::new(XzReader::new_mem_limit(source, true, XZ_MEMORY)))
         }
-    };
-    Ok(Reader::archive(plain, Limits::default()))
+    })
 }
 
 /// Tells whether the file is an archive with something in it: Docker unpacks nothing else.

@@ -1,12 +1,11 @@
 //! Bases from a real registry, from layouts, and from registries that lie.
 
-use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::base::{ImagePath, Secret};
+use crate::base::{ImagePath, Secret, skipped};
 use crate::image::{Config, INDEX, Index};
 use crate::layer::{Compression, Entry, EntryKind, LayerWriter};
 use crate::registry::{Credentials, Network, RegistryConfig};
@@ -265,11 +264,6 @@ fn push(folder: &Path, layout: &Path, to: &str, login: bool) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn skipped(test: &str, why: &str) {
-    // Past the test harness, which keeps what passing tests print to itself.
-    let _ = writeln!(io::stderr(), "SKIPPED {test}: {why}");
 }
 
 #[test]

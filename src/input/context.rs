@@ -51,9 +51,10 @@ impl Context {
         Context { root: Arc::new(root), ignore: None, owners: Owners::Kept(mode), _unpacked: None }
     }
 
-    /// Unpacks an uncompressed tar stream aside and takes that. `ignore` is then set by
+    /// Unpacks a tar stream, compressed or not, aside and takes that. `ignore` is then set by
     /// [`Context::with_ignore`], since its file may lie in the stream.
-    pub fn from_tar(tar: impl Read, store: &Store) -> Result<Context, Error> {
+    pub fn from_tar(tar: impl Read + Send + 'static, store: &Store) -> Result<Context, Error> {
+        let tar = super::archive::plain(tar).map_err(rootfs::Error::from)?;
         let draft = store.tree_draft()?;
         let root = Root::open_host(draft.path()).map_err(|source| Error::Io {
             what: "open",

@@ -6,15 +6,21 @@
 //! fetches that commit, without its history, and lays its files out. How they are copied is the
 //! business of [`super::select`].
 
+mod auth;
 mod command;
+mod lfs;
 mod remote;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::Secret;
+use crate::event::Cancel;
 use crate::registry::{Network, Proxies};
 use crate::store::{self, Store, remove_tree};
 use command::{Open, Runner};
@@ -32,8 +38,13 @@ pub struct Tools {
     pub ssh_agent: Option<PathBuf>,
     /// Proxies for `http` and `https`.
     pub proxies: Proxies,
-    /// Certificate authorities that are trusted in place of the host's, a PEM file.
-    pub ca_file: Option<PathBuf>,
+    /// Certificate authorities that are trusted besides the host's, PEM files.
+    pub ca_files: Vec<PathBuf>,
+    /// Secrets by id, of which `GIT_AUTH_TOKEN[.HOST]` and `GIT_AUTH_HEADER[.HOST]` are logins for
+    /// https; one that names a host goes before one that does not.
+    pub auth: BTreeMap<String, Arc<Secret>>,
+    /// Ends what is running.
+    pub cancel: Cancel,
     /// Whether the network may be used.
     pub network: Network,
     /// How long one repository may take.
@@ -48,7 +59,9 @@ impl Tools {
             home: None,
             ssh_agent: None,
             proxies: Proxies::default(),
-            ca_file: None,
+            ca_files: Vec::new(),
+            auth: BTreeMap::new(),
+            cancel: Cancel::new(),
             network,
             time_limit: Duration::from_secs(3600),
         }
@@ -143,6 +156,9 @@ pub enum Error {
         /// Too much of what.
         why: &'static str,
     },
+    /// Somebody has cancelled.
+    #[error("interrupted")]
+    Interrupted,
     /// The file system refused.
     #[error("git source: cannot {what}: {source}")]
     Io {
@@ -194,6 +210,7 @@ pub struct Resolved {
 pub struct Checkout {
     folder: PathBuf,
     commit: CommitId,
+    pointer: Option<String>,
     _work: Work,
 }
 
@@ -203,6 +220,11 @@ impl Checkout {
     /// Links in it are those of the repository and may lead anywhere.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Returns a file that is a pointer of Git LFS in place of what it points at, if there is one.
+    pub fn pointer(&self) -> Option<&str> {
+        self.pointer.as_deref()
     }
 
     /// Returns the commit.
@@ -258,7 +280,8 @@ pub fn resolve(remote: &Remote, tools: &Tools, store: &Store) -> Result<Resolved
 /// things.
 ///
 /// Submodules come along unless they are declined; their addresses may be any on the network, but
-/// not files of this host. Files of Git LFS are left as the pointers that they are in the commit.
+/// not files of this host. Files of Git LFS come along where the program `git-lfs` is there; else they
+/// are left as the pointers that they are in the commit, which [`Checkout::pointer`] tells.
 pub fn checkout(
     remote: &Remote,
     resolved: &Resolved,
@@ -290,6 +313,9 @@ pub fn checkout(
         let update = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
         run("fetch submodules of", Open::Submodules, &update)?;
     }
+    if tools.find("git-lfs").is_some() && lfs::pointer(&tree).is_some() {
+        lfs::fetch(&runner, &tree, remote)?;
+    }
     if !remote.keeps_git_dir() {
         remove_tree(&tree.join(".git")).map_err(Error::io("remove `.git`"))?;
         if modules {
@@ -305,7 +331,8 @@ pub fn checkout(
             return Err(Error::NoSubdir { remote, subdir, commit });
         }
     }
-    Ok(Checkout { folder, commit, _work: work })
+    let pointer = lfs::pointer(&folder);
+    Ok(Checkout { folder, commit, pointer, _work: work })
 }
 
 fn online(remote: &Remote, tools: &Tools) -> Result<(), Error> {

@@ -15,7 +15,7 @@ use crate::base::ImagePath;
 use crate::sys::{Follow, Root};
 
 /// Bytes that an ignore file may have.
-const LIMIT: u64 = 10 << 20;
+pub const LIMIT: u64 = 10 << 20;
 
 /// The patterns of an ignore file, or of `--exclude`, in order.
 #[derive(Debug, Clone, Default)]

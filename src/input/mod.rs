@@ -18,11 +18,12 @@ mod ignore;
 mod place;
 mod select;
 
+pub use archive::{START, looks_packed};
 pub use base::{BaseError, BaseImage, BaseSource, fetch_layers, resolve};
 pub use chmod::Chmod;
 pub use context::{Context, Owners};
 pub use error::Error;
-pub use ignore::{Ignore, PatternError, Rule};
+pub use ignore::{Ignore, LIMIT as IGNORE_LIMIT, PatternError, Rule};
 pub use place::{Part, Placement, place};
 pub use select::{Pick, Selection, select};
 

@@ -1,9 +1,11 @@
 //! What COPY and ADD share: sources, a destination, inline files.
 
+use std::collections::BTreeMap;
+
 use super::{missing, not_strings};
 use crate::base::Span;
 use crate::diag::{Code, Diagnostic};
-use crate::dockerfile::{ExecForm, Heredoc, Line, Word, blank_words, exec_form, marker};
+use crate::dockerfile::{ExecForm, Heredoc, Line, Marker, Word, blank_words, exec_form, marker};
 
 /// One source of COPY or ADD.
 #[derive(Clone, Debug)]
@@ -33,22 +35,29 @@ pub(super) fn parse(line: &Line, errors: &mut Vec<Diagnostic>) -> Option<(Vec<So
         return None;
     }
     let destination = words.pop()?;
+    // As in BuildKit: of several with one name the last one counts, and the marker that stands for
+    // the source says whether to expand and to strip.
+    let by_name: BTreeMap<&str, &Heredoc> =
+        line.heredocs.iter().map(|heredoc| (heredoc.name.as_str(), heredoc)).collect();
     let find = |word: &Word| {
-        let name = marker(&word.raw).filter(|_| !json)?.name;
-        line.heredocs.iter().find(|heredoc| heredoc.name == name)
+        let Marker { name, expand, strip_tabs, fd } = marker(&word.raw).filter(|_| !json)?;
+        let found = Heredoc::clone(by_name.get(name.as_str())?);
+        Some(Heredoc { expand, strip_tabs, fd, ..found })
     };
     if find(&destination).is_some() {
         let message = "a heredoc cannot be the destination";
         errors.push(Diagnostic::error(Code("heredoc-destination"), message).at(destination.span));
         return None;
     }
-    let sources = words
-        .into_iter()
-        .map(|word| match find(&word) {
-            Some(heredoc) => Source::Inline(heredoc.clone(), word.span),
-            None => Source::Path(word),
-        })
-        .collect();
+    // BuildKit copies the files first and writes the here-documents over them.
+    let (mut sources, mut inline) = (Vec::new(), Vec::new());
+    for word in words {
+        match find(&word) {
+            Some(heredoc) => inline.push(Source::Inline(heredoc, word.span)),
+            None => sources.push(Source::Path(word)),
+        }
+    }
+    sources.append(&mut inline);
     Some((sources, destination))
 }
 

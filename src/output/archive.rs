@@ -10,15 +10,16 @@ use crate::layer::{Compression, Entry, EntryKind, LayerWriter};
 use crate::store::Store;
 
 /// Writes the archive to the file `dest`, or to standard output for `-`. `more` are further files,
-/// sorted by name.
+/// sorted by name. Layers that are `left_out` are named in the manifest, but not there.
 pub(super) fn write(
     dest: &Path,
     image: &Image,
     tags: &[ImageRef],
     store: &Store,
     more: &[(&str, Vec<u8>)],
+    left_out: &dyn Fn(Digest<Blob>) -> bool,
 ) -> Result<(), Error> {
-    file::write(dest, |sink| stream(sink, image, tags, store, more))
+    file::write(dest, |sink| stream(sink, image, tags, store, more, left_out))
 }
 
 fn stream(
@@ -27,12 +28,13 @@ fn stream(
     tags: &[ImageRef],
     store: &Store,
     more: &[(&str, Vec<u8>)],
+    left_out: &dyn Fn(Digest<Blob>) -> bool,
 ) -> Result<(), Error> {
     let mut blobs = vec![
         (image.digest.hex(), Content::Bytes(&image.manifest_bytes)),
         (image.config_digest().hex(), Content::Bytes(&image.config_bytes)),
     ];
-    for layer in &image.layers {
+    for layer in image.layers.iter().filter(|layer| !left_out(layer.descriptor.digest)) {
         blobs.push((layer.descriptor.digest.hex(), Content::Blob(layer.descriptor.digest)));
     }
     blobs.sort_by(|a, b| a.0.cmp(&b.0));

@@ -40,7 +40,7 @@ impl Output for Docker {
         let tags = if self.names.is_empty() { tags } else { &self.names };
         let (manifest, repositories) = documents(image, tags);
         let more = [("manifest.json", manifest), ("repositories", repositories)];
-        archive::write(&self.dest, image, tags, means.store, &more)?;
+        archive::write(&self.dest, image, tags, means.store, &more, &|_| false)?;
         Ok(format!("docker archive {}", self.dest.display()))
     }
 }

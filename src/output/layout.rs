@@ -15,14 +15,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use crate::base::ImageRef;
+use crate::base::{Blob, Digest, ImageRef};
 use crate::image::{Image, Index};
 use crate::store::Store;
 use crate::sys;
 
 const OTHER: &str = "is not empty and no OCI layout";
 /// The tag of an entry of an index (image specification, annotations.md).
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 pub(super) const MARK: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -41,12 +41,15 @@ pub(super) fn check(dest: &Path) -> Result<(), Error> {
     }
 }
 
-/// Writes the layout at `dest`.
+/// Writes the layout at `dest`. With `append`, images of other tags stay. Layers that are `left_out`
+/// are named in the manifest, but not there.
 pub(super) fn write(
     dest: &Path,
     image: &Image,
     tags: &[ImageRef],
     store: &Store,
+    append: bool,
+    left_out: &dyn Fn(Digest<Blob>) -> bool,
 ) -> Result<(), Error> {
     check(dest)?;
     let parent = match dest.parent() {
@@ -70,7 +73,7 @@ pub(super) fn write(
     for layer in &image.layers {
         let digest = layer.descriptor.digest;
         let to = blobs.join(digest.hex());
-        if to.exists() {
+        if left_out(digest) || to.exists() {
             continue; // the same layer twice, as empty RUN steps give
         }
         let from = store.blob_path(digest);
@@ -83,8 +86,12 @@ pub(super) fn write(
             fs::copy(&from, &to).map_err(io("write", &to))?;
         }
     }
+    let mut index = index(image, tags);
+    if append {
+        super::append::keep(dest, &mut index, &blobs)?;
+    }
     put(aside.path().join("oci-layout"), MARK)?;
-    put(aside.path().join("index.json"), &index(image, tags).to_bytes())?;
+    put(aside.path().join("index.json"), &index.to_bytes())?;
     // tempfile makes folders 0700; a layout is for others to read, as umask 022 would have it.
     fs::set_permissions(aside.path(), fs::Permissions::from_mode(0o755))
         .map_err(io("write", aside.path()))?;
@@ -159,9 +166,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let dest = folder.path().join("out/image.oci");
-        write(&dest, &image(&store, b"one"), &[], &store).unwrap();
+        write(&dest, &image(&store, b"one"), &[], &store, false, &|_| false).unwrap();
         let second = image(&store, b"two");
-        write(&dest, &second, &[ImageRef::parse("a:1").unwrap()], &store).unwrap();
+        let tags = [ImageRef::parse("a:1").unwrap()];
+        write(&dest, &second, &tags, &store, false, &|_| false).unwrap();
         assert_eq!(names(&dest), ["blobs", "index.json", "oci-layout"]);
         assert_eq!(names(&dest.join("blobs/sha256")).len(), 3);
         assert_eq!(names(dest.parent().unwrap()), ["image.oci"]);
@@ -175,13 +183,51 @@ mod tests {
     }
 
     #[test]
+    fn images_of_other_tags_stay_when_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let dest = folder.path().join("image.oci");
+        let append = |content: &[u8], tag: &str| {
+            let tags = [ImageRef::parse(tag).unwrap()];
+            write(&dest, &image(&store, content), &tags, &store, true, &|_| false).unwrap();
+            let index = Index::parse(&fs::read(dest.join("index.json")).unwrap()).unwrap();
+            let tags = index.manifests.iter().map(|entry| entry.annotations[REF_NAME].clone());
+            (tags.collect::<Vec<_>>().join(" "), names(&dest.join("blobs/sha256")).len())
+        };
+        assert_eq!(append(b"one", "x:1"), ("1".to_owned(), 3));
+        assert_eq!(append(b"two", "x:2"), ("2 1".to_owned(), 6));
+        // What its tag stood for before is reached by no entry any more.
+        assert_eq!(append(b"three", "x:1"), ("1 2".to_owned(), 6));
+        assert_eq!(append(b"two", "x:1"), ("1 2".to_owned(), 3));
+        // A link in the place of a blob is not followed.
+        let (_, other) = (append(b"four", "x:4"), image(&store, b"two").digest.hex());
+        let blob = dest.join("blobs/sha256").join(other);
+        fs::remove_file(&blob).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &blob).unwrap();
+        assert_eq!(append(b"five", "x:5").0, "5 4 1 2");
+        assert!(!blob.exists());
+    }
+
+    #[test]
+    fn layers_of_a_base_may_be_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let dest = folder.path().join("image.oci");
+        let image = image(&store, b"one");
+        let base = image.layers[0].descriptor.digest;
+        write(&dest, &image, &[], &store, false, &|digest| digest == base).unwrap();
+        assert_eq!(names(&dest.join("blobs/sha256")).len(), 2);
+    }
+
+    #[test]
     fn a_folder_with_other_things_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let dest = folder.path().join("dest");
         fs::create_dir(&dest).unwrap();
         fs::write(dest.join("thesis.txt"), "x").unwrap();
-        let error = write(&dest, &image(&store, b"one"), &[], &store).unwrap_err();
+        let error =
+            write(&dest, &image(&store, b"one"), &[], &store, true, &|_| false).unwrap_err();
         assert!(matches!(error, Error::Occupied { .. }), "{error}");
         assert_eq!(names(&dest), ["thesis.txt"]);
     }

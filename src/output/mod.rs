@@ -6,6 +6,7 @@
 //! layout  archive  flatten  file  send              what they are made of
 //! ```
 
+mod append;
 mod archive;
 mod attributes;
 mod cacheonly;
@@ -175,7 +176,13 @@ impl Error {
 impl Target {
     /// The destination when none is asked for: the folder `./image.oci`.
     pub fn default_layout() -> Self {
-        Target(Arc::new(oci::Oci { dest: "image.oci".into(), tar: false, names: Vec::new() }))
+        Target(Arc::new(oci::Oci {
+            dest: "image.oci".into(),
+            tar: false,
+            names: Vec::new(),
+            append: false,
+            shallow: false,
+        }))
     }
 
     /// A push to the names that the image has (`--push`).

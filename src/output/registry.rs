@@ -6,7 +6,7 @@ use super::{Attributes, Error, Means, Output, Place, TargetError, Type, send};
 use crate::base::ImageRef;
 use crate::image::Image;
 
-const KEYS: &[&str] = &["name", "push", "push-by-digest", "insecure"];
+const KEYS: &[&str] = &["name", "push", "push-by-digest", "name-canonical", "insecure"];
 
 pub(super) const TYPE: Type = Type { name: "registry", keys: KEYS, make: |list| make(list, true) };
 
@@ -32,6 +32,8 @@ fn make(mut attributes: Attributes, push: bool) -> Result<Arc<dyn Output>, Targe
             "a registry without TLS is named in the file of --registry-config: `http = true` under `[host.\"HOST\"]`",
         ));
     }
+    // By digest an image has its canonical name in any case.
+    attributes.flag("name-canonical")?;
     let by_digest = attributes.flag("push-by-digest")?.unwrap_or(false);
     Ok(Arc::new(Push { names: attributes.names("name")?, by_digest }))
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::base::{ImagePath, Platform};
+use crate::base::{ImagePath, Platform, skipped};
 use crate::event::Events;
 use crate::image::{
     Config, Descriptor, Index, LayerKind, LayerRef, Layout, Selector, unpack_layout,
@@ -131,9 +131,18 @@ fn attributes_become_targets() {
         (Err(found), Err(want)) => assert!(found.to_string().contains(want), "{found}"),
         (found, want) => panic!("{text}: {found:?} instead of {want:?}"),
     };
-    check("type=oci,dest=x,tar=false", Ok(r#"Oci { dest: "x", tar: false, names: [] }"#));
-    check("type=oci,destination=-", Ok(r#"Oci { dest: "-", tar: true, names: [] }"#));
+    check(
+        "type=oci,dest=x,tar=false",
+        Ok(r#"Oci { dest: "x", tar: false, names: [], append: false, shallow: false }"#),
+    );
+    check(
+        "type=oci,destination=-",
+        Ok(r#"Oci { dest: "-", tar: true, names: [], append: false, shallow: false }"#),
+    );
     check("type=oci,dest=-,tar=false", Err("archive"));
+    check("type=oci,append=true", Err("write tar=false"));
+    check("type=oci,blobs=some", Err("full or shallow"));
+    check("type=registry,name-canonical=true", Ok("Push { names: [], by_digest: false }"));
     check("type=oci,dets=x", Err("did you mean `dest`"));
     check("type=oic", Err("did you mean `oci`"));
     check("type=zip", Err("there are oci, docker, local, tar, registry, image, cacheonly"));
@@ -370,7 +379,7 @@ fn a_docker_archive() {
         .args(["inspect", "--config"])
         .arg(format!("docker-archive:{}:debian:12", dest.display()));
     match skopeo.stderr(Stdio::inherit()).output() {
-        Err(error) => println!("skipped: skopeo: {error}"),
+        Err(error) => skipped("skopeo reads the archive", &error.to_string()),
         Ok(output) => {
             assert!(output.status.success());
             let config = String::from_utf8_lossy(&output.stdout);
@@ -463,7 +472,7 @@ fn a_push_of_an_image_and_of_a_layout() {
             .stderr(Stdio::inherit())
             .output();
         match output {
-            Err(error) => println!("skipped: skopeo: {error}"),
+            Err(error) => skipped("skopeo reads the archive", &error.to_string()),
             Ok(output) => assert_eq!(&output.stdout, want, "{what}"),
         }
     }

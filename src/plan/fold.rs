@@ -14,6 +14,10 @@ use crate::diag::{Code, Diagnostic, Sources};
 use crate::dockerfile::{Dockerfile, Word};
 use crate::instruction::{self, Instruction};
 
+// What one plan may hold, in bytes: histories, operations, variables, and what each stage takes over
+// from the one it is built on. Plans of real files hold some hundred KiB.
+const PLAN_BUDGET: usize = 128 << 20;
+
 pub(super) fn plan(
     file: &Dockerfile,
     instructions: &[Instruction],
@@ -36,8 +40,12 @@ pub(super) fn plan(
         steps: Arena::new(),
         ids: BTreeMap::new(),
         states: BTreeMap::new(),
+        spent: 0,
     };
     for index in needed {
+        if planner.resolver.errors.len() >= instruction::ERROR_LIMIT {
+            break;
+        }
         planner.stage(index, &drafts[index], target == Some(index));
     }
     let warnings = unused(instructions, &planner.stages, request);
@@ -62,6 +70,8 @@ struct Planner<'a> {
     steps: Arena<StepMark, Step>,
     ids: BTreeMap<usize, StageId>,
     states: BTreeMap<usize, State>,
+    // Bytes that the plan holds, of all its stages.
+    spent: usize,
 }
 
 // What an instruction leaves: an entry of the history, perhaps with work to do.
@@ -70,6 +80,10 @@ type Done = (String, Option<Op>);
 impl Planner<'_> {
     fn stage(&mut self, index: usize, draft: &Draft<'_>, last: bool) {
         let (base, mut state) = self.begin(draft);
+        if let Err(error) = self.charge(state.held, draft.from.span) {
+            self.resolver.errors.push(*error);
+            return;
+        }
         let platform = match (&draft.base, &draft.from.platform) {
             (Some(Ref::Stage(below)), None) => self
                 .ids
@@ -105,7 +119,13 @@ impl Planner<'_> {
             if self.resolver.errors.len() >= instruction::ERROR_LIMIT {
                 break;
             }
-            match self.apply(&mut state, draft, instruction) {
+            let before = (state.spent, state.held);
+            let done = self.apply(&mut state, draft, instruction).and_then(|done| {
+                state.hold(2 * done.0.len() + done.1.as_ref().map_or(0, weight) + 128);
+                let more = (state.spent - before.0).max(state.held - before.1);
+                self.charge(more, instruction.span()).map(|()| done)
+            });
+            match done {
                 // BuildKit has no entry for a trigger that is only stored.
                 Ok(_) if matches!(instruction, Instruction::Onbuild(_)) => {}
                 Ok((created_by, op)) => {
@@ -142,6 +162,16 @@ impl Planner<'_> {
         stage.instructions =
             std::iter::once(draft.first).chain(&draft.triggers).chain(draft.own).cloned().collect();
         self.states.insert(index, state);
+    }
+
+    // Counts what the plan holds; a file must not make it endless.
+    fn charge(&mut self, bytes: usize, span: Span) -> Result<(), Box<Diagnostic>> {
+        self.spent += bytes;
+        if self.spent <= PLAN_BUDGET {
+            return Ok(());
+        }
+        let message = "the values of this file, variables replaced, take too much memory";
+        Err(Box::new(Diagnostic::error(Code("too-much"), message).at(span)))
     }
 
     fn step(&mut self, stage: StageId, op: Op, title: String, span: Span) -> crate::base::StepId {
@@ -299,6 +329,7 @@ impl Planner<'_> {
                         let error = Diagnostic::error(Code("empty-volume"), message);
                         return Err(Box::new(error.at(word.span)));
                     }
+                    state.hold(path.len() + 64);
                     state.config.volumes.insert(path.to_owned());
                 }
                 let raw: Vec<&str> = volume.paths.iter().map(|path| path.raw.as_str()).collect();
@@ -384,7 +415,9 @@ impl Planner<'_> {
         for port in ports {
             let ports =
                 instruction::Expose::expand(&port).map_err(|error| at(error.to_string()))?;
-            state.spent += ports.len() * 16;
+            // Counted here: one word may have a thousand times its length.
+            self.charge(ports.len() * 64, word.span)?;
+            state.hold(ports.len() * 64);
             state.config.exposed_ports.extend(ports);
         }
         Ok(())
@@ -396,6 +429,8 @@ impl Planner<'_> {
         heredoc: &crate::dockerfile::Heredoc,
         marker: Span,
     ) -> Result<op::Source, Box<Diagnostic>> {
+        // One heredoc may be the source many times.
+        self.charge(heredoc.content.len(), marker)?;
         let text = heredoc.text();
         let content = if heredoc.expand {
             self.resolver.expander.heredoc(&text, state.scope()).map_err(|error| {
@@ -560,6 +595,27 @@ fn whole(from: op::From) -> Copy {
         unpack_remote: false,
         checksum: None,
         keep_git_dir: false,
+    }
+}
+
+// Bytes that an operation holds, about, above what its history entry says.
+fn weight(op: &Op) -> usize {
+    match op {
+        Op::Run(run) => {
+            let files = run.files.iter().map(|file| file.content.len()).sum::<usize>();
+            let devices = run.devices.iter().map(String::len).sum::<usize>();
+            512 * (run.mounts.len() + 1)
+                + files
+                + devices
+                + run.user.len()
+                + run.workdir.as_bytes().len()
+        }
+        Op::Copy(copy) => {
+            let exclude = copy.exclude.iter().map(String::len).sum::<usize>();
+            let owner = copy.chown.as_ref().map_or(0, String::len);
+            128 * copy.sources.len() + exclude + owner + 2 * copy.destination.as_bytes().len()
+        }
+        Op::Workdir(workdir) => workdir.user.len() + 2 * workdir.path.as_bytes().len(),
     }
 }
 

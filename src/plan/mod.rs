@@ -270,4 +270,6 @@ pub fn plan(
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod mutation;
+#[cfg(test)]
 mod tests;

@@ -96,6 +96,9 @@ impl<'a> Resolver<'a> {
     pub(super) fn cut(&mut self, instructions: &'a [Instruction], whole: Span) {
         let mut at = 0;
         while let Some(instruction) = instructions.get(at) {
+            if self.errors.len() >= instruction::ERROR_LIMIT {
+                return;
+            }
             match instruction {
                 Instruction::From(_) => break,
                 Instruction::Arg(arg) => self.global_arg(arg),
@@ -193,6 +196,10 @@ impl<'a> Resolver<'a> {
             let wanted: Vec<(String, Span)> =
                 stage.triggers.iter().chain(stage.own).flat_map(froms).collect();
             for (name, span) in wanted {
+                // More errors help nobody, and each may look for the nearest name.
+                if self.errors.len() >= instruction::ERROR_LIMIT {
+                    return needed;
+                }
                 if let Some(found) = self.source(&name, index, &platform, span) {
                     if let Ref::Stage(below) = found {
                         needed.insert(below);
@@ -230,14 +237,17 @@ impl<'a> Resolver<'a> {
         match &found {
             Some(Ref::Stage(below)) => {
                 let below = &self.stages[*below];
-                let triggers = below
+                let room = TRIGGER_LIMIT.saturating_sub(self.triggers);
+                let triggers: Vec<Instruction> = below
                     .own
                     .iter()
                     .filter_map(|instruction| match instruction {
                         Instruction::Onbuild(onbuild) => Some((*onbuild.trigger).clone()),
                         _ => None,
                     })
+                    .take(room + 1)
                     .collect();
+                self.triggers += triggers.len();
                 if from.platform.is_none() {
                     // A stage has its base's platform, which is not known yet if that has none.
                     let platform = below.from.platform.clone();
@@ -248,6 +258,9 @@ impl<'a> Resolver<'a> {
                     }
                 }
                 self.stages[index].triggers = triggers;
+                if self.triggers > TRIGGER_LIMIT {
+                    self.too_many_triggers(from.base.span);
+                }
             }
             Some(Ref::Image(id)) => {
                 let texts = self.bases[*id]
@@ -267,8 +280,7 @@ impl<'a> Resolver<'a> {
         for text in texts {
             self.triggers += 1;
             if self.triggers > TRIGGER_LIMIT {
-                let message = format!("more than {TRIGGER_LIMIT} ONBUILD triggers in the bases");
-                self.error("too-many-triggers", message, span);
+                self.too_many_triggers(span);
                 break;
             }
             let source = self.sources.add(format!("ONBUILD of {base}"), text.as_str());
@@ -292,6 +304,11 @@ impl<'a> Resolver<'a> {
             }
         }
         instructions
+    }
+
+    fn too_many_triggers(&mut self, span: Span) {
+        let message = format!("more than {TRIGGER_LIMIT} ONBUILD triggers in the bases");
+        self.error("too-many-triggers", message, span);
     }
 
     // A named context or an earlier stage.

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) cmd_set: bool,
     // Bytes copied for this stage.
     pub(super) spent: usize,
+    // Bytes that this state holds, and a stage on top of it takes over.
+    pub(super) held: usize,
     image_env: Variables,
     step_env: Variables,
     scope: Scope,
@@ -60,6 +62,7 @@ impl State {
             arguments: Vec::new(),
             cmd_set: false,
             spent: 0,
+            held: 0,
             image_env: Variables::default(),
             step_env: Variables::default(),
             scope: Scope::new(),
@@ -109,9 +112,15 @@ impl State {
 
     pub(super) fn set_arg(&mut self, name: &str, value: &str) {
         self.spent += name.len() + value.len();
+        self.hold(2 * (name.len() + value.len()) + 128);
         self.environment = None;
         self.step_env.set(name, value);
         self.scope.set(name, value);
+    }
+
+    // Counts what the state keeps.
+    pub(super) fn hold(&mut self, bytes: usize) {
+        self.held += bytes;
     }
 
     // Notes what an ARG declares.

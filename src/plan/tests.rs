@@ -124,13 +124,13 @@ fn attack_85_and_86_end_soon() {
     }
     assert_eq!(planned(&doubling, &request()).unwrap_err()[0].code.0, "expansion");
     let mut many = String::from("FROM scratch\n");
-    for index in 0..20_000 {
-        many.push_str(&format!("ENV a{index}=b\nRUN x\n"));
+    for index in 0..4_900 {
+        many.push_str(&format!("ENV a{index}=b b{index}=b c{index}=b d{index}=b\nRUN x\n"));
     }
     assert_eq!(planned(&many, &request()).unwrap_err()[0].code.0, "too-much");
     let deep = format!("FROM scratch\nLABEL a={}\n", "${b:-".repeat(100_000));
     assert_eq!(planned(&deep, &request()).unwrap_err()[0].code.0, "expansion");
-    let wrong = format!("FROM scratch\n{}", "ENV a=${\n".repeat(100_000));
+    let wrong = format!("FROM scratch\n{}", "ENV a=${\n".repeat(9_000));
     assert!(planned(&wrong, &request()).unwrap_err().len() <= crate::instruction::ERROR_LIMIT);
 }
 
@@ -163,4 +163,69 @@ fn a_mount_without_a_target_covers_the_working_directory() {
     assert_eq!(target.as_bytes(), b"/src");
     let errors = planned("FROM a\nRUN --mount=rw true\n", &request()).expect_err("the root");
     assert!(errors[0].message.contains("needs `target=PATH`"), "{errors:?}");
+}
+
+// The code of the first error.
+fn code(text: &str) -> Option<&'static str> {
+    planned(text, &request()).err().map(|errors| errors[0].code.0)
+}
+
+#[test]
+fn attack_86_what_a_plan_holds_is_bounded() {
+    // A value of half a MiB, from an ARG that doubles.
+    let arg = format!("FROM scratch AS s\nARG a=x{}\n", "\nARG a=$a$a".repeat(19));
+    let labels = format!("{arg}{}", "LABEL b=$a\n".repeat(400));
+    assert_eq!(code(&labels), Some("too-much"));
+    assert_eq!(code(&format!("{arg}LABEL b=$a\n")), None);
+    let ports = "FROM scratch\nEXPOSE ".to_owned() + &"1-65535 ".repeat(50_000);
+    assert_eq!(code(&ports), Some("too-much"));
+}
+
+#[test]
+fn attack_86_a_heredoc_that_is_a_source_many_times() {
+    let bomb = |times: usize, quote: &str| {
+        let words = format!("<<{quote}A{quote} ").repeat(times);
+        let content = "x".repeat(1_000_000);
+        let last = format!("{content}\nA\n");
+        format!("FROM scratch\nCOPY {words}/d/\n{}{last}", "A\n".repeat(times - 1))
+    };
+    assert_eq!(code(&bomb(3, "")), None);
+    assert!(code(&bomb(10_000, "")).is_some());
+    assert_eq!(code(&bomb(10_000, "'")), Some("too-much"));
+}
+
+#[test]
+fn attack_89_a_thousand_stages_on_a_heavy_one() {
+    let first = format!("FROM scratch AS s0\n{}", "LABEL a=1\n".repeat(8_000));
+    let stages: String = (1..900).map(|at| format!("FROM s{} AS s{at}\n", at - 1)).collect();
+    assert_eq!(code(&format!("{first}{stages}")), Some("too-much"));
+    let first = format!("FROM scratch AS s0\n{}", "ONBUILD CMD x\n".repeat(500));
+    assert_eq!(code(&format!("{first}FROM s0\n")), None);
+    let more: String = (1..4).map(|at| format!("FROM s0 AS s{at}\n")).collect();
+    let all = "FROM s1\nCOPY --from=s2 / /\nCOPY --from=s3 / /\n";
+    assert_eq!(code(&format!("{first}{more}{all}")), Some("too-many-triggers"));
+}
+
+#[test]
+fn errors_of_sources_are_as_many_as_help() {
+    let bad = "FROM scratch\n".to_owned() + &"COPY --from=B!D a b\n".repeat(5_000);
+    let errors = planned(&bad, &request()).unwrap_err();
+    assert!(errors.len() <= crate::instruction::ERROR_LIMIT + 1, "{}", errors.len());
+}
+
+#[test]
+fn files_come_before_heredocs_and_the_last_of_a_name_counts() {
+    let text = "FROM scratch\nCOPY <<-A b <<'A' /d/\n\tone\nA\n\t$two\nA\n";
+    let plan = planned(text, &request()).unwrap();
+    let Op::Copy(copy) = &plan.steps.iter().next().unwrap().1.op else { panic!("a copy") };
+    let shown: Vec<String> = copy
+        .sources
+        .iter()
+        .map(|source| match source {
+            Source::Path { path, .. } => path.clone(),
+            Source::Inline(file) => format!("{}: {:?}", file.name, file.content),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(shown, ["b", "A: \"\\n\"", "A: \"\\t$two\\n\""]);
 }

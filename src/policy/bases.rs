@@ -58,25 +58,24 @@ impl Bases {
 
     /// Takes what a plan has looked up.
     pub fn of_plan(plan: &Plan) -> Self {
-        let images = plan
-            .bases
-            .iter()
-            .filter_map(|(_, base)| {
-                let config = &base.image.as_ref()?.config;
-                let facts = BaseFacts {
-                    config: Some(config.config.clone()),
-                    os: Some(config.os.clone()),
-                    architecture: Some(config.architecture.clone()),
-                    variant: config.variant.clone(),
-                    created: config
-                        .created
-                        .clone()
-                        .or_else(|| config.history.iter().rev().find_map(|e| e.created.clone())),
-                    ..BaseFacts::default()
-                };
-                Some((base.wanted.name.clone(), facts))
-            })
-            .collect();
+        let images =
+            plan.bases
+                .iter()
+                .filter_map(|(_, base)| {
+                    let config = &base.image.as_ref()?.config;
+                    let facts = BaseFacts {
+                        config: Some(config.config.clone()),
+                        os: Some(config.os.clone()),
+                        architecture: Some(config.architecture.clone()),
+                        variant: config.variant.clone(),
+                        created: config.created.clone().or_else(|| {
+                            config.history.iter().rev().find_map(|e| e.created.clone())
+                        }),
+                        ..BaseFacts::default()
+                    };
+                    Some((base.wanted.name.clone(), facts))
+                })
+                .collect();
         Bases { images, insecure: Vec::new() }
     }
 

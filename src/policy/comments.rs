@@ -59,6 +59,14 @@ impl Comment {
 }
 
 impl Names {
+    /// Tells whether it speaks of a rule, or of a part of it.
+    pub(super) fn may(&self, rule: &str) -> bool {
+        match self {
+            Names::All => true,
+            Names::These(names) => names.iter().any(|name| name.rule == rule),
+        }
+    }
+
     pub(super) fn name(&self, finding: &Finding) -> bool {
         match self {
             Names::All => true,
@@ -105,41 +113,73 @@ pub(super) fn read(outline: &Outline<'_>) -> Comments {
         out.check(value, Scope::File, None);
     }
     let first = outline.stages.first().map(|stage| stage.place.span.start);
+    let lines = &input.file.lines;
+    let mut next_line = Following::default();
     for comment in &input.file.comments {
+        let text = comment.text.trim();
+        if !speaks(text) {
+            continue;
+        }
         // The instruction that holds the comment, or the next one below it.
-        let around =
-            input.file.lines.iter().find(|line| {
-                line.span.start < comment.span.start && comment.span.end <= line.span.end
-            });
-        let next = input.file.lines.iter().find(|line| line.span.start > comment.span.start);
+        let after = lines.partition_point(|line| line.span.start <= comment.span.start);
+        let around = after
+            .checked_sub(1)
+            .map(|before| &lines[before])
+            .filter(|line| comment.span.end <= line.span.end);
+        let next = lines.get(after);
         let scope = match (around, next) {
             // In a body: the next line that is no comment.
-            (Some(line), _) => {
-                Scope::Range(following(&input.sources.get(line.span.source).text, comment.span))
-            }
+            (Some(line), _) => Scope::Range(
+                next_line.after(&input.sources.get(line.span.source).text, comment.span),
+            ),
             (None, Some(line)) => Scope::Range(line.span),
             (None, None) => continue,
         };
-        out.comment(comment.text.trim(), comment.span, scope, outline, first, next.map(|l| l.span));
+        out.comment(text, comment.span, scope, outline, first, next.map(|line| line.span));
     }
     // Comments in the text of a heredoc are lines of its content.
-    for line in &input.file.lines {
-        for heredoc in &line.heredocs {
-            let mut at = heredoc.span.start as usize;
-            let source = heredoc.span.source;
-            let whole = &input.sources.get(source).text;
-            for one in whole.get(heredoc.span.range()).unwrap_or("").split_inclusive('\n') {
-                let start = at;
-                at += one.len();
-                if let Some(text) = one.trim().strip_prefix('#') {
-                    let span = Span::new(source, start, start + one.trim_end().len());
-                    let scope = Scope::Range(following(whole, span));
-                    out.comment(text.trim(), span, scope, outline, None, None);
-                }
+    for heredoc in lines.iter().flat_map(|line| &line.heredocs) {
+        let mut next_line = Following::default();
+        let mut at = heredoc.span.start as usize;
+        let source = heredoc.span.source;
+        let whole = &input.sources.get(source).text;
+        for one in whole.get(heredoc.span.range()).unwrap_or("").split_inclusive('\n') {
+            let start = at;
+            at += one.len();
+            let text = one.trim().strip_prefix('#').map(str::trim);
+            if let Some(text) = text.filter(|text| speaks(text)) {
+                let span = Span::new(source, start, start + one.trim_end().len());
+                let scope = Scope::Range(next_line.after(whole, span));
+                out.comment(text, span, scope, outline, None, None);
             }
         }
     }
     out
+}
+
+// Whether a comment may cover findings.
+fn speaks(text: &str) -> bool {
+    ["rbuild:", "hadolint", "check=", "shellcheck", "trivy:ignore:"]
+        .iter()
+        .any(|word| text.starts_with(word))
+}
+
+// From the end of a comment to the line that follows it: the same for all comments in between.
+#[derive(Default)]
+struct Following(Option<(u32, Span)>);
+
+impl Following {
+    fn after(&mut self, text: &str, comment: Span) -> Span {
+        let known = self
+            .0
+            .filter(|(from, following)| *from <= comment.end && comment.end <= following.start);
+        let found = match known {
+            Some((_, span)) => span,
+            None => following(text, comment),
+        };
+        self.0 = Some((known.map_or(comment.end, |(from, _)| from), found));
+        found
+    }
 }
 
 impl Comments {
@@ -255,9 +295,8 @@ impl Comments {
 
 // A code of ShellCheck: what is not judged here is not unknown.
 fn is_foreign(word: &str) -> bool {
-    word.strip_prefix("SC").is_some_and(|rest| {
-        rest.len() == 4 && rest.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    word.strip_prefix("SC")
+        .is_some_and(|rest| rest.len() == 4 && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 // The line after a comment that is neither blank nor a comment.

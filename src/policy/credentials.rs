@@ -123,8 +123,17 @@ pub(super) fn find(text: &str) -> Vec<Credential> {
 /// Tells whether a value is one that documents use: no credential.
 fn placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
-    let words =
-        ["example", "xxxx", "changeme", "placeholder", "your_", "your-", "dummy", "redacted", "****"];
+    let words = [
+        "example",
+        "xxxx",
+        "changeme",
+        "placeholder",
+        "your_",
+        "your-",
+        "dummy",
+        "redacted",
+        "****",
+    ];
     words.iter().any(|word| lower.contains(word))
         || matches!(lower.as_str(), "password" | "passwd" | "pass" | "secret" | "token" | "user")
         || entropy(value) < 2.0
@@ -178,7 +187,10 @@ mod tests {
         assert_eq!(kinds("-----BEGIN RSA PRIVATE KEY-----"), ["a private key"]);
         assert_eq!(kinds("-----BEGIN PUBLIC KEY-----"), [] as [&str; 0]);
         // A wrong checksum is no token.
-        assert_eq!(kinds(&format!("ghp_{}", "a1B2c3D4e5F6a7B8c9D0e1F2a3B4c5D6e7F8")), [] as [&str; 0]);
+        assert_eq!(
+            kinds(&format!("ghp_{}", "a1B2c3D4e5F6a7B8c9D0e1F2a3B4c5D6e7F8")),
+            [] as [&str; 0]
+        );
     }
 
     #[test]

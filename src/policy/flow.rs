@@ -63,7 +63,8 @@ const URL: [&str; 4] = ["http://", "https://", "ftp://", "ftps://"];
 
 /// Tells whether a word is a URL.
 pub(super) fn is_url(text: &str) -> bool {
-    URL.iter().any(|scheme| text.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme)))
+    URL.iter()
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme)))
 }
 
 /// The last part of a URL's path.
@@ -319,8 +320,11 @@ fn compares(command: &Command, script: &Script, file: &str) -> bool {
             }
             seen.push(pipe);
             for feeder in script.commands.iter().filter(|other| other.feeds.contains(&pipe)) {
-                let sums = feeder.name().is_some_and(|name| name.ends_with("sum") || name == "openssl");
-                if sums && feeder.args().iter().any(|a| a.text.contains(base) || a.text.contains(HOLE)) {
+                let sums =
+                    feeder.name().is_some_and(|name| name.ends_with("sum") || name == "openssl");
+                if sums
+                    && feeder.args().iter().any(|a| a.text.contains(base) || a.text.contains(HOLE))
+                {
                     return true;
                 }
                 open.extend(&feeder.reads);

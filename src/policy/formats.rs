@@ -99,9 +99,10 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
     let rules: Vec<Value> = all()
         .map(|(group, rule)| {
             let setting = policy.setting(rule.id);
-            let standards = rule.standards.iter().map(|s| {
-                format!("external/{}", s.to_ascii_lowercase().replace(' ', "/"))
-            });
+            let standards = rule
+                .standards
+                .iter()
+                .map(|s| format!("external/{}", s.to_ascii_lowercase().replace(' ', "/")));
             let security = !matches!(group, "form" | "config" | "meta" | "run");
             let kind = if security { "security" } else { "correctness" };
             let tags: Vec<String> =
@@ -326,8 +327,7 @@ fn junit(findings: &[Value], report: &Value, policy: &Policy) -> String {
         } else if let Some(skip) = skip {
             skips += 1;
             let reason = xml(text(skip, "reason"));
-            let _ =
-                write!(cases, ">\n      <skipped message=\"{reason}\"/>\n    </testcase>\n");
+            let _ = write!(cases, ">\n      <skipped message=\"{reason}\"/>\n    </testcase>\n");
         } else {
             cases.push_str("/>\n");
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::finding::Place;
 use super::outline::{BaseName, Item, Outline, Stage};
 use crate::base::{ImageRef, Span};
-use crate::dockerfile::{Expander, Scope, Word};
+use crate::dockerfile::{Comment, Expander, Line, Scope, Word};
 use crate::facts::shell::Command;
 use crate::instruction::{Instruction, Mount, Source};
 
@@ -22,9 +22,9 @@ impl<'a> Outline<'a> {
 
     /// Returns the commands of all RUNs.
     pub fn commands(&self) -> impl Iterator<Item = (&Item<'a>, &Command)> {
-        self.items().filter(|item| item.is_run()).flat_map(|item| {
-            item.script().commands.iter().map(move |command| (item, command))
-        })
+        self.items()
+            .filter(|item| item.is_run())
+            .flat_map(|item| item.script().commands.iter().map(move |command| (item, command)))
     }
 
     /// Returns the words at a place.
@@ -125,19 +125,22 @@ impl<'a> Outline<'a> {
     /// Returns the working directory where an instruction stands, if it can be told: `/` where
     /// nothing sets one.
     pub fn workdir(&self, item: &Item<'_>) -> Option<String> {
-        let mut parts: Vec<String> = Vec::new();
-        for other in self.before(item) {
-            if let Instruction::Workdir(workdir) = other.instruction {
-                let path = other.expand(&workdir.path.raw)?;
-                let absolute = path.starts_with('/');
-                parts.push(path);
-                if absolute {
-                    break;
-                }
-            }
-        }
-        parts.reverse();
-        Some(format!("/{}", super::context::clean(&parts.join("/"))))
+        item.workdir.as_deref().map(str::to_owned)
+    }
+
+    /// Returns the line of the file that holds a byte, with its number.
+    pub fn line_at(&self, byte: u32) -> Option<(usize, &'a Line)> {
+        let lines = &self.input.file.lines;
+        let index = lines.partition_point(|line| line.span.start <= byte).checked_sub(1)?;
+        Some((index, &lines[index])).filter(|(_, line)| byte < line.span.end)
+    }
+
+    /// Returns the comments between two bytes.
+    pub fn comments_between(&self, from: u32, to: u32) -> &'a [Comment] {
+        let comments = &self.input.file.comments;
+        let first = comments.partition_point(|comment| comment.span.start < from);
+        let last = comments.partition_point(|comment| comment.span.start < to);
+        comments.get(first..last).unwrap_or(&[])
     }
 
     /// Returns the ARGs before the first FROM, with their defaults as written.
@@ -163,9 +166,10 @@ impl<'a> Outline<'a> {
     pub fn with_defaults(&self, raw: &str) -> Option<String> {
         let escape = self.input.file.escape;
         let mut scope = Scope::new();
-        for (prefix, platform) in
-            [("TARGET", &self.input.request.platform), ("BUILD", &self.input.request.build_platform)]
-        {
+        for (prefix, platform) in [
+            ("TARGET", &self.input.request.platform),
+            ("BUILD", &self.input.request.build_platform),
+        ] {
             scope.set(format!("{prefix}PLATFORM"), platform.to_string());
             scope.set(format!("{prefix}OS"), platform.os.clone());
             scope.set(format!("{prefix}ARCH"), platform.architecture.clone());
@@ -190,18 +194,25 @@ impl<'a> Outline<'a> {
     }
 
     /// Returns the instructions of the stage, and of those below it, that stand before this one;
-    /// the nearest first.
+    /// the nearest first. Of very many, only the nearest.
     pub fn before(&self, item: &Item<'_>) -> Vec<&Item<'a>> {
-        let Some(stage) = item.place.stage else { return Vec::new() };
-        let line = self.line_of(stage);
-        let mut out: Vec<&Item<'a>> = line.into_iter().flat_map(|stage| &stage.items).collect();
-        out.retain(|other| {
-            other.place.stage != item.place.stage || other.place.index < item.place.index
-        });
-        out.reverse();
+        let mut out = Vec::new();
+        let mut at = item.place.stage;
+        while let Some(stage) = at.and_then(|index| self.stages.get(index)) {
+            let end = stage.items.partition_point(|other| other.place.index < item.place.index);
+            let room = FARTHEST.saturating_sub(out.len());
+            out.extend(stage.items[..end].iter().rev().take(room));
+            at = match stage.base {
+                BaseName::Stage(below) if out.len() < FARTHEST => Some(below),
+                _ => None,
+            };
+        }
         out
     }
 }
+
+// Nobody's setting is farther away; and each of many instructions may ask.
+const FARTHEST: usize = 500;
 
 impl Item<'_> {
     /// Returns the names that it takes files from, expanded: of `--from` and of mounts.

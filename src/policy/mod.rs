@@ -24,19 +24,20 @@ mod scripts;
 mod sections;
 mod suppress;
 mod units;
+mod values;
 
 pub use bases::{BaseFacts, BaseSignature, Bases};
 pub use context::{ContextFile, ContextFiles, GivenFiles};
 pub use finding::{
-    Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped, Suppressed,
-    Verdict,
+    Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped,
+    Suppressed, Verdict,
 };
 pub use formats::Format;
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
-    Behaviour, Exception, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, RuleName, Setting,
-    find_rules, rule,
+    Behaviour, Exception, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, RuleName,
+    Setting, find_rules, rule,
 };
 pub use rule::{Alias, Around, Found, Param, ParamKind, Rule};
 pub use rules::{CATEGORIES, RULES, explain};

@@ -5,16 +5,17 @@
 //! that the target needs: rules look at all of them.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::finding::Place;
-use crate::base::ImageRef;
-use crate::diag::{Diagnostic, Sources};
-use crate::dockerfile::{Dockerfile, Expander, Scope};
 use super::bases::{BaseFacts, Bases};
 use super::context::ContextFiles;
+use super::finding::Place;
 use super::scripts;
+use super::values::{Snapshot, Values};
+use crate::base::{ImageRef, Span};
+use crate::diag::{Diagnostic, Sources};
+use crate::dockerfile::{Dockerfile, Expander, Scope};
 use crate::facts::shell::Script;
 use crate::image::RunConfig;
 use crate::instruction::{From, Instruction};
@@ -91,12 +92,14 @@ pub struct Item<'a> {
     pub instruction: &'a Instruction,
     /// Where it stands.
     pub place: Place,
-    /// The variables with a known value.
-    pub values: Rc<BTreeMap<String, String>>,
-    /// The names of all variables that the text sets, known or not.
-    pub names: Rc<BTreeSet<String>>,
+    values: Snapshot,
+    names: Snapshot,
     /// The shell of shell forms.
     pub shell: Rc<Vec<String>>,
+    /// The working directory, if it can be told: `/` where nothing sets one.
+    pub workdir: Option<Rc<str>>,
+    /// Whether a WORKDIR stands before it, and whether one is absolute.
+    pub below_workdir: (bool, bool),
     escape: char,
     script: OnceCell<Script>,
 }
@@ -104,11 +107,7 @@ pub struct Item<'a> {
 impl Item<'_> {
     /// Expands a word with the values known here.
     pub fn expand(&self, raw: &str) -> Option<String> {
-        let mut scope = Scope::new();
-        for (name, value) in self.values.iter() {
-            scope.set(name.as_str(), value.as_str());
-        }
-        Expander::new(self.escape).word(raw, &scope).ok()
+        expand(raw, &self.values, self.escape)
     }
 
     /// Returns what a RUN runs; nothing for other instructions and for bodies that are no shell.
@@ -119,6 +118,27 @@ impl Item<'_> {
     /// Returns what a RUN runs, and what CMD, ENTRYPOINT and HEALTHCHECK will.
     pub fn program(&self) -> &Script {
         self.script.get_or_init(|| scripts::script(self.instruction, &self.values, &self.shell))
+    }
+
+    /// Returns the value of a variable, if it is known.
+    pub fn value(&self, name: &str) -> Option<String> {
+        self.values.get(name)
+    }
+
+    /// Tells whether the text sets a variable, to whatever value.
+    pub fn declares(&self, name: &str) -> bool {
+        self.names.get(name).is_some() || self.values.get(name).is_some()
+    }
+
+    /// Returns the names of all variables that the text sets.
+    pub fn declared(&self) -> Vec<String> {
+        self.names.all().into_keys().collect()
+    }
+
+    /// Reads a text as the script of a shell, as if it stood at `span`; `None` if its `#!` names
+    /// another program.
+    pub fn read_script(&self, text: &str, span: Span) -> Option<Script> {
+        scripts::file(text, &self.values, span)
     }
 
     /// Tells whether it is a RUN.
@@ -143,16 +163,21 @@ pub struct Outline<'a> {
     pub stages: Vec<Stage<'a>>,
     /// The stage that becomes the image; `None` if there is none, or none of that name.
     pub target: Option<usize>,
+    /// The values of variables were too much to keep: some are not known.
+    pub full: bool,
 }
 
 impl<'a> Outline<'a> {
     /// Makes the outline.
     pub fn new(input: TextInput<'a>) -> Self {
+        let globals = Values::of(platform_args(input.request));
         let mut builder = Builder {
             input,
-            globals: platform_args(input.request),
-            values: Rc::default(),
-            names: Rc::default(),
+            values: globals.beside(BTreeMap::new()),
+            names: globals.beside(BTreeMap::new()),
+            globals,
+            workdir: Some("/".into()),
+            below_workdir: (false, false),
             shell: Rc::new(vec!["/bin/sh".into(), "-c".into()]),
             stages: Vec::new(),
             ends: Vec::new(),
@@ -160,6 +185,7 @@ impl<'a> Outline<'a> {
         for (index, instruction) in input.instructions.iter().enumerate() {
             builder.instruction(index, instruction);
         }
+        let full = builder.globals.full();
         let stages = builder.stages;
         let target = match &input.request.target {
             None => stages.len().checked_sub(1),
@@ -170,7 +196,7 @@ impl<'a> Outline<'a> {
                 })
                 .or_else(|| name.parse().ok().filter(|index| *index < stages.len())),
         };
-        Outline { input, stages, target }
+        Outline { input, stages, target, full }
     }
 
     /// Returns the stages that become the image: the one over the base image first, the target
@@ -226,19 +252,22 @@ impl<'a> Outline<'a> {
 }
 
 // What a stage hands on to those that are built on it.
-#[derive(Clone)]
 struct End {
-    env: BTreeMap<String, String>,
+    env: Values,
     // Names of ENV with and without a known value.
-    names: BTreeSet<String>,
+    names: Values,
     shell: Rc<Vec<String>>,
+    workdir: Option<Rc<str>>,
+    below_workdir: (bool, bool),
 }
 
 struct Builder<'a> {
     input: TextInput<'a>,
-    globals: BTreeMap<String, String>,
-    values: Rc<BTreeMap<String, String>>,
-    names: Rc<BTreeSet<String>>,
+    globals: Values,
+    values: Values,
+    names: Values,
+    workdir: Option<Rc<str>>,
+    below_workdir: (bool, bool),
     shell: Rc<Vec<String>>,
     stages: Vec<Stage<'a>>,
     ends: Vec<End>,
@@ -256,8 +285,8 @@ impl<'a> Builder<'a> {
             if let Instruction::Arg(arg) = instruction {
                 for declared in &arg.args {
                     let value = self.argument(&declared.name.raw, declared.default.as_ref(), true);
-                    if let Some(value) = value {
-                        self.globals.insert(declared.name.raw.clone(), value);
+                    if value.is_some() {
+                        self.globals.set(&declared.name.raw, value);
                     }
                 }
             }
@@ -266,8 +295,10 @@ impl<'a> Builder<'a> {
         let item = Item {
             instruction,
             place,
-            values: self.values.clone(),
-            names: self.names.clone(),
+            values: self.values.now(),
+            names: self.names.now(),
+            workdir: self.workdir.clone(),
+            below_workdir: self.below_workdir,
             shell: self.shell.clone(),
             escape: self.input.file.escape,
             script: OnceCell::new(),
@@ -276,9 +307,10 @@ impl<'a> Builder<'a> {
             Instruction::Arg(arg) => {
                 for declared in &arg.args {
                     let name = &declared.name.raw;
-                    Rc::make_mut(&mut self.names).insert(name.clone());
-                    if let Some(value) = self.argument(name, declared.default.as_ref(), false) {
-                        Rc::make_mut(&mut self.values).insert(name.clone(), value);
+                    self.names.set(name, Some(String::new()));
+                    let value = self.argument(name, declared.default.as_ref(), false);
+                    if value.is_some() {
+                        self.values.set(name, value);
                     }
                 }
             }
@@ -292,25 +324,30 @@ impl<'a> Builder<'a> {
                     })
                     .collect();
                 let last = self.ends.last_mut().expect("a stage is open");
-                let values = Rc::make_mut(&mut self.values);
                 for (name, value) in new {
-                    last.names.insert(name.clone());
-                    Rc::make_mut(&mut self.names).insert(name.clone());
-                    match value {
-                        Some(value) => {
-                            last.env.insert(name.clone(), value.clone());
-                            values.insert(name, value);
-                        }
-                        None => {
-                            values.remove(&name);
-                        }
+                    last.names.set(&name, Some(String::new()));
+                    self.names.set(&name, Some(String::new()));
+                    if value.is_some() {
+                        last.env.set(&name, value.clone());
                     }
+                    self.values.set(&name, value);
                 }
             }
             Instruction::Shell(shell) => {
                 self.shell = Rc::new(shell.words.iter().map(|word| word.raw.clone()).collect());
                 let last = self.ends.last_mut().expect("a stage is open");
                 last.shell = self.shell.clone();
+            }
+            Instruction::Workdir(workdir) => {
+                let path = item.expand(&workdir.path.raw);
+                let absolute = path.as_deref().is_none_or(|path| path.starts_with('/'));
+                self.workdir = path.and_then(|path| {
+                    super::look::absolute(&path, self.workdir.as_deref()).map(Rc::from)
+                });
+                self.below_workdir = (true, self.below_workdir.1 || absolute);
+                let last = self.ends.last_mut().expect("a stage is open");
+                last.workdir.clone_from(&self.workdir);
+                last.below_workdir = self.below_workdir;
             }
             _ => {}
         }
@@ -324,12 +361,12 @@ impl<'a> Builder<'a> {
         global: bool,
     ) -> Option<String> {
         if let Some(given) = self.input.request.build_args.get(name) {
-            return given.clone().or_else(|| self.globals.get(name).cloned());
+            return given.clone().or_else(|| self.globals.now().get(name));
         }
-        let values = if global { &self.globals } else { &*self.values };
+        let values = if global { &self.globals } else { &self.values };
         match default {
-            Some(word) => expand(&word.raw, values, self.input.file.escape),
-            None => self.globals.get(name).cloned(),
+            Some(word) => expand(&word.raw, &values.now(), self.input.file.escape),
+            None => self.globals.now().get(name),
         }
     }
 
@@ -337,7 +374,7 @@ impl<'a> Builder<'a> {
         let index = self.stages.len();
         place.stage = Some(index);
         let raw = &from.base.raw;
-        let name = expand(raw, &self.globals, self.input.file.escape).unwrap_or_default();
+        let name = expand(raw, &self.globals.now(), self.input.file.escape).unwrap_or_default();
         let contexts = &self.input.request.named_contexts;
         let earlier = self.stages.iter().rposition(|stage| {
             stage.from.name.as_ref().is_some_and(|known| known.raw.eq_ignore_ascii_case(&name))
@@ -363,7 +400,16 @@ impl<'a> Builder<'a> {
         let facts = self.input.bases.get(&name);
         let config = facts.and_then(|facts| facts.config.as_ref());
         let end = match &base {
-            BaseName::Stage(below) => self.ends[*below].clone(),
+            BaseName::Stage(below) => {
+                let below = &self.ends[*below];
+                End {
+                    env: below.env.child(),
+                    names: below.names.child(),
+                    shell: below.shell.clone(),
+                    workdir: below.workdir.clone(),
+                    below_workdir: below.below_workdir,
+                }
+            }
             _ => {
                 let env = config.map(|config| &config.env).into_iter().flatten();
                 let env = env.filter_map(|pair| {
@@ -373,21 +419,37 @@ impl<'a> Builder<'a> {
                     .and_then(|config| config.shell.clone())
                     .unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
                 let env: BTreeMap<String, String> = env.collect();
-                End { names: env.keys().cloned().collect(), env, shell: Rc::new(shell) }
+                let names = env.keys().map(|name| (name.clone(), String::new())).collect();
+                // The base's own is where relative ones begin.
+                let workdir = match (&base, config) {
+                    (_, Some(config)) if config.working_dir.starts_with('/') => {
+                        config.working_dir.as_str()
+                    }
+                    _ => "/",
+                };
+                End {
+                    names: self.globals.beside(names),
+                    env: self.globals.beside(env),
+                    shell: Rc::new(shell),
+                    workdir: Some(workdir.into()),
+                    below_workdir: (false, false),
+                }
             }
         };
-        self.values = Rc::new(end.env.clone());
-        self.names = Rc::new(end.names.clone());
+        self.values = end.env.child();
+        self.names = end.names.child();
         self.shell = end.shell.clone();
+        self.workdir.clone_from(&end.workdir);
+        self.below_workdir = end.below_workdir;
         self.ends.push(end);
         self.stages.push(Stage { index, from, place, base, config, facts, items: Vec::new() });
     }
 }
 
-fn expand(raw: &str, values: &BTreeMap<String, String>, escape: char) -> Option<String> {
+fn expand(raw: &str, values: &Snapshot, escape: char) -> Option<String> {
     let mut scope = Scope::new();
-    for (name, value) in values {
-        scope.set(name.as_str(), value.as_str());
+    for (name, value) in values.mentioned(raw) {
+        scope.set(name, value);
     }
     Expander::new(escape).word(raw, &scope).ok()
 }

@@ -355,9 +355,7 @@ impl Policy {
 
     /// Tells whether a rule that is on looks at the files of the image.
     pub fn looks_at_files(&self) -> bool {
-        rules::RULES
-            .iter()
-            .any(|rule| rule.image_check.is_some() && self.setting(rule.id).on())
+        rules::RULES.iter().any(|rule| rule.image_check.is_some() && self.setting(rule.id).on())
     }
 
     /// Returns the policy as one JSON document, keys sorted: what its digest is of.

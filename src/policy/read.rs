@@ -195,8 +195,11 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
                     policy.locked.insert(key);
                 }
                 None => {
-                    return Err(PolicyError::new(place, format!("`{key}` cannot be locked"))
-                        .help(Some("lock `inline`, `behaviour`, a section, or a rule as `rules.ID`".into())));
+                    return Err(PolicyError::new(place, format!("`{key}` cannot be locked")).help(
+                        Some(
+                            "lock `inline`, `behaviour`, a section, or a rule as `rules.ID`".into(),
+                        ),
+                    ));
                 }
             }
         }
@@ -286,9 +289,7 @@ fn facets(
 ) -> Result<(), PolicyError> {
     let known = |name: &str| {
         let found = rule.facets.iter().copied().find(|known| *known == name);
-        found.ok_or_else(|| {
-            words(place, &format!("rules.{}.facets", rule.id), name, rule.facets)
-        })
+        found.ok_or_else(|| words(place, &format!("rules.{}.facets", rule.id), name, rule.facets))
     };
     match value {
         Value::Table(table) => {
@@ -391,7 +392,12 @@ pub(super) fn is_date(text: &str) -> bool {
         })
 }
 
-pub(super) fn known(table: &Table, keys: &[&str], place: &str, of: &str) -> Result<(), PolicyError> {
+pub(super) fn known(
+    table: &Table,
+    keys: &[&str],
+    place: &str,
+    of: &str,
+) -> Result<(), PolicyError> {
     for key in table.keys() {
         if !keys.contains(&key.as_str()) {
             let near = nearest(key, keys.iter().copied());

@@ -15,7 +15,7 @@ const SHOWN: usize = 10;
 
 impl Report {
     /// Writes the report for people: each finding as a block, then the summary; after a refusal
-    /// three lines that tell how to fix, how to waive, and how to choose another profile. Ends
+    /// lines that tell how to fix, how to waive, and how to choose another profile. Ends
     /// without a newline.
     pub fn human(&self, sources: &Sources, policy: &Policy, colour: bool) -> String {
         let verdict = self.verdict(policy.fail_on);
@@ -73,9 +73,9 @@ impl Report {
         out
     }
 
-    /// Returns the three lines that follow a refusal: how to fix, how to waive, how to choose
-    /// another profile.
-    pub fn closing(&self, policy: &Policy) -> [String; 3] {
+    /// Returns the lines that follow a refusal: how to fix, how to waive, how to choose another
+    /// profile, where there is one that judges by less.
+    pub fn closing(&self, policy: &Policy) -> Vec<String> {
         let worst = self.findings.iter().filter(|finding| finding.counts());
         let worst = worst.max_by_key(|finding| {
             (finding.level, rule(finding.rule).is_some_and(|rule| rule.inline))
@@ -88,18 +88,22 @@ impl Report {
             _ => "an entry under [[exceptions]] in a policy file".to_owned(),
         };
         let looser: &[&str] = match policy.name.as_str() {
+            "none" => &[],
             "paranoid" => &["hardened", "baseline", "none"],
             "baseline" => &["none"],
             _ => &["baseline", "none"],
         };
         let looser: Vec<String> = looser.iter().map(|name| format!("--policy {name}")).collect();
-        [
+        let mut lines = vec![
             format!(
                 "  fix:    `rbuild policy explain {id}` tells what is wrong and how to mend it"
             ),
             format!("  waive:  {waive}"),
-            format!("  choose: {} judges by less", looser.join(" or ")),
-        ]
+        ];
+        if !looser.is_empty() {
+            lines.push(format!("  choose: {} judges by less", looser.join(" or ")));
+        }
+        lines
     }
 
     /// Writes the report for machines.

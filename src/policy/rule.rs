@@ -2,11 +2,11 @@
 
 use toml::Value;
 
-use super::{Covering, Judged};
 use super::finding::{Finding, Level, Moment, Place, Report, Skipped};
 use super::outline::Outline;
 use super::profile::{Policy, Setting};
 use super::units;
+use super::{Covering, Judged};
 use crate::base::Span;
 
 /// A rule: one value in one file of `rules/`, and one word in the list there.
@@ -191,9 +191,9 @@ impl ParamKind {
             ParamKind::Share if units::share(value).is_some() => Ok(()),
             ParamKind::Share => Err("a share such as 0.1 or \"10%\"".into()),
             ParamKind::Entries
-                if value.as_array().is_some_and(|list| {
-                    list.iter().all(|one| one.is_str() || one.is_table())
-                }) =>
+                if value
+                    .as_array()
+                    .is_some_and(|list| list.iter().all(|one| one.is_str() || one.is_table())) =>
             {
                 Ok(())
             }

@@ -1,7 +1,6 @@
 //! What instructions run, read as shell.
 
-use std::collections::BTreeMap;
-
+use super::values::Snapshot;
 use crate::base::Span;
 use crate::dockerfile::{Heredoc, Text};
 use crate::facts::shell::{self, Body, Dialect, Script, Start};
@@ -26,11 +25,7 @@ pub(super) fn is_shell(program: &str) -> bool {
 }
 
 /// Returns what an instruction runs; nothing where it runs nothing, or no shell.
-pub(super) fn script(
-    instruction: &Instruction,
-    values: &BTreeMap<String, String>,
-    shell: &[String],
-) -> Script {
+pub(super) fn script(instruction: &Instruction, values: &Snapshot, shell: &[String]) -> Script {
     let form = |form: &Form| match form {
         Form::Exec(words) => exec(words, values),
         Form::Shell(text) => shell_form(text, &[], values, shell, instruction.keyword()),
@@ -56,16 +51,17 @@ fn nothing() -> Script {
     Script { parsed: true, ..Script::default() }
 }
 
-fn exec(words: &[crate::dockerfile::Word], values: &BTreeMap<String, String>) -> Script {
+fn exec(words: &[crate::dockerfile::Word], values: &Snapshot) -> Script {
     let words: Vec<(String, Span)> =
         words.iter().map(|word| (word.raw.clone(), word.span)).collect();
-    shell::analyse_exec(&words, values, Dialect::Posix)
+    let known: String = words.iter().flat_map(|(word, _)| [word, "\n"]).collect();
+    shell::analyse_exec(&words, &values.mentioned(&known), Dialect::Posix)
 }
 
 fn shell_form(
     text: &Text,
     heredocs: &[Heredoc],
-    values: &BTreeMap<String, String>,
+    values: &Snapshot,
     shell: &[String],
     keyword: Span,
 ) -> Script {
@@ -89,7 +85,7 @@ fn shell_form(
             None if SHELLS.contains(&program) => Start::with_flags(dialect(program), flags()),
             None => return nothing(),
         };
-        return shell::analyse(&body, values, start);
+        return shell::analyse(&body, &values.mentioned(&only.content), start);
     }
     if !SHELLS.contains(&program) {
         return nothing();
@@ -106,7 +102,8 @@ fn shell_form(
     if !heredocs.is_empty() {
         body.push_at("\n", keyword);
     }
-    shell::analyse(&body, values, Start::with_flags(dialect(program), flags()))
+    let known = values.mentioned(body.text());
+    shell::analyse(&body, &known, Start::with_flags(dialect(program), flags()))
 }
 
 /// Returns the heredoc that is a script by itself: `RUN <<EOF` and nothing else.
@@ -129,7 +126,7 @@ pub(super) fn interpreter(line: &str) -> Option<(&str, impl Iterator<Item = &str
 }
 
 /// Reads a file that a step runs, as if it stood in the step: everything in it is at `span`.
-pub(super) fn file(text: &str, values: &BTreeMap<String, String>, span: Span) -> Option<Script> {
+pub(super) fn file(text: &str, values: &Snapshot, span: Span) -> Option<Script> {
     let (program, flags) = interpreter(text.lines().next().unwrap_or(""))
         .map(|(program, flags)| (program, flags.collect::<Vec<_>>()))
         .unwrap_or(("sh", Vec::new()));
@@ -138,5 +135,6 @@ pub(super) fn file(text: &str, values: &BTreeMap<String, String>, span: Span) ->
     }
     let mut body = Body::new();
     body.push_at(text, span);
-    Some(shell::analyse(&body, values, Start::with_flags(dialect(program), flags)))
+    let known = values.mentioned(text);
+    Some(shell::analyse(&body, &known, Start::with_flags(dialect(program), flags)))
 }

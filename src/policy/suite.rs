@@ -109,9 +109,9 @@ fn judge_text(file: &str, case: &Value, policy: &Policy) -> Vec<Row> {
         .flatten()
         .map(|(path, text)| (path.as_str(), text.as_str().unwrap()))
         .collect();
-    let ignore = texts.get(".dockerignore").map(|text| {
-        crate::input::Ignore::parse(text.as_bytes()).unwrap()
-    });
+    let ignore = texts
+        .get(".dockerignore")
+        .map(|text| crate::input::Ignore::parse(text.as_bytes()).unwrap());
     let mut context = GivenFiles::new();
     if ignore.is_some() {
         context.set_ignore_file(".dockerignore");

@@ -16,6 +16,8 @@ pub(super) fn comments(
     comments: &Comments,
 ) -> Vec<bool> {
     let mut used = vec![false; comments.list.len()];
+    // The comments that speak of a rule: there may be very many.
+    let mut by_rule: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for finding in &mut report.findings {
         let known = rule(finding.rule);
         if comments.errors && finding.level == Level::Warn && known.is_some_and(is_buildkit) {
@@ -26,7 +28,12 @@ pub(super) fn comments(
         if policy.inline == Inline::Deny || silent || finding.suppressed.is_some() {
             continue;
         }
-        for (at, comment) in comments.list.iter().enumerate() {
+        let mine = by_rule.entry(finding.rule).or_insert_with(|| {
+            let of = |at: &usize| comments.list[*at].rules.may(finding.rule);
+            (0..comments.list.len()).filter(of).collect()
+        });
+        for at in mine.iter().copied() {
+            let comment = &comments.list[at];
             if comment.expired(outline.input.today)
                 || (policy.inline == Inline::Justify && comment.reason.is_empty())
                 || !comment.covers(finding, outline)

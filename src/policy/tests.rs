@@ -80,8 +80,7 @@ pub(super) fn lines(text: &Text<'_>) -> Vec<usize> {
 fn examples_of_rules_hold() {
     let mut wrong = Vec::new();
     for rule in RULES {
-        let found =
-            |file| lines(&Text { around: rule.around, ..Text::new(rule.id, file) });
+        let found = |file| lines(&Text { around: rule.around, ..Text::new(rule.id, file) });
         for file in rule.bad {
             if found(file).is_empty() {
                 wrong.push(format!("{} is silent:\n{file}", rule.id));
@@ -286,6 +285,31 @@ fn other_tools_are_told_the_same() {
         assert!(junit.contains("tests=\"1\" failures=\"1\""), "{junit}");
         let checkstyle = of(Format::Checkstyle);
         assert!(checkstyle.contains("source=\"rbuild.base-tag-latest\""), "{checkstyle}");
-        assert!(!checkstyle.contains('`') || checkstyle.contains("message="), "{checkstyle}");
+        assert!(checkstyle.lines().count() == 6, "{checkstyle}");
     });
+}
+
+#[test]
+fn values_that_are_too_many_to_keep_are_told() {
+    let double = "ARG a=$a$a\n".repeat(19);
+    let heavy = format!("FROM scratch\nARG a=xx\n{double}{}", "ENV b=$a\n".repeat(200));
+    assert_eq!(lines(&Text::new("parse-error", &heavy)).len(), 1);
+    let light = format!("FROM scratch\nARG a=xx\n{double}ENV b=$a\n");
+    assert!(lines(&Text::new("parse-error", &light)).is_empty());
+}
+
+// What took quadratic time: variables known at each of many instructions, comments that each look
+// for the next line.
+#[test]
+fn attack_85_many_instructions_and_comments_take_little_time() {
+    let start = std::time::Instant::now();
+    let names: String = (0..9_000).map(|at| format!("ENV a{at}=$a{}\n", at / 2)).collect();
+    with(&Text::new("", &format!("FROM scratch\n{names}")), |_, _, _| {});
+    let comments = "# rbuild: allow secret-in-env -- no\n".repeat(100_000);
+    let inside = format!("FROM scratch\nENV x=1 \\\n{comments} TOKEN=abc\n");
+    with(&Text::new("secret-in-env", &inside), |report, _, _| {
+        assert_eq!(report.findings.len(), 1);
+        assert!(report.findings[0].suppressed.is_some(), "the line after the comments");
+    });
+    assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
 }

@@ -328,7 +328,7 @@ impl Registry {
                 wait.as_secs_f32()
             ));
             drop(outcome);
-            std::thread::sleep(wait);
+            self.transport.config().cancel.pause(wait);
         }
     }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::error::Error;
 use super::retry::Retry;
 use super::url::{Origin, Scheme, Url};
+use crate::event::Cancel;
 
 /// How registries are reached. The default knows nothing: HTTPS for all but loopback addresses.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct RegistryConfig {
     pub retry: Retry,
     /// Proxies, from the standard variables as the command line read them.
     pub proxies: Proxies,
+    /// Breaks off every connection, for ever.
+    pub cancel: Cancel,
 }
 
 /// Proxies by scheme of the address that is asked for.

@@ -40,6 +40,9 @@ impl fmt::Debug for Login {
 pub struct Credentials {
     /// Logins by host, before all files.
     pub by_host: BTreeMap<String, (String, Secret)>,
+    /// Logins by the name of a variable, `RBUILD_AUTH_` and the host in capitals with `_` for all
+    /// that is no letter or digit; the value is `USER:PASSWORD`.
+    by_variable: BTreeMap<String, (String, Secret)>,
     files: Vec<AuthFile>,
     /// What a credential helper gets to see of the environment.
     pub helpers: HelperEnvironment,
@@ -77,6 +80,21 @@ impl Credentials {
     /// No login at all.
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// Adds the variables `RBUILD_AUTH_HOST`, which go before all files.
+    pub fn add_variables(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        for (name, value) in variables {
+            let Some(host) = name.strip_prefix("RBUILD_AUTH_") else { continue };
+            match value.split_once(':') {
+                Some((user, password)) if !user.is_empty() => {
+                    let login = (user.to_owned(), Secret::new(password.as_bytes().to_vec()));
+                    self.by_variable.insert(host.to_ascii_uppercase(), login);
+                }
+                // Its value is not repeated.
+                _ => self.warnings.push(format!("`{name}` is no login: write USER:PASSWORD")),
+            }
+        }
     }
 
     /// Adds the files that exist, in this order. A file that cannot be used is told in
@@ -135,7 +153,8 @@ impl Credentials {
     /// Finds the login for `repository` on `registry` (its name as in references).
     /// The error is a helper's, in words.
     pub(super) fn find(&self, registry: &str, repository: &str) -> Result<Option<Login>, String> {
-        if let Some((user, password)) = self.by_host.get(registry) {
+        let variable = || self.by_variable.get(&variable(registry));
+        if let Some((user, password)) = self.by_host.get(registry).or_else(variable) {
             return Ok(Some(Login::Basic {
                 user: user.clone(),
                 password: Secret::new(password.expose().to_vec()),
@@ -187,6 +206,12 @@ impl AuthEntry {
         let (user, password) = (self.username.as_ref()?, self.password.as_ref()?);
         filled(&user).then(|| Login::Basic { user: user.clone(), password: secret(password) })
     }
+}
+
+// The end of the name of the variable that has the login of a registry.
+fn variable(registry: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    registry.chars().map(letter).collect()
 }
 
 // Under which names logins of a registry are filed; the first one is what helpers know.
@@ -273,6 +298,30 @@ mod tests {
         ] {
             assert_eq!(user(&credentials, registry, repository).as_deref(), want, "{registry}");
         }
+    }
+
+    #[test]
+    fn variables_go_before_files_and_earlier_files_before_later_ones() {
+        let file = |user: &str| {
+            format!(
+                r#"{{"auths":{{"r.example.com:5000":{{"username":"{user}","password":"p"}}}}}}"#
+            )
+        };
+        let mut credentials = with(&file("first"));
+        credentials.add_bytes(file("second").as_bytes(), "test");
+        assert_eq!(user(&credentials, "r.example.com:5000", "a").as_deref(), Some("first:p"));
+        let pairs = [
+            ("RBUILD_AUTH_R_EXAMPLE_COM_5000", "me:a:b"),
+            ("RBUILD_AUTH_DOCKER_IO", "nothing"),
+            ("RBUILD_AUTHFILE", "x:y"),
+            ("PATH", "c:d"),
+        ];
+        credentials.add_variables(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(user(&credentials, "r.example.com:5000", "a").as_deref(), Some("me:a:b"));
+        assert_eq!(user(&credentials, "r.example.com", "a"), None);
+        assert_eq!(user(&credentials, "docker.io", "library/a"), None);
+        let warnings = credentials.take_warnings();
+        assert!(warnings.len() == 1 && !warnings[0].contains("nothing"), "{warnings:?}");
     }
 
     #[test]

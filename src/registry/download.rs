@@ -228,7 +228,7 @@ impl Registry {
                         taking.count,
                         wait.as_secs_f32()
                     ));
-                    std::thread::sleep(wait);
+                    self.transport.config().cancel.pause(wait);
                 }
             }
         }

@@ -176,6 +176,8 @@ pub enum Cause {
     Tls(String, String),
     /// The connection broke.
     Broken(String, String),
+    /// Somebody has cancelled.
+    Interrupted(String),
 }
 
 impl fmt::Display for Cause {
@@ -186,6 +188,7 @@ impl fmt::Display for Cause {
             Cause::Timeout(host, phase) => write!(f, "{host} did not answer in time ({phase})"),
             Cause::Tls(host, why) => write!(f, "no TLS connection to {host}: {why}"),
             Cause::Broken(host, why) => write!(f, "the connection to {host} broke: {why}"),
+            Cause::Interrupted(host) => write!(f, "the connection to {host} was interrupted"),
         }
     }
 }
@@ -224,6 +227,7 @@ impl Error {
                 Cause::Refused(_) | Cause::Timeout(..) | Cause::Broken(..) => {
                     "check the network and the proxy variables; `--offline` with a local layout needs no network".to_owned()
                 }
+                Cause::Interrupted(_) => return None,
                 Cause::Tls(host, _) => format!(
                     "for a private certificate authority write `ca = \"FILE\"`, for a registry without TLS `http = true`, under `[host.\"{host}\"]` in the file of `--registry-config`"
                 ),

@@ -14,7 +14,7 @@
 //! ```
 
 mod auth;
-mod base64;
+pub(crate) mod base64;
 mod client;
 mod config;
 mod credentials;
@@ -41,3 +41,4 @@ pub use helper::HelperEnvironment;
 pub use pull::FetchedManifest;
 pub use push::{BlobContent, BlobToPush, ManifestToPush, Pushed, ToPush};
 pub use retry::Retry;
+pub(crate) use url::is_loopback;

@@ -119,7 +119,7 @@ impl Registry {
                 Err(error) => match retry.wait(tried, None) {
                     Some(wait) => {
                         tried += 1;
-                        std::thread::sleep(wait);
+                        self.transport.config().cancel.pause(wait);
                         continue;
                     }
                     None => return Err(broken(what, host, tried, &error)),
@@ -213,7 +213,7 @@ impl Registry {
                         got.size,
                         wait.as_secs_f32()
                     ));
-                    std::thread::sleep(wait);
+                    self.transport.config().cancel.pause(wait);
                 }
             }
         }

@@ -342,7 +342,7 @@ impl Work<'_> {
                 });
             };
             tried += 1;
-            std::thread::sleep(wait);
+            self.registry.transport.config().cancel.pause(wait);
         };
         self.same_digest(&what, manifest, &there)?;
         self.registry.events.send(Event::Pushed {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::*;
-use crate::base::Secret;
+use crate::base::{Secret, skipped};
 use crate::event::Events;
 use crate::registry::realserver::RealServer;
 use crate::registry::testserver::{End, Reply, Seen, Server};
@@ -369,7 +369,7 @@ fn real(with_login: bool) {
     let folder = tempfile::tempdir().unwrap();
     let server = match RealServer::start(folder.path(), with_login) {
         Ok(server) => server,
-        Err(why) => return println!("skipped: {why}"),
+        Err(why) => return skipped("a push to a real registry", &why),
     };
     let layers: [Vec<u8>; 3] = [vec![1; 3 << 20], vec![2; 70_000], b"{}".to_vec()];
     let find = |digest: Digest<Blob>| -> io::Result<Box<dyn BlobContent>> {

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use ureq::http;
@@ -135,7 +136,7 @@ pub(super) enum Failure {
 pub(super) struct Transport {
     config: RegistryConfig,
     // One pool of connections per origin, since TLS settings belong to hosts.
-    agents: Mutex<BTreeMap<Origin, ureq::Agent>>,
+    agents: Arc<Mutex<BTreeMap<Origin, ureq::Agent>>>,
     roots: OnceLock<Arc<Vec<Certificate<'static>>>>,
     extra: Vec<Certificate<'static>>,
 }
@@ -146,7 +147,15 @@ impl Transport {
         for path in &config.ca_files {
             extra.extend(certificates(path).map_err(Error::Config)?);
         }
-        Ok(Transport { config, agents: Mutex::default(), roots: OnceLock::new(), extra })
+        let agents: Arc<Mutex<BTreeMap<Origin, ureq::Agent>>> = Arc::default();
+        let open = Arc::downgrade(&agents);
+        config.cancel.on_cancel(move || {
+            let Some(agents) = open.upgrade() else { return };
+            let agents = agents.lock().unwrap_or_else(PoisonError::into_inner);
+            // Reads and writes of other threads end with an error.
+            agents.values().cloned().for_each(ureq::Agent::shutdown);
+        });
+        Ok(Transport { config, agents, roots: OnceLock::new(), extra })
     }
 
     pub(super) fn config(&self) -> &RegistryConfig {
@@ -187,6 +196,13 @@ impl Transport {
 
     fn once(&self, url: &Url, request: &Request<'_>) -> Result<Response, Failure> {
         let agent = self.agent(&url.origin).map_err(Failure::Config)?;
+        let cancel = &self.config.cancel;
+        let interrupted =
+            || Failure::Cause(Cause::Interrupted(url.origin.authority.clone()), false);
+        // After the agent was noted: whoever cancels from now on finds it.
+        if cancel.is_cancelled() {
+            return Err(interrupted());
+        }
         let mut builder = http::Request::builder().method(request.method.name()).uri(url.wire());
         if let Some(authorization) = request.authorization
             && url.origin == request.url.origin
@@ -208,7 +224,26 @@ impl Transport {
         let host = &url.origin.authority;
         let sent = match request.body {
             Body::None if matches!(request.method, Method::Get | Method::Head) => {
-                builder.body(()).map_err(ureq::Error::Http).and_then(|request| agent.run(request))
+                let request = builder.body(()).map_err(|error| failure(host, error.into()))?;
+                // Names are looked up and connections made for as long as it takes; nobody waits for
+                // that who has been interrupted.
+                let (to, from) = mpsc::channel();
+                let agent = agent.clone();
+                let started = thread::Builder::new().name("request".to_owned()).spawn(move || {
+                    // An error is that nobody waits any more.
+                    let _ = to.send(agent.run(request));
+                });
+                started.map_err(|error| failure(host, error.into()))?;
+                loop {
+                    match from.recv_timeout(Duration::from_millis(50)) {
+                        Ok(answer) => break answer,
+                        Err(_) if cancel.is_cancelled() => return Err(interrupted()),
+                        Err(mpsc::RecvTimeoutError::Timeout) => {}
+                        Err(mpsc::RecvTimeoutError::Disconnected) => {
+                            return Err(failure(host, ureq::Error::ConnectionFailed));
+                        }
+                    }
+                }
             }
             Body::None => send(&agent, builder, &[][..], DIGEST),
             Body::Form(form) => {
@@ -228,7 +263,10 @@ impl Transport {
                 send(&agent, builder, ureq::SendBody::from_reader(&mut reader), DIGEST)
             }
         };
-        let response = sent.map_err(|error| failure(host, error))?;
+        let response = sent.map_err(|error| match cancel.is_cancelled() {
+            true => interrupted(),
+            false => failure(host, error),
+        })?;
         let (parts, body) = response.into_parts();
         Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body })
     }

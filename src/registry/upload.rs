@@ -107,7 +107,7 @@ impl<'a> Upload<'a> {
                 },
             };
             self.registry.events.note(format!("{error}; goes on in {:.1} s", wait.as_secs_f32()));
-            std::thread::sleep(wait);
+            self.registry.transport.config().cancel.pause(wait);
         }
     }
 

@@ -126,7 +126,7 @@ pub(super) fn host_of(authority: &str) -> &str {
 }
 
 /// Tells whether an authority names this machine.
-pub(super) fn is_loopback(authority: &str) -> bool {
+pub(crate) fn is_loopback(authority: &str) -> bool {
     let host = host_of(authority);
     host == "localhost"
         || host.ends_with(".localhost")

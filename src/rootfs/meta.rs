@@ -7,12 +7,11 @@ use std::os::fd::AsFd;
 use super::Error;
 use crate::base::ImagePath;
 use crate::layer::{Entry, EntryKind};
+use crate::sys::own::{self, Node, Own};
 use crate::sys::{self, Dir, FileKind, IdMode, Stat, xattr};
 
 /// Marks a folder that hides what lower layers have in it (overlayfs with `userxattr`).
 pub(super) const OPAQUE: &[u8] = b"user.overlay.opaque";
-/// Our record of an owner or a device node; the form stands in the module's page.
-pub(super) const OWN: &[u8] = b"user.rbuild.own";
 const CAPABILITY: &[u8] = b"security.capability";
 const OVERLAY: &[u8] = b"user.overlay.";
 /// How an attribute `user.overlay.x` that a step sets arrives on disk (overlayfs since 6.7).
@@ -21,7 +20,7 @@ const OURS: &[u8] = b"user.rbuild.";
 
 /// Tells whether an attribute that comes from outside (a layer, an archive, a context) is taken
 /// over: `security.capability`, and `user.*` that means nothing to overlayfs or to us.
-pub fn is_taken_over(name: &[u8]) -> bool {
+fn is_taken_over(name: &[u8]) -> bool {
     name == CAPABILITY
         || (name.starts_with(b"user.") && !name.starts_with(OVERLAY) && !name.starts_with(OURS))
 }
@@ -31,26 +30,23 @@ pub fn is_taken_over(name: &[u8]) -> bool {
 pub(super) fn apply(fd: impl AsFd, entry: &Entry, mode: IdMode) -> Result<(), Error> {
     let fd = fd.as_fd();
     let node = match entry.kind {
-        EntryKind::Char { major, minor } => Some(('c', major, minor)),
-        EntryKind::Block { major, minor } => Some(('b', major, minor)),
+        EntryKind::Char { major, minor } => Some(Node { block: false, major, minor }),
+        EntryKind::Block { major, minor } => Some(Node { block: true, major, minor }),
         _ => None,
     };
     if mode.has_many() {
         sys::set_owner(fd, entry.uid, entry.gid).map_err(|error| owner_error(error, entry))?;
     }
-    let recorded = !mode.has_many() && (entry.uid, entry.gid) != (0, 0);
-    let own = match node {
-        Some((kind, major, minor)) => {
-            Some(format!("{}:{}:{kind}:{major}:{minor}", entry.uid, entry.gid))
-        }
-        None => recorded.then(|| format!("{}:{}", entry.uid, entry.gid)),
-    };
+    let own = Own { uid: entry.uid, gid: entry.gid, node };
+    let recorded = node.is_some() || (!mode.has_many() && !own.is_usual());
     let path = &entry.path;
-    match own {
-        Some(own) => xattr::set(fd, OWN, own.as_bytes()),
+    if recorded {
+        xattr::set(fd, own::ATTRIBUTE, own.to_string().as_bytes())
+    } else if !mode.has_many() && entry.kind == EntryKind::Dir {
         // A folder may have one from an earlier entry of the same path.
-        None if !mode.has_many() && entry.kind == EntryKind::Dir => xattr::remove(fd, OWN),
-        None => Ok(()),
+        xattr::remove(fd, own::ATTRIBUTE)
+    } else {
+        Ok(())
     }
     .map_err(Error::io("set the owner of", path))?;
     sys::set_mode(fd, entry.mode).map_err(Error::io("set the mode of", path))?;
@@ -66,8 +62,7 @@ pub(super) fn apply(fd: impl AsFd, entry: &Entry, mode: IdMode) -> Result<(), Er
     sys::set_mtime(fd, entry.mtime).map_err(Error::io("set the time of", path))
 }
 
-/// Gives a symlink or pipe owner and time as in `entry`. Without ids of our own their owner is
-/// lost: such files take no `user.*` attributes.
+/// Gives a symlink or pipe owner and time as in `entry`.
 pub(super) fn apply_special(
     dir: &Dir,
     name: &[u8],
@@ -76,6 +71,9 @@ pub(super) fn apply_special(
 ) -> Result<(), Error> {
     if mode.has_many() {
         dir.set_owner(name, entry.uid, entry.gid).map_err(|error| owner_error(error, entry))?;
+    } else if (entry.uid, entry.gid) != (0, 0) {
+        own::set_special(dir, name, Own::of(entry.uid, entry.gid))
+            .map_err(Error::io("set the owner of", &entry.path))?;
     }
     if entry.kind == EntryKind::Fifo {
         let fd = dir.open_meta(name).map_err(Error::io("open", &entry.path))?;
@@ -139,7 +137,7 @@ fn entry_of(
     let mut entry = Entry::new(path.clone(), kind, stat.mode);
     (entry.uid, entry.gid, entry.mtime) = (stat.uid, stat.gid, stat.mtime);
     if matches!(stat.kind, FileKind::File | FileKind::Dir) {
-        let attributes = match place {
+        let attributes = match &place {
             Place::Name(dir, name) => match dir.open_meta(name) {
                 Ok(fd) => attributes(fd),
                 // Attributes of what cannot be read are not worth a failure: its content, if it
@@ -150,16 +148,23 @@ fn entry_of(
             Place::Open(dir) => attributes(dir),
         };
         for (name, value) in attributes.map_err(io)? {
-            if name == OWN {
+            if name == own::ATTRIBUTE {
                 take_own(&mut entry, &value, mode);
             } else if let Some(rest) = name.strip_prefix(ESCAPED) {
                 entry.xattrs.insert([OVERLAY, rest].concat(), value);
             } else if name == CAPABILITY {
-                entry.xattrs.insert(name, capability_v2(value));
+                entry.xattrs.extend(capability(value).map(|value| (name, value)));
             } else if is_taken_over(&name) {
                 entry.xattrs.insert(name, value);
             }
         }
+    }
+    if !mode.has_many()
+        && matches!(stat.kind, FileKind::Symlink | FileKind::Fifo)
+        && let Place::Name(dir, name) = place
+        && let Some(own) = own::of_special(dir, name).map_err(io)?
+    {
+        (entry.uid, entry.gid) = (own.uid, own.gid);
     }
     Ok(Some((entry, stat)))
 }
@@ -179,37 +184,60 @@ fn attributes(fd: impl AsFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
 /// Reads our record. A step can write one as well; it gains no more than root in any container
 /// has: an entry with an owner or a node of its choice.
 fn take_own(entry: &mut Entry, value: &[u8], mode: IdMode) {
-    let Ok(text) = std::str::from_utf8(value) else { return };
-    let mut parts = text.split(':');
-    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
-    let (Some(uid), Some(gid)) = (number(), number()) else { return };
+    let Some(own) = Own::parse(value) else { return };
     if !mode.has_many() {
-        (entry.uid, entry.gid) = (uid, gid);
+        (entry.uid, entry.gid) = (own.uid, own.gid);
     }
-    if entry.kind != (EntryKind::File { size: 0 }) {
-        return;
-    }
-    let kind = parts.next();
-    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
-    if let (Some(kind @ ("c" | "b")), Some(major), Some(minor)) = (kind, number(), number()) {
-        entry.kind = match kind {
-            "c" => EntryKind::Char { major, minor },
-            _ => EntryKind::Block { major, minor },
+    if entry.kind == (EntryKind::File { size: 0 })
+        && let Some(Node { block, major, minor }) = own.node
+    {
+        entry.kind = match block {
+            false => EntryKind::Char { major, minor },
+            true => EntryKind::Block { major, minor },
         };
     }
 }
 
 /// Capabilities set in a user namespace are stored with the id of its root (revision 3, 24 bytes);
-/// layers hold revision 2, which is the same without it (linux/capability.h).
-fn capability_v2(mut value: Vec<u8>) -> Vec<u8> {
+/// layers hold revision 2, which is the same without it (linux/capability.h). `None` for those that
+/// are for another root than that of the image: without the id they would be for everybody.
+fn capability(mut value: Vec<u8>) -> Option<Vec<u8>> {
     if value.len() == 24 && value[3] == 3 {
-        value.truncate(20);
+        let root = value.split_off(20);
         value[3] = 2;
+        return (root == [0; 4]).then_some(value);
     }
-    value
+    Some(value)
 }
 
-/// Returns the attributes that a layer may hand on.
-pub(super) fn clean(xattrs: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+/// Leaves the attributes that are taken over from outside. Capabilities for
+/// another root than that of the image are not.
+pub fn clean(xattrs: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
     xattrs.retain(|name, _| is_taken_over(name));
+    if let Some(value) = xattrs.remove(CAPABILITY) {
+        xattrs.extend(capability(value).map(|value| (CAPABILITY.to_vec(), value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attack_23_capabilities_of_another_root_are_nobodys() {
+        let form = |revision: u8, root: &[u8]| {
+            let words = [[1, 0, 0, revision], [0, 32, 0, 0], [0; 4], [0; 4], [0; 4]];
+            [words.as_flattened(), root].concat()
+        };
+        let check = |value: Vec<u8>, want: Option<Vec<u8>>| {
+            let mut xattrs = BTreeMap::from([(CAPABILITY.to_vec(), value)]);
+            xattrs.insert(crate::sys::own::ATTRIBUTE.to_vec(), b"1:1".to_vec());
+            clean(&mut xattrs);
+            assert_eq!(xattrs.into_values().next(), want);
+        };
+        let plain = form(2, &[]);
+        check(plain.clone(), Some(plain.clone()));
+        check(form(3, &[0; 4]), Some(plain));
+        check(form(3, &1000_u32.to_le_bytes()), None);
+    }
 }

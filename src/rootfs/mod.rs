@@ -38,7 +38,7 @@ pub(crate) use lookup::below;
 pub use lookup::{Lookup, Nothing, Table, TreeLookup, make_dirs, resolve};
 pub use materialise::materialise;
 pub use merge::merge;
-pub use meta::{entry_at, is_taken_over};
+pub use meta::{clean, entry_at};
 pub use pack::{Times, pack};
 pub use work::{Tree, Work};
 

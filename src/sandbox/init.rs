@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use super::owner;
 use super::setup::{Orders, Raw, Setup};
 use super::stubs::{Points, Stubs};
 use crate::base::{ImagePath, Secret};
@@ -99,15 +100,25 @@ fn first(control: &UnixStream) -> Result<(), Failure> {
         .doing(|| "read the description of the step".into())?;
     child::unshare_step(orders.own_network).doing(|| "make the namespaces of the step".into())?;
     let (watch, alive) = io::pipe().doing(|| "make a pipe".into())?;
+    let (ours, theirs) = if orders.id_mode == IdMode::Single {
+        owner::pair().map(|(ours, theirs)| (Some(ours), Some(theirs)))
+    } else {
+        Ok((None, None))
+    }
+    .doing(|| "prepare the supervisor of owners".into())?;
     match child::fork().doing(|| "fork".into())? {
         Fork::Parent(init) => {
-            drop((fds, bytes, watch));
+            drop((fds, bytes, watch, theirs));
+            if let Some(ours) = ours {
+                // When it fails this process ends, and the step with it.
+                ours.attend(&init, &orders).doing(|| "record the owners of files".into())?;
+            }
             let _ = init.wait();
             Ok(())
         }
         Fork::Child => {
-            drop(alive);
-            let inside = Inside { control, fds, bytes, orders };
+            drop((alive, ours));
+            let inside = Inside { control, fds, bytes, orders, supervisor: theirs };
             match inside.run(watch.as_fd()) {
                 Ok(()) => child::exit(0),
                 Err(failure) => fail(control, &failure),
@@ -122,6 +133,7 @@ struct Inside<'a> {
     fds: Vec<OwnedFd>,
     bytes: Vec<Secret>,
     orders: Orders,
+    supervisor: Option<owner::Theirs>,
 }
 
 // The folder in memory out of which single files are mounted.
@@ -145,7 +157,8 @@ impl Inside<'_> {
         let signals = child::child_signals().doing(|| "watch for children".into())?;
         match child::fork().doing(|| "fork".into())? {
             Fork::Child => {
-                let failure = self.become_command(&cwd);
+                let supervisor = self.supervisor.take();
+                let failure = self.become_command(&cwd, supervisor);
                 fail(self.control, &failure)
             }
             Fork::Parent(command) => {
@@ -315,14 +328,18 @@ impl Inside<'_> {
     }
 
     // Becomes the command; returns only when that failed.
-    fn become_command(&self, cwd: &Cwd) -> Failure {
-        match self.try_become(cwd) {
+    fn become_command(&self, cwd: &Cwd, supervisor: Option<owner::Theirs>) -> Failure {
+        match self.try_become(cwd, supervisor) {
             Ok(never) => match never {},
             Err(failure) => failure,
         }
     }
 
-    fn try_become(&self, cwd: &Cwd) -> Result<std::convert::Infallible, Failure> {
+    fn try_become(
+        &self,
+        cwd: &Cwd,
+        supervisor: Option<owner::Theirs>,
+    ) -> Result<std::convert::Infallible, Failure> {
         let orders = &self.orders;
         let User { uid, gid, groups } = Self::user(orders);
         let argv: Vec<Vec<u8>> = orders.argv.iter().map(|word| word.0.clone()).collect();
@@ -333,7 +350,9 @@ impl Inside<'_> {
         child::reset_signals();
         child::new_session().doing(|| "make a session".into())?;
         let many = orders.id_mode.has_many();
+        let supervised = supervisor.is_some_and(owner::Theirs::submit_or_warn);
         if let Some(proc) = &cwd.proc
+            && !supervised
             && (uid != 0 || gid != 0)
         {
             child::become_single(proc.as_fd(), uid, gid)
@@ -341,6 +360,10 @@ impl Inside<'_> {
         }
         child::set_umask(0o022);
         for limit in &orders.ulimits {
+            // It has had no meaning since Linux 2.4; the supervisor uses it.
+            if supervised && limit.name == "locks" {
+                continue;
+            }
             child::set_limit(&limit.name, limit.soft, limit.hard)
                 .unwrap_or_else(|| Err(io::Error::other("there is no such limit")))
                 .doing(|| format!("set the limit `{}`", limit.name))?;
@@ -350,11 +373,16 @@ impl Inside<'_> {
         let keep = match orders.hardening {
             super::Hardening::Docker => child::DOCKER_CAPABILITIES,
             super::Hardening::Hardened => child::HARDENED_CAPABILITIES,
+            super::Hardening::Insecure => u64::MAX,
         };
         child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
-        filter.install().doing(|| "install the system call filter".into())?;
-        child::become_user(uid, gid, many.then_some(groups))
-            .doing(|| format!("become user {uid}:{gid}"))?;
+        if orders.hardening != super::Hardening::Insecure {
+            filter.install().doing(|| "install the system call filter".into())?;
+        }
+        if !supervised {
+            child::become_user(uid, gid, many.then_some(groups))
+                .doing(|| format!("become user {uid}:{gid}"))?;
+        }
         child::set_capabilities(keep).doing(|| "drop capabilities".into())?;
 
         let (error, there) = program.exec();

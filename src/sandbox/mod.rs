@@ -5,16 +5,16 @@
 //! command. It does not know layers, caches or Dockerfiles: a tree is a list of folders, and what
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
-mod cancel;
 mod init;
 mod lines;
+mod owner;
 mod prepare;
 mod run;
 mod setup;
 mod spec;
 mod stubs;
 
-pub use cancel::Cancel;
+pub use crate::event::Cancel;
 pub use init::sandbox_main;
 pub use run::{Error, Outcome, run};
 pub use spec::{FileMount, Hardening, Mount, MountKind, Network, Source, Spec, Ulimit, User};

@@ -23,6 +23,10 @@ pub(super) fn descriptors(spec: &Spec, mounts: &[&MountKind]) -> Result<Vec<Owne
             MountKind::Bind { source, writable: false } => out.push(shown(source, true)?),
             MountKind::Bind { source, writable: true } => out.push(throw_away(source, &scratch)?),
             MountKind::Cache { source, readonly } => out.push(shown(source, *readonly)?),
+            MountKind::Device(node) => out.push(mount::clone_path(node).map_err(|error| {
+                let doing = format!("take the device `{}`", node.display());
+                Error::Setup { doing, cause: error.to_string() }
+            })?),
             MountKind::Tmpfs { .. } | MountKind::Secret(_) | MountKind::File(_) => {}
         }
     }

@@ -170,8 +170,10 @@ pub(super) fn orders(spec: &Spec) -> (Orders, Numbers<'_>) {
     setup.push(tmpfs(path("/dev/shm"), Some(spec.shm_size), 0o1777));
     setup.push(Setup::Mqueue);
     setup.extend(LINKS.map(|(at, to)| Setup::Link { at: path(at), to: path(to) }));
-    setup.extend(MASKED.map(|at| Setup::Mask(path(at))));
-    setup.extend(READ_ONLY.map(|at| Setup::ReadOnly(path(at))));
+    if spec.hardening != Hardening::Insecure {
+        setup.extend(MASKED.map(|at| Setup::Mask(path(at))));
+        setup.extend(READ_ONLY.map(|at| Setup::ReadOnly(path(at))));
+    }
     for (at, content) in [
         ("/etc/resolv.conf", spec.resolv_conf.as_slice()),
         ("/etc/hosts", &spec.hosts),
@@ -185,7 +187,7 @@ pub(super) fn orders(spec: &Spec) -> (Orders, Numbers<'_>) {
     for mount in mounts {
         let target = Raw::from(&mount.target);
         setup.push(match &mount.kind {
-            kind @ (MountKind::Bind { .. } | MountKind::Cache { .. }) => {
+            kind @ (MountKind::Bind { .. } | MountKind::Cache { .. } | MountKind::Device(_)) => {
                 numbers.mounts.push(kind);
                 Setup::Attach { target, fd: FIRST_MOUNT + numbers.mounts.len() - 1 }
             }
@@ -322,6 +324,15 @@ mod tests {
             Pivot
         "#]],
         );
+    }
+
+    #[test]
+    fn an_insecure_step_hides_nothing() {
+        let (all, _) = orders(&spec());
+        let (orders, _) = orders(&Spec { hardening: Hardening::Insecure, ..spec() });
+        let hides = |one: &Setup| matches!(one, Setup::Mask(_) | Setup::ReadOnly(_));
+        let rest: Vec<_> = all.setup.into_iter().filter(|one| !hides(one)).collect();
+        assert_eq!(orders.setup, rest);
     }
 
     #[test]

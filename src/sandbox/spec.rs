@@ -94,6 +94,8 @@ pub enum MountKind {
     },
     /// A secret as a file in memory.
     Secret(FileMount<Arc<Secret>>),
+    /// A device node of the host, of its own path.
+    Device(PathBuf),
     /// A file made up by the builder (a heredoc), in memory.
     File(FileMount<Vec<u8>>),
 }
@@ -145,6 +147,10 @@ pub enum Hardening {
     Docker,
     /// Without `NET_RAW`, `AUDIT_WRITE` and `MKNOD`.
     Hardened,
+    /// All capabilities of the user namespace, no system call filter, nothing of `/proc` hidden or
+    /// protected (`RUN --security=insecure`). The namespaces stay: more than this user, on the
+    /// host, it cannot become.
+    Insecure,
 }
 
 /// One limit of a process (`--ulimit`).

@@ -50,6 +50,26 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Reads a blob that somebody failed to make sense of, and removes it if it is damaged. Tells
+    /// whether it was: then it has to be brought or made again.
+    pub fn discard_if_damaged(&self, digest: Digest<base::Blob>) -> Result<bool, Error> {
+        match self.blob(digest).map(|blob| io::copy(&mut blob.verified(), &mut io::sink())) {
+            Ok(Ok(_)) => Ok(false),
+            Ok(Err(error)) => {
+                let path = self.blob_path(digest);
+                match unwrap(error, "read", &path) {
+                    Error::Corrupt { .. } | Error::Size { .. } => {
+                        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+                        Ok(true)
+                    }
+                    error => Err(error),
+                }
+            }
+            Err(Error::Missing(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Starts a blob whose digest is found while it is written.
     pub fn draft(&self) -> Result<Draft, Error> {
         Ok(Draft { raw: self.raw_draft()?, hasher: Hasher::new() })

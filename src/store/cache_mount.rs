@@ -1,13 +1,15 @@
 //! Cache mounts: folders that live on between builds, with a lock each.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::open::lock_file;
-use super::{Error, Store};
+use super::{Error, Store, remove_tree};
 use crate::base::{Blob, Hasher};
+use crate::sys;
 
 /// Who may use a cache mount at the same time (`sharing=` of `RUN --mount=type=cache`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +23,13 @@ pub enum Sharing {
 }
 
 /// A cache mount in use, until dropped. The kernel ends the use when the process ends.
+///
+/// A new one is made aside: it is empty, nobody else sees it, and [`CacheMount::publish`] gives it
+/// its place when it has its first content. Who is killed before that leaves no half-filled cache.
 #[derive(Debug)]
 pub struct CacheMount {
     path: PathBuf,
-    fresh: bool,
+    place: PathBuf,
     _lock: File,
 }
 
@@ -34,9 +39,26 @@ impl CacheMount {
         &self.path
     }
 
-    /// Tells whether it was made just now, and is empty.
+    /// Tells whether it was made just now, is empty, and waits for [`CacheMount::publish`].
     pub fn is_fresh(&self) -> bool {
-        self.fresh
+        self.path != self.place
+    }
+
+    /// Gives a new one its place. Where another user of a shared cache was faster, that one's
+    /// folder is taken, and what was put into this one is removed.
+    pub fn publish(&mut self) -> Result<(), Error> {
+        if !self.is_fresh() {
+            return Ok(());
+        }
+        match sys::rename_new(&self.path, &self.place) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove_tree(&self.path).map_err(Error::io("remove", &self.path))?;
+            }
+            Err(error) => return Err(Error::io("write", &self.place)(error)),
+        }
+        self.path.clone_from(&self.place);
+        Ok(())
     }
 }
 
@@ -85,18 +107,16 @@ impl Store {
     }
 
     fn cache_folder(&self, name: &str, lock: File) -> Result<CacheMount, Error> {
-        let path = self.path("cache").join(name);
-        let fresh = match fs::create_dir(&path) {
-            Ok(()) => {
-                // Whatever the umask: a step may run as any user.
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-                    .map_err(Error::io("change the mode of", &path))?;
-                true
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
-            Err(error) => return Err(Error::io("create", &path)(error)),
-        };
-        Ok(CacheMount { path, fresh, _lock: lock })
+        let place = self.path("cache").join(name);
+        if place.is_dir() {
+            return Ok(CacheMount { path: place.clone(), place, _lock: lock });
+        }
+        let path = self.tmp_path()?;
+        fs::create_dir(&path).map_err(Error::io("create", &path))?;
+        // Whatever the umask: a step may run as any user.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(Error::io("change the mode of", &path))?;
+        Ok(CacheMount { path, place, _lock: lock })
     }
 
     /// Returns the digest-named folders of all cache mounts, sorted.
@@ -120,8 +140,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let get = |sharing| store.cache_mount("../x", sharing, &mut || false);
-        let first = get(Sharing::Locked).unwrap();
-        assert!(first.is_fresh() && first.path().starts_with(dir.path().join("cache")));
+        let mut first = get(Sharing::Locked).unwrap();
+        assert!(first.is_fresh() && !first.path().starts_with(dir.path().join("cache")));
+        first.publish().unwrap();
+        assert!(!first.is_fresh() && first.path().starts_with(dir.path().join("cache")));
         assert!(matches!(get(Sharing::Locked), Err(Error::Cancelled(_))));
         assert!(matches!(get(Sharing::Shared), Err(Error::Cancelled(_))));
         let (second, third) = (get(Sharing::Private).unwrap(), get(Sharing::Private).unwrap());
@@ -129,5 +151,23 @@ mod tests {
         drop((first, second, third));
         let (a, b) = (get(Sharing::Shared).unwrap(), get(Sharing::Shared).unwrap());
         assert!(a.path() == b.path() && !a.is_fresh());
+    }
+
+    #[test]
+    fn a_cache_is_seen_when_it_is_filled_and_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let get = || store.cache_mount("x", Sharing::Shared, &mut || false).unwrap();
+        // Killed before it was filled: the next one begins anew.
+        drop(get());
+        let (mut a, mut b) = (get(), get());
+        assert!(a.is_fresh() && b.is_fresh() && a.path() != b.path());
+        fs::write(a.path().join("of"), "a").unwrap();
+        fs::write(b.path().join("of"), "b").unwrap();
+        a.publish().unwrap();
+        b.publish().unwrap();
+        assert_eq!(a.path(), b.path());
+        assert_eq!(fs::read(b.path().join("of")).unwrap(), b"a");
+        assert!(!get().is_fresh());
     }
 }

@@ -68,6 +68,11 @@ impl Child {
         }
     }
 
+    /// Returns a descriptor that becomes readable when it has ended.
+    pub(crate) fn watch(&self) -> io::Result<OwnedFd> {
+        Ok(rustix::process::pidfd_open(self.0, rustix::process::PidfdFlags::empty())?)
+    }
+
     /// Reaps whatever has ended; returns how this child ended if it is among them.
     pub(crate) fn reap_all(&self) -> Option<End> {
         let mut own = None;
@@ -168,6 +173,9 @@ pub(crate) const DOCKER_CAPABILITIES: u64 = 0x0000_0000_a804_25fb;
 pub(crate) const HARDENED_CAPABILITIES: u64 =
     DOCKER_CAPABILITIES & !(1 << 13) & !(1 << 27) & !(1 << 29);
 
+/// The capability to look into other processes of the same user namespace (19).
+pub(crate) const SYS_PTRACE: u64 = 1 << 19;
+
 /// Takes every capability that is not in `keep` out of the bounding set, for good.
 pub(crate) fn bound_capabilities(keep: u64) -> io::Result<()> {
     for number in 0..64u32 {
@@ -201,13 +209,13 @@ pub(crate) fn set_capabilities(keep: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets a limit by the name that `--ulimit` uses; `None` when there is no such limit.
-pub(crate) fn set_limit(
-    name: &str,
-    soft: Option<u64>,
-    hard: Option<u64>,
-) -> Option<io::Result<()>> {
-    let resource = match name {
+/// Tells whether `--ulimit` knows a limit of this name.
+pub fn is_limit(name: &str) -> bool {
+    resource(name).is_some()
+}
+
+fn resource(name: &str) -> Option<Resource> {
+    Some(match name {
         "as" => Resource::As,
         "core" => Resource::Core,
         "cpu" => Resource::Cpu,
@@ -225,7 +233,16 @@ pub(crate) fn set_limit(
         "sigpending" => Resource::Sigpending,
         "stack" => Resource::Stack,
         _ => return None,
-    };
+    })
+}
+
+/// Sets a limit by the name that `--ulimit` uses; `None` when there is no such limit.
+pub(crate) fn set_limit(
+    name: &str,
+    soft: Option<u64>,
+    hard: Option<u64>,
+) -> Option<io::Result<()>> {
+    let resource = resource(name)?;
     let limit = Rlimit { current: soft, maximum: hard };
     Some(rustix::process::setrlimit(resource, limit).map_err(io::Error::from))
 }

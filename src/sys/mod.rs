@@ -4,24 +4,37 @@
 //! pointer or flag leaves it. What is run in a sandbox and why is not decided here but in
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
+mod bpf;
+pub(crate) mod caller;
 pub(crate) mod child;
 pub mod copy;
 mod interrupt;
+mod look;
 pub(crate) mod mount;
 mod namespace;
+pub(crate) mod notify;
 mod overlay;
+pub mod own;
+pub(crate) mod place;
 mod rename;
 mod root;
 pub(crate) mod seccomp;
+#[cfg(target_arch = "x86_64")]
+mod seccomp_i386;
 pub(crate) mod socket;
 mod subid;
+pub(crate) mod trap;
+#[cfg(target_arch = "x86_64")]
+mod trap_i386;
 pub mod xattr;
 
+pub use child::is_limit;
 pub use interrupt::{TERMINATE, on_interrupt};
+pub use look::may_open;
 pub use namespace::{
     Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, id_maps, user_id,
 };
 pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
-pub use rename::exchange;
+pub use rename::{exchange, rename_new};
 pub use root::{Dir, FileKind, Follow, Root, Stat, set_mode, set_mtime, set_owner, stat_of};

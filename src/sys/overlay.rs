@@ -239,6 +239,9 @@ pub(crate) fn like(from: &Path, to: &Path) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
     let meta = fs::metadata(from)?;
     chown(to, Some(meta.uid()), Some(meta.gid()))?;
+    if let Some(own) = super::xattr::get(fs::File::open(from)?, super::own::ATTRIBUTE)? {
+        super::xattr::set(fs::File::open(to)?, super::own::ATTRIBUTE, &own)?;
+    }
     fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))
 }
 

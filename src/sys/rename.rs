@@ -28,3 +28,20 @@ pub fn exchange(a: &Path, b: &Path) -> io::Result<()> {
         Err(error) => Err(error.into()),
     }
 }
+
+/// Renames a folder or file to a path where nothing is; fails with `AlreadyExists` where something
+/// is, be it an empty folder (renameat2(2), `RENAME_NOREPLACE`).
+///
+/// On a file system that cannot (NFS, some FUSE), a plain rename: it replaces an empty folder.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => match std::fs::rename(from, to)
+        {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                Err(io::ErrorKind::AlreadyExists.into())
+            }
+            done => done,
+        },
+        done => Ok(done?),
+    }
+}

@@ -7,7 +7,8 @@
 //! answers the kernel takes that of the filter installed last (seccomp(2)).
 //!
 //! `clone3` is not allowed, its flags lie in memory where no filter can see them; numbers of the x32
-//! table carry bit 30 and are in no list; another architecture's calls kill the process.
+//! table carry bit 30 and are in no list. On x86-64 programs for i386 have a part of their own; any
+//! other architecture's calls kill the process.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,27 +27,36 @@ const ARCH: TargetArch = TargetArch::aarch64;
 const NAMESPACE_FLAGS: [u64; 7] =
     [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 
+/// PER_LINUX, PER_LINUX32, UNAME26 alone and with PER_LINUX32, and the question for the present one.
+const PERSONALITIES: [u64; 5] = [0, 8, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
+
 /// The programs of a step, ready to be installed.
 pub(crate) struct Filter {
-    allow: BpfProgram,
-    refuse: BpfProgram,
+    allow: Vec<libc::sock_filter>,
+    refuse: Vec<libc::sock_filter>,
 }
 
 impl Filter {
     /// Builds both programs.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Filter {
-            allow: compile(
-                allowed(),
-                SeccompAction::Errno(libc::ENOSYS as u32),
-                SeccompAction::Allow,
-            )?,
-            refuse: compile(
-                refused().map_err(io::Error::other)?,
-                SeccompAction::Allow,
-                SeccompAction::Errno(libc::EPERM as u32),
-            )?,
-        })
+        let allow =
+            compile(allowed(), SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
+        let refuse = compile(
+            refused().map_err(io::Error::other)?,
+            SeccompAction::Allow,
+            SeccompAction::Errno(libc::EPERM as u32),
+        )?;
+        #[cfg(target_arch = "x86_64")]
+        let (allow, refuse) = {
+            let namespaces = NAMESPACE_FLAGS.iter().fold(0, |all, flag| all | *flag as u32);
+            let ((arch, first), (_, second)) = (
+                super::seccomp_i386::allow(),
+                super::seccomp_i386::refuse(namespaces, &PERSONALITIES.map(|value| value as u32)),
+            );
+            let part = super::bpf::for_architecture;
+            (part(arch, first, allow), part(arch, second, refuse))
+        };
+        Ok(Filter { allow, refuse })
     }
 
     /// Puts this process and all it starts under the filter, for good. Needs CAP_SYS_ADMIN in the
@@ -56,10 +66,9 @@ impl Filter {
             let program = libc::sock_fprog {
                 len: u16::try_from(program.len()).map_err(io::Error::other)?,
                 // The kernel copies the program, and writes nothing.
-                filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut(),
+                filter: program.as_ptr().cast_mut(),
             };
-            // SAFETY: `sock_filter` of seccompiler has the kernel's layout (repr(C), the same four
-            // fields); pointer and length describe a live vector.
+            // SAFETY: pointer and length describe a live vector.
             let done = unsafe {
                 libc::syscall(
                     libc::SYS_seccomp,
@@ -78,9 +87,20 @@ impl Filter {
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-fn compile(rules: Rules, other: SeccompAction, listed: SeccompAction) -> io::Result<BpfProgram> {
+fn compile(
+    rules: Rules,
+    other: SeccompAction,
+    listed: SeccompAction,
+) -> io::Result<Vec<libc::sock_filter>> {
     let filter = SeccompFilter::new(rules, other, listed, ARCH).map_err(io::Error::other)?;
-    BpfProgram::try_from(filter).map_err(io::Error::other)
+    let program = BpfProgram::try_from(filter).map_err(io::Error::other)?;
+    let own = |one: &seccompiler::sock_filter| libc::sock_filter {
+        code: one.code,
+        jt: one.jt,
+        jf: one.jf,
+        k: one.k,
+    };
+    Ok(program.iter().map(own).collect())
 }
 
 fn allowed() -> Rules {
@@ -103,8 +123,7 @@ fn refused() -> Result<Rules, seccompiler::BackendError> {
     };
     rules.insert(libc::SYS_clone, namespaces()?);
     rules.insert(libc::SYS_unshare, namespaces()?);
-    // PER_LINUX, PER_LINUX32, UNAME26 alone and with PER_LINUX32, and the question for the present one.
-    let personalities = [0, 8, 0x0002_0000, 0x0002_0008, 0xffff_ffff]
+    let personalities = PERSONALITIES
         .iter()
         .map(|value| when(0, SeccompCmpOp::Ne, *value))
         .collect::<Result<Vec<_>, _>>()?;

@@ -50,7 +50,8 @@ fn check(arguments: &[&str], code: i32, said: &[&str]) -> Done {
 fn calls_need_neither_a_store_nor_a_namespace() {
     check(&["--check", "."], 1, &["final-user-root"]);
     check(&["--check", "--policy=none", "--build-arg=VERSON=2", "."], 0, &["build-arg-unused"]);
-    check(&["--call=check", "--target=shiped", "."], 3, &["did you mean `shipped`?"]);
+    check(&["--call=check", "--target=shiped", "."], 2, &["did you mean `shipped`?"]);
+    check(&["lint", "--target=shiped", "."], 2, &["did you mean `shipped`?"]);
     check(&["--call=outline", "--build-arg=VERSION=7", "."], 0, &["VERSION     7"]);
     check(&["--call=targets", "."], 0, &["shipped (default)", "the result"]);
     check(&["--call=plan", "."], 0, &["2 stages, 2 steps"]);
@@ -97,4 +98,44 @@ fn a_stage_without_cache() {
     let outcome = Build::text(&place, TEXT).arg("--no-cache-filter=fils").run();
     assert_eq!(outcome.done.code(), 2, "{}", outcome.story());
     outcome.says(&["there is no stage `fils`", "did you mean `files`?"]);
+}
+
+#[test]
+fn a_plan_tells_what_the_store_has() {
+    const STEPS: &str = "FROM busybox AS build\nWORKDIR /w\nCOPY app .\nRUN cat app > made\n\
+        FROM scratch\nCOPY --from=build /w/made /\nCOPY <<x /text\ny\nx\n";
+    for who in Who::every() {
+        let place = Place::new(who);
+        place.file("ctx/app", "x");
+        let plan = |flag: &str| {
+            let done = Build::text(&place, STEPS).arg("--call=plan").arg(flag).run().done;
+            assert_eq!(done.code(), 0, "{}", done.err());
+            done.out()
+        };
+        let count = |text: &str, word: &str| text.matches(word).count();
+        let before = plan("--format=text");
+        assert_eq!((count(&before, " hit "), count(&before, " miss ")), (0, 1), "{before}");
+        assert!(!place.at("image.oci").exists(), "nothing ran");
+        let (_, first) = Build::text(&place, STEPS).image();
+        let after = plan("--format=text");
+        assert_eq!((count(&after, " hit "), count(&after, " miss ")), (5, 0), "{after}");
+        // A key that was foreseen is the key that the build then looked for.
+        let (outcome, again) = Build::text(&place, STEPS).image();
+        assert_eq!((first.digest, count(&outcome.err(), "CACHED")), (again.digest, 5));
+
+        place.file("ctx/app", "y");
+        let changed = plan("--format=text");
+        assert!(changed.contains(": changed: app\n"), "{changed}");
+        assert!(changed.contains("no key yet: the step before it would run"), "{changed}");
+        assert!(changed.contains("no key yet: a stage that it reads would be built"), "{changed}");
+        let json: Value = serde_json::from_str(&plan("--format=json")).expect("JSON");
+        let states: Vec<_> = json["steps"]
+            .as_array()
+            .expect("steps")
+            .iter()
+            .map(|step| &step["cache"]["state"])
+            .collect();
+        assert_eq!(states, ["hit", "miss", "unknown", "unknown", "unknown"], "as {who:?}");
+        assert_eq!(plan("--no-cache").matches(": --no-cache\n").count(), 1);
+    }
 }

@@ -40,6 +40,14 @@ fn hello_builds_on_a_base_made_of_the_machines_own_shell() {
 }
 
 #[test]
+fn hello_passes_lint_without_its_base() {
+    let lint =
+        Command::new(env!("CARGO_BIN_EXE_rbuild")).arg("lint").arg(example("hello")).output();
+    let lint = lint.expect("rbuild runs");
+    assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
+}
+
+#[test]
 fn the_dockerfiles_among_the_examples_give_the_findings_that_they_announce() {
     let mut seen = 0;
     for entry in fs::read_dir(example("dockerfiles")).expect("the folder").flatten() {

@@ -7,10 +7,14 @@
 mod bad_input;
 mod cache;
 mod call;
+mod contexts;
 mod debian;
+mod entitlements;
+mod dialect;
 mod examples;
 mod failing;
 mod harness;
+mod interrupted;
 mod judge;
 mod killed;
 mod lint;

@@ -60,21 +60,41 @@ fn a_password_is_needed_and_used() {
     assert!(!outcome.err().contains(PASSWORD), "{}", outcome.story());
 }
 
+/// The digest of the one layer of the layout `busybox`.
+fn layer_of_busybox(place: &Place) -> String {
+    let index = fs::read(place.at("busybox/index.json")).expect("a layout of ours");
+    let index: Value = serde_json::from_slice(&index).expect("JSON");
+    let hex = index["manifests"][0]["digest"].as_str().expect("a digest").replace("sha256:", "");
+    let manifest = fs::read(place.at("busybox/blobs/sha256").join(hex)).expect("a blob");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    manifest["layers"][0]["digest"].as_str().expect("a digest").to_owned()
+}
+
+#[test]
+fn a_damaged_blob_of_the_store_is_brought_again() {
+    let Some((registry, place)) = with_base(false) else { return };
+    let from = format!("FROM {}/base:1\n", registry.host());
+    Build::text(&place, &from).image();
+    let hex = layer_of_busybox(&place).replace("sha256:", "");
+    let blob = place.at("store/blobs/sha256").join(hex);
+    let mut bytes = fs::read(&blob).expect("the layer is in the store");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&blob).expect("ours");
+    fs::write(&blob, &bytes).expect("ours");
+    let (outcome, image) = Build::text(&place, &format!("{from}RUN echo x > /x\n")).image();
+    outcome.says(&["was damaged: bringing it again"]);
+    assert_eq!(image.text("x"), "x\n");
+    assert_ne!(fs::read(&blob).expect("brought again"), bytes);
+}
+
 #[test]
 fn a_layer_with_other_bytes_is_tampering() {
     let Some((registry, place)) = with_base(false) else { return };
-    let index = fs::read(place.at("busybox/index.json")).expect("a layout of ours");
-    let index: Value = serde_json::from_slice(&index).expect("JSON");
-    let blob = |digest: &Value| {
-        let hex = digest.as_str().expect("a digest").replace("sha256:", "");
-        let bytes = fs::read(place.at("busybox/blobs/sha256").join(hex)).expect("a blob");
-        serde_json::from_slice::<Value>(&bytes).expect("JSON")
-    };
-    let layer = blob(&index["manifests"][0]["digest"])["layers"][0]["digest"].clone();
-    let layer = layer.as_str().expect("a digest");
-    registry.falsify(layer);
+    let layer = layer_of_busybox(&place);
+    registry.falsify(&layer);
     let text = format!("FROM {}/base:1\nRUN true\n", registry.host());
-    Build::text(&place, &text).run().fails(6, &[layer]);
+    Build::text(&place, &text).run().fails(6, &[&layer]);
     let hex = layer.replace("sha256:", "");
     assert!(!place.at("store/blobs/sha256").join(hex).exists(), "nothing false is stored");
 }

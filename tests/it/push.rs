@@ -1,6 +1,8 @@
 //! Images to a real registry with a login: everything once, nothing twice, and an engine that pulls
 //! by digest runs what was built.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use crate::harness::{
@@ -95,4 +97,61 @@ fn a_second_push_sends_no_blob_and_an_engine_pulls_by_digest() {
     assert!(pull.out().contains(&image.digest), "{}", pull.out());
     let pull = engine.docker(&["pull", &two]);
     assert!(pull.out().contains(&digest), "{}", pull.out());
+}
+
+#[test]
+fn logins_of_variables_files_and_helpers() {
+    if !have(&["docker-registry", "skopeo"]) {
+        return;
+    }
+    let registry = Registry::with_login(true);
+    let host = registry.host();
+    let place = Place::new(Who::usual());
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let variable = format!("RBUILD_AUTH_{}", host.chars().map(letter).collect::<String>());
+    let file = |name: &str, user: &str, password: &str| {
+        let login = format!("{{\"username\": \"{user}\", \"password\": \"{password}\"}}");
+        let path = place.file(name, format!("{{\"auths\": {{\"{host}\": {login}}}}}"));
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
+        path
+    };
+    let wrong = file("wrong.json", "tester", "wrong");
+    let good = file("good.json", "tester", PASSWORD);
+    file("run/containers/auth.json", "tester", PASSWORD);
+    file("docker/config.json", "tester", PASSWORD);
+    let content = fs::read_to_string(&good).expect("it was written");
+    let helper = place.file(
+        "bin/docker-credential-tests",
+        format!(
+            "#!/bin/sh\nread -r host; [ \"$host\" = \"{host}\" ] && [ \"$HOME\" ] || exit 1\n\
+             echo '{{\"Username\": \"tester\", \"Secret\": \"{PASSWORD}\"}}'\n"
+        ),
+    );
+    fs::set_permissions(helper, Permissions::from_mode(0o755)).expect("it is ours");
+    place.file("helped/config.json", format!("{{\"credHelpers\": {{\"{host}\": \"tests\"}}}}"));
+    place.file("stored/config.json", "{\"credsStore\": \"tests\"}");
+    let path = format!("{}:/usr/bin:/bin", place.at("bin").display());
+    let at = |name: &str| place.at(name).display().to_string();
+    let check = |variables: &[(&str, String)], code: i32| {
+        let build = Build::text(&place, "FROM scratch\nCOPY <<x /x\ny\nx\n");
+        let mut command = build.arg("--push").arg(format!("--tag={host}/app:1")).command();
+        command.env("PATH", &path);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let done = run(&mut command, Duration::from_secs(60));
+        assert_eq!(done.code(), code, "{variables:?}\n{}", done.err());
+        assert!(!done.err().contains(PASSWORD), "{}", done.err());
+    };
+    let wrong = ("REGISTRY_AUTH_FILE", wrong.display().to_string());
+    check(&[], 5);
+    check(std::slice::from_ref(&wrong), 5);
+    // An earlier place goes before a later one, whichever is right.
+    check(&[(&variable, format!("tester:{PASSWORD}")), wrong.clone()], 0);
+    check(&[(&variable, "tester:wrong".into()), ("REGISTRY_AUTH_FILE", at("good.json"))], 5);
+    check(&[("REGISTRY_AUTH_FILE", at("good.json")), ("DOCKER_CONFIG", at("nowhere"))], 0);
+    check(&[wrong, ("XDG_RUNTIME_DIR", at("run"))], 5);
+    check(&[("XDG_RUNTIME_DIR", at("run"))], 0);
+    check(&[("DOCKER_AUTH_CONFIG", content)], 0);
+    check(&[("DOCKER_CONFIG", at("docker"))], 0);
+    check(&[("DOCKER_CONFIG", at("helped"))], 0);
+    check(&[("DOCKER_CONFIG", at("stored"))], 0);
 }

@@ -118,6 +118,59 @@ fn a_step_lists_and_signs_and_no_more() {
 }
 
 #[test]
+fn keys_of_files_list_and_sign() {
+    if !have(&["ssh-add", "ssh-keygen", "ldd"]) {
+        return;
+    }
+    for who in Who::every() {
+        let place = Place::new(who);
+        bring(&place, &["ssh-add", "ssh-keygen"]);
+        let mut files = Vec::new();
+        for kind in ["ed25519", "ecdsa", "rsa"] {
+            let key = place.at(kind);
+            let mut keygen = who.command("ssh-keygen", &place.at("home"));
+            ok(keygen.args(["-q", "-t", kind, "-N", "", "-C", kind, "-f"]).arg(&key));
+            fs::copy(place.at(format!("{kind}.pub")), place.at(format!("ctx/tools/{kind}.pub")))
+                .expect("copying a public key");
+            files.push(key.display().to_string());
+        }
+        let text = "FROM busybox\n\
+             RUN --mount=type=ssh --mount=target=/ctx <<END\n\
+             set -eu\n\
+             tool() { program=$1; shift; /ctx/tools/ld --library-path /ctx/tools /ctx/tools/$program \"$@\"; }\n\
+             tool ssh-add -l\n\
+             echo data > /tmp/data\n\
+             for kind in ed25519 ecdsa rsa; do\n\
+               cp /ctx/tools/$kind.pub /tmp/key.pub; rm -f /tmp/data.sig\n\
+               tool ssh-keygen -q -Y sign -n file -f /tmp/key.pub /tmp/data\n\
+               tool ssh-keygen -Y check-novalidate -n file -s /tmp/data.sig < /tmp/data\n\
+             done\n\
+             ! tool ssh-add -D 2>&1 && echo refused\n\
+             rm -r /tmp/*\n\
+             END\n";
+        let argument = format!("--ssh=default={}", files.join(","));
+        let (outcome, _) = Build::text(&place, text).arg(&argument).image();
+        outcome.says(&[
+            "ed25519 (ED25519)",
+            "ecdsa (ECDSA)",
+            "rsa (RSA)",
+            "Good \"file\" signature with ED25519",
+            "Good \"file\" signature with ECDSA",
+            "Good \"file\" signature with RSA",
+            "] | refused",
+        ]);
+        // One with a passphrase: nobody is asked for it.
+        let locked = place.at("locked");
+        let mut keygen = who.command("ssh-keygen", &place.at("home"));
+        ok(keygen.args(["-q", "-t", "ed25519", "-N", "passphrase", "-f"]).arg(&locked));
+        let outcome =
+            Build::text(&place, text).arg(format!("--ssh=default={}", locked.display())).run();
+        assert_eq!(outcome.done.code(), 2, "{}", outcome.story());
+        outcome.says(&["the key is encrypted", "ssh-add"]);
+    }
+}
+
+#[test]
 fn agents_have_names_targets_and_owners() {
     if !have(&["ssh-agent", "ssh-add", "ssh-keygen"]) {
         return;
@@ -157,7 +210,9 @@ fn what_is_no_agent_is_told() {
     build().run().fails(4, &["ssh agent `default`", "--ssh default"]);
     build().arg("--ssh=default").run().fails(2, &["SSH_AUTH_SOCK is not set", "ssh-agent"]);
     let argument = format!("--ssh=default={}", key.display());
-    build().arg(argument).run().fails(2, &["not the socket of an agent", "ssh-add"]);
+    build().arg(argument).run().fails(2, &["there is no private key", "ssh-add"]);
+    let argument = format!("--ssh=default={}", place.folder("folder").display());
+    build().arg(argument).run().fails(2, &["neither an agent's socket nor a key"]);
     build().arg("--ssh=default=/nowhere/at/all").run().fails(2, &["/nowhere/at/all"]);
 }
 
@@ -193,7 +248,15 @@ fn a_repository_over_ssh_uses_the_agent() {
         build().run().fails(2, &["there is no ssh agent", "--ssh default"]);
         let (_, image) = build().arg("--ssh=default").env("SSH_AUTH_SOCK", &agent.socket).image();
         assert!(image.tree.contains_key("repo/file"), "as {who:?}");
-        let listed = fs::read_to_string(log).expect("the stand-in for ssh was used");
+        let listed = fs::read_to_string(&log).expect("the stand-in for ssh was used");
         assert!(listed.contains("key-of-the-tests"), "{listed}");
+        // A key of a file has a socket for git, too; nothing of it is left.
+        let key = place.at("file-key");
+        let mut keygen = who.command("ssh-keygen", &place.at("home"));
+        ok(keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "key-of-a-file", "-f"]).arg(&key));
+        let argument = format!("--ssh=default={}", key.display());
+        build().arg("--no-cache").arg(argument).image();
+        let listed = fs::read_to_string(&log).expect("the stand-in for ssh was used");
+        assert!(listed.contains("key-of-a-file"), "{listed}");
     }
 }

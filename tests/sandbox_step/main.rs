@@ -9,6 +9,8 @@
 #![allow(clippy::print_stderr)] // a test that is skipped says so
 
 mod cases;
+mod owned;
+mod probe;
 mod world;
 
 use std::fs;
@@ -143,6 +145,8 @@ steps! {
     step_status step_identity step_owners step_devices step_namespaces step_powers step_calls
     step_network step_mounts step_stubs step_secrets step_output step_exec_errors
     step_symlinked_folders step_daemons step_first_process step_cancelled step_overlay step_timing
+    step_owned_files step_owned_users step_owned_new_files step_owned_folders step_owned_nodes
+    step_owned_chroot step_owned_probes step_owned_lost step_owned_timing
 }
 
 #[test]
@@ -176,6 +180,10 @@ fn killing_the_builder_kills_the_step() {
             assert!(killed.elapsed() < Duration::from_secs(5), "the step outlived its builder");
             std::thread::sleep(Duration::from_millis(5));
         }
+        while running(&stage.path().join("rbuild")) > 0 {
+            assert!(killed.elapsed() < Duration::from_secs(5), "a process of rbuild's was left");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         eprintln!("NOTE {who:?}: all dead after {:?}", killed.elapsed());
         let _ = child.wait();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -196,11 +204,21 @@ fn sleeping(marker: &str) -> usize {
         .count()
 }
 
+/// Counts the processes of the whole host that run this very file.
+fn running(program: &Path) -> usize {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| fs::read_link(entry.ok()?.path().join("exe")).ok())
+        .filter(|exe| exe == program)
+        .count()
+}
+
 /// Not a test of its own: the entry of the processes that [`check`] starts.
 #[test]
 fn inside() {
     let Ok(name) = std::env::var("RBUILD_STEP_CASE") else { return };
-    let (_, case) = CASES.iter().find(|(other, _)| *other == name).expect("a known case");
+    let mut all = CASES.iter().chain(owned::CASES);
+    let (_, case) = all.find(|(other, _)| *other == name).expect("a known case");
     // SAFETY: the harness's other threads hold nothing that the child uses: it runs and exits.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
@@ -213,4 +231,12 @@ fn inside() {
     // SAFETY: waits for the child just made.
     unsafe { libc::waitpid(pid, &raw mut status, 0) };
     assert_eq!(status, 0, "{name} failed");
+}
+
+/// Not a test of its own either: the entry of the programs that steps run, for calls that no shell makes.
+#[test]
+fn probe() {
+    if let Ok(what) = std::env::var("RBUILD_STEP_PROBE") {
+        probe::run(&what);
+    }
 }

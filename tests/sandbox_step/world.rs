@@ -24,7 +24,8 @@ pub(crate) struct World {
 }
 
 const TOOLS: &str = "sh cat id ls sleep touch chown stat mount unshare true mkdir rm grep setsid env \
-    hostname test dd tr wc chroot readlink find head kill printf chmod mv";
+    hostname test dd tr wc chroot readlink find head kill printf chmod mv ln cp mkfifo mknod chgrp su \
+    rmdir tail cut";
 
 /// Enters the namespace, makes the tree, runs the case.
 pub(crate) fn enter(case: Case) {

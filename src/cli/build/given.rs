@@ -6,8 +6,8 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rbuild::base::{Secret, Timestamp};
-use rbuild::exec::Times;
+use rbuild::base::{Platform, Secret, Timestamp};
+use rbuild::exec::{Agent, KEY_LIMIT, Keyring, Times};
 use rbuild::layer::Compression;
 
 use super::super::context::{dockerfile_in, ignore_file};
@@ -19,11 +19,51 @@ use super::Args;
 const SECRET_LIMIT: u64 = 500 * 1024;
 
 /// The largest Dockerfile, in bytes.
-const DOCKERFILE_LIMIT: u64 = 16 << 20;
+pub(super) const DOCKERFILE_LIMIT: u64 = 16 << 20;
 
 pub(super) fn pairs(list: &[KeyValue]) -> BTreeMap<String, String> {
     list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
 }
+
+/// Reads annotations, `[manifest[PLATFORM]:]KEY=VALUE`: those of the manifest, for this platform.
+pub(super) fn annotations(
+    list: &[KeyValue],
+    platform: &Platform,
+) -> Result<BTreeMap<String, String>, Stop> {
+    let mut found = BTreeMap::new();
+    for pair in list {
+        let (kind, key) = match pair.key.split_once(':') {
+            Some((kind, key)) if KINDS.iter().any(|known| kind.starts_with(known)) => (kind, key),
+            _ => ("manifest", pair.key.as_str()),
+        };
+        let wrong = |why: String| Stop::usage(format!("--annotation `{}`: {why}", pair.key));
+        let (kind, wanted) = match kind.split_once('[') {
+            Some((kind, rest)) => {
+                let text =
+                    rest.strip_suffix(']').ok_or_else(|| wrong("a `]` is missing".into()))?;
+                let wanted = Platform::parse(text).map_err(|error| wrong(error.to_string()))?;
+                (kind, Some(wanted))
+            }
+            None => (kind, None),
+        };
+        if key.is_empty() {
+            return Err(wrong("it has no key".to_owned()));
+        }
+        match kind {
+            "manifest" if wanted.is_none_or(|wanted| wanted == *platform) => {
+                found.insert(key.to_owned(), pair.value.clone());
+            }
+            "manifest" => {}
+            "index" | "index-descriptor" | "manifest-descriptor" => {
+                return Err(wrong("one image for one platform is made, and no index".to_owned()));
+            }
+            other => return Err(wrong(format!("unknown type `{other}`; write manifest"))),
+        }
+    }
+    Ok(found)
+}
+
+const KINDS: [&str; 2] = ["manifest", "index"];
 
 /// Reads a Dockerfile, `-` from standard input: its name for messages, and its bytes.
 pub(in crate::cli) fn read_dockerfile(path: &Path) -> Result<(String, Vec<u8>), Stop> {
@@ -43,31 +83,21 @@ pub(in crate::cli) fn read_dockerfile(path: &Path) -> Result<(String, Vec<u8>), 
     Ok((name, bytes))
 }
 
-/// Finds and reads the Dockerfile: its bytes, its name for messages, and its ignore file.
-pub(super) fn dockerfile(args: &Args) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
-    let from_stdin = args.file.as_deref() == Some(Path::new("-"))
-        || (args.file.is_none() && args.context == Path::new("-"));
-    let folder = (args.context != Path::new("-")).then_some(args.context.as_path());
-    if let Some(folder) = folder
-        && !folder.is_dir()
-    {
-        return Err(Stop::usage(format!("the context `{}` is not a folder", folder.display())));
-    }
-    if from_stdin {
-        let (name, bytes) = read_dockerfile(Path::new("-"))?;
-        return Ok((bytes, name, ignore_file(folder, None)));
-    }
-    let path = match (&args.file, folder) {
-        (Some(path), _) => path.clone(),
-        (None, Some(folder)) => dockerfile_in(folder).ok_or_else(|| {
+/// Finds and reads the Dockerfile of a folder: its bytes, its name for messages, and its ignore file.
+pub(super) fn dockerfile(
+    args: &Args,
+    folder: &Path,
+) -> Result<(Vec<u8>, String, Option<PathBuf>), Stop> {
+    let path = match &args.file {
+        Some(path) => path.clone(),
+        None => dockerfile_in(folder).ok_or_else(|| {
             Stop::usage(format!("no Dockerfile in `{}`", folder.display()))
                 .help("name one with -f PATH")
         })?,
-        (None, None) => unreachable!("a context on standard input was handled above"),
     };
     let (name, bytes) = read_dockerfile(&path)?;
-    let ignore = ignore_file(folder, Some(&path));
-    Ok((bytes, name, ignore))
+    let own = (path != Path::new("-")).then_some(path.as_path());
+    Ok((bytes, name, ignore_file(Some(folder), own)))
 }
 
 /// Reads the secrets: `id=ID[,src=FILE|,env=VARIABLE][,type=file|env]`.
@@ -111,45 +141,75 @@ pub(super) fn secrets(specs: &[String]) -> Result<BTreeMap<String, Arc<Secret>>,
     Ok(secrets)
 }
 
-/// Finds the sockets of ssh agents: `ID[=SOCKET]`.
-pub(super) fn agents(specs: &[String]) -> Result<BTreeMap<String, PathBuf>, Stop> {
+/// Finds ssh agents and keys: `ID[=SOCKET|KEY,KEY…]`.
+pub(super) fn agents(specs: &[String]) -> Result<BTreeMap<String, Agent>, Stop> {
     let mut agents = BTreeMap::new();
     for spec in specs {
         let wrong = |why: String| Stop::usage(format!("--ssh `{spec}`: {why}"));
-        let (id, path) = spec.split_once('=').unwrap_or((spec, ""));
+        let (id, paths) = spec.split_once('=').unwrap_or((spec, ""));
         if id.is_empty() {
-            return Err(wrong("write ID or ID=SOCKET, mostly `default`".to_owned()));
+            return Err(wrong("write ID, ID=SOCKET or ID=KEYFILE; mostly `default`".to_owned()));
         }
-        let path = match path {
+        let paths = match paths {
             "" => environment::variable("SSH_AUTH_SOCK").ok_or_else(|| {
-                wrong("SSH_AUTH_SOCK is not set, so there is no agent".to_owned())
-                    .help("start one, and give it the key: eval $(ssh-agent) && ssh-add")
+                wrong("SSH_AUTH_SOCK is not set, so there is no agent".to_owned()).help(format!(
+                    "name the file of a key: --ssh {id}=KEYFILE; or start an agent, and \
+                                   give it the key: eval $(ssh-agent) && ssh-add"
+                ))
             })?,
-            path => path.to_owned(),
+            paths => paths.to_owned(),
         };
-        let shown = Path::new(&path).display();
-        let found = std::fs::metadata(&path)
-            .map_err(|error| wrong(format!("cannot use `{shown}`: {error}")))?;
-        if !found.file_type().is_socket() {
-            return Err(wrong(format!("`{shown}` is not the socket of an agent")).help(format!(
-                "keys are taken from an agent, not from files: eval $(ssh-agent) && ssh-add {shown}, \
-                 then --ssh {id}"
-            )));
+        let paths: Vec<&str> = paths.split(',').filter(|path| !path.is_empty()).collect();
+        let mut keys = Keyring::default();
+        let mut socket = None;
+        for path in &paths {
+            let path = home_path(path);
+            let shown = path.display();
+            let found = std::fs::metadata(&path)
+                .map_err(|error| wrong(format!("cannot use `{shown}`: {error}")))?;
+            if found.file_type().is_socket() {
+                if paths.len() > 1 {
+                    return Err(wrong(
+                        "an agent stands alone: one socket, or files of keys".into(),
+                    ));
+                }
+                let path = std::path::absolute(&path)
+                    .map_err(|error| wrong(format!("cannot use `{shown}`: {error}")))?;
+                socket = Some(path);
+                continue;
+            }
+            if !found.is_file() || found.len() > KEY_LIMIT {
+                return Err(wrong(format!("`{shown}` is neither an agent's socket nor a key")));
+            }
+            let file = std::fs::read(&path)
+                .map_err(|error| wrong(format!("cannot read `{shown}`: {error}")))?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            keys.add(&Secret::new(file), &name).map_err(|error| {
+                wrong(format!("`{shown}`: {error}")).help(format!(
+                    "let an agent have it: eval $(ssh-agent) && ssh-add {shown}, then --ssh {id}"
+                ))
+            })?;
         }
-        let path = std::path::absolute(&path)
-            .map_err(|error| wrong(format!("cannot use `{shown}`: {error}")))?;
-        if agents.insert(id.to_owned(), path).is_some() {
+        let agent = match socket {
+            Some(path) => Agent::Socket(path),
+            None => Agent::Keys(Arc::new(keys)),
+        };
+        if agents.insert(id.to_owned(), agent).is_some() {
             return Err(wrong(format!("the id `{id}` is given twice")));
         }
     }
     Ok(agents)
 }
 
-fn secret_file(path: &str) -> Result<Vec<u8>, String> {
-    let path = match (path.strip_prefix("~/"), environment::variable("HOME")) {
+fn home_path(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), environment::variable("HOME")) {
         (Some(rest), Some(home)) => Path::new(&home).join(rest),
         _ => PathBuf::from(path),
-    };
+    }
+}
+
+fn secret_file(path: &str) -> Result<Vec<u8>, String> {
+    let path = home_path(path);
     let mut bytes = Vec::new();
     std::fs::File::open(&path)
         .and_then(|file| file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes))
@@ -204,4 +264,33 @@ pub(super) fn compression(args: &Args) -> Result<Compression, Stop> {
             )));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_are_of_the_manifest() {
+        let here = Platform::parse("linux/amd64").unwrap();
+        let check = |text: &str, want: Result<Option<&str>, &str>| {
+            let found = annotations(&[text.parse().unwrap()], &here);
+            match (found, want) {
+                (Ok(found), Ok(want)) => {
+                    assert_eq!(found.keys().next().map(String::as_str), want, "{text}");
+                }
+                (Err(stop), Err(want)) => assert!(stop.text.contains(want), "{}", stop.text),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        };
+        check("org.example.a=1", Ok(Some("org.example.a")));
+        check("org.example:a=1", Ok(Some("org.example:a")));
+        check("manifest:a=1", Ok(Some("a")));
+        check("manifest[linux/amd64]:a=1", Ok(Some("a")));
+        check("manifest[linux/arm64]:a=1", Ok(None));
+        check("index:a=1", Err("no index"));
+        check("manifest-descriptor:a=1", Err("no index"));
+        check("manifests:a=1", Err("unknown type `manifests`"));
+        check("manifest[linux:a=1", Err("`]` is missing"));
+    }
 }

@@ -1,45 +1,55 @@
 //! `rbuild [build]`: a Dockerfile and a context in, an image out.
 
+mod brought;
 mod contexts;
 mod given;
 mod outcome;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rbuild::base::{ImageRef, Masker, Platform, Secret};
-use rbuild::build::{Ended, Job, NamedSource, Prepared, Resolver, Work};
+use rbuild::build::{Ended, Job, NamedSource, NotPrepared, Prepared, Resolver, Work};
 use rbuild::diag::{Sources, chain};
-use rbuild::event::{Event, Events};
-use rbuild::exec::{Cause, Options, Services, Times};
+use rbuild::event::{Cancel, Event, Events};
+use rbuild::exec::{Agent, AgentSocket, Options, Services, Times};
+use rbuild::input::Context;
+use rbuild::input::git::Tools;
 use rbuild::layer::Compression;
 use rbuild::output::Target;
-use rbuild::plan::Request;
+use rbuild::plan::{BaseLookup, Found, Request, Wanted};
 use rbuild::policy::{Bases, Level, Policy};
-use rbuild::sandbox::{Cancel, Hardening, Ulimit};
+use rbuild::sandbox::Hardening;
 use rbuild::store::Store;
 use rbuild::sys;
 use serde_json::json;
+use tempfile::TempDir;
 
+use brought::{Brought, Means, Origin};
 pub(super) use given::read_dockerfile;
-use given::{agents, compression, dockerfile, pairs, secrets, times};
+use given::{agents, annotations, compression, dockerfile, pairs, secrets, times};
 pub(super) use outcome::tell_not_prepared;
 use outcome::{exit_of, tell_failure, write_metadata};
+use steps::{StepArgs, Steps};
 
+use super::call::Steps as Foresight;
 use super::environment;
 use super::exit::Exit;
 use super::progress::{Format, Progress};
-use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs, attributes, bytes, say};
+use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs, attributes, say};
 
 /// Build an image from a Dockerfile.
 ///
 /// Prints one line on stdout, the digest of the manifest; all talk goes to stderr.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The context: a folder, or `-` for a tar stream (or a Dockerfile) on standard input
+    /// The context: a folder, a tar (a file, an https:// address, `-` for standard input), a git
+    /// repository (`https://….git`, `git@host:path`, with `#REF:SUBDIR` or `?branch=…&subdir=…`); a
+    /// Dockerfile alone may stand in for a tar
     #[arg(value_name = "CONTEXT")]
     pub(crate) context: PathBuf,
     /// The Dockerfile, or `-` for standard input [default: CONTEXT/Dockerfile, CONTEXT/Containerfile]
@@ -52,16 +62,16 @@ pub(crate) struct Args {
     pub(crate) arguments: super::arguments::ArgumentArgs,
     #[command(flatten)]
     pub(crate) call: super::call::CallArgs,
-    /// Make NAME (a stage, an image, a `--from`) mean a folder, `oci-layout://DIR[:TAG|@DIGEST]`
-    /// or `docker-image://REF`
+    /// Make NAME (a stage, an image, a `--from`) mean a folder, `oci-layout://DIR[:TAG|@DIGEST]`,
+    /// `docker-image://REF`, or a tar or a repository by its address
     #[arg(long, value_name = "NAME=SOURCE")]
     pub(crate) build_context: Vec<KeyValue>,
     /// Offer a secret to `RUN --mount=type=secret`: `id=ID[,src=FILE|,env=VARIABLE]`
     #[arg(long, value_name = "SPEC")]
     pub(crate) secret: Vec<String>,
-    /// Offer an ssh agent to `RUN --mount=type=ssh` and to `ADD git@…`, for listing and signing only:
-    /// `default` or ID is the agent of $SSH_AUTH_SOCK
-    #[arg(long, value_name = "ID[=SOCKET]")]
+    /// Offer an ssh agent or keys to `RUN --mount=type=ssh` and to `ADD git@…`, for listing and signing
+    /// only: `default` or ID alone is the agent of $SSH_AUTH_SOCK
+    #[arg(long, value_name = "ID[=SOCKET|KEYFILE,…]")]
     pub(crate) ssh: Vec<String>,
     /// The platform to build for
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", env = "RBUILD_PLATFORM")]
@@ -80,7 +90,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<KeyValue>,
     /// Set an annotation of the manifest
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "[manifest[PLATFORM]:]KEY=VALUE")]
     pub(crate) annotation: Vec<KeyValue>,
     /// Do not read cache records (they are still written)
     #[arg(long)]
@@ -88,17 +98,8 @@ pub(crate) struct Args {
     /// Taken for compatibility: tags are always resolved again, digests never need to be
     #[arg(long)]
     pub(crate) pull: bool,
-    /// The network of RUN steps
-    #[arg(
-        long,
-        value_name = "default|none|host",
-        default_value = "default",
-        env = "RBUILD_NETWORK"
-    )]
-    pub(crate) network: String,
-    /// Grant more: `network.host` to steps, `local.delete` to an output
-    #[arg(long, value_name = "ENTITLEMENT")]
-    pub(crate) allow: Vec<String>,
+    #[command(flatten)]
+    pub(crate) steps: StepArgs,
     /// One layer above the base
     #[arg(long)]
     pub(crate) squash: bool,
@@ -124,15 +125,6 @@ pub(crate) struct Args {
     /// How many steps run at once [default: the CPUs this process may use]
     #[arg(long, value_name = "N", env = "RBUILD_JOBS")]
     pub(crate) jobs: Option<usize>,
-    /// Memory of /dev/shm in steps
-    #[arg(long, value_name = "BYTES", default_value = "64m")]
-    pub(crate) shm_size: String,
-    /// Add a line to /etc/hosts of steps
-    #[arg(long, value_name = "NAME:ADDRESS")]
-    pub(crate) add_host: Vec<String>,
-    /// Set a resource limit of steps: `nofile=1024[:2048]`
-    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
-    pub(crate) ulimit: Vec<String>,
     /// Write the image's config digest (the image id) into FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
@@ -175,10 +167,14 @@ pub(crate) fn run(args: Args) -> Exit {
 struct Command {
     args: Args,
     job: Job,
+    origin: Origin,
+    brought: Option<(Brought, Option<Context>)>,
     named: BTreeMap<String, NamedSource>,
     ignore: Option<PathBuf>,
     secrets: BTreeMap<String, Arc<Secret>>,
-    ssh: BTreeMap<String, PathBuf>,
+    ssh: BTreeMap<String, Agent>,
+    steps: Steps,
+    annotations: BTreeMap<String, String>,
     outputs: Vec<Target>,
     tags: Vec<ImageRef>,
     times: Times,
@@ -194,6 +190,7 @@ impl Command {
             Some(text) => Platform::parse(text).map_err(|error| Stop::usage(error.to_string()))?,
             None => Platform::host(),
         };
+        let steps = args.steps.understood()?;
         let mut outputs = Vec::new();
         for text in &args.output {
             let wrong = |why: String| Stop::usage(format!("--output `{text}`: {why}"));
@@ -203,7 +200,7 @@ impl Command {
                     .map_err(|error| wrong(error.to_string()))?,
             };
             if let Some(needed) = output.permission()
-                && !args.allow.iter().any(|word| word == needed)
+                && !steps.grants.has(needed)
             {
                 return Err(
                     wrong(format!("needs --allow {needed}")).help(format!("add --allow {needed}"))
@@ -238,6 +235,7 @@ impl Command {
                 ImageRef::parse(tag).map_err(|error| Stop::usage(format!("--tag: {error}")))?,
             );
         }
+        let annotations = annotations(&args.annotation, &platform)?;
         let mut request = Request::new(platform);
         request.build_platform = Platform::host();
         request.target = args.target.clone();
@@ -245,7 +243,11 @@ impl Command {
             named.iter().map(|(name, source)| (name.clone(), source.kind())).collect();
         request.labels = pairs(&args.label);
         request.build_args = args.arguments.build_args()?;
-        let (text, name, ignore) = dockerfile(&args)?;
+        let origin = Origin::of(&args.context)?;
+        let (text, name, ignore) = match &origin {
+            Origin::Folder(folder) => dockerfile(&args, folder)?,
+            _ => Default::default(), // it comes with the context
+        };
         let job = Job {
             name,
             text,
@@ -263,10 +265,14 @@ impl Command {
         let mut command = Command {
             args,
             job,
+            origin,
+            brought: None,
             named,
             ignore,
             secrets,
             ssh,
+            steps,
+            annotations,
             outputs,
             tags,
             times,
@@ -279,9 +285,18 @@ impl Command {
         Ok(command)
     }
 
-    fn run(self) -> Result<Exit, Stop> {
-        let policy = super::policy::effective(&self.args.policy, &self.args.context)?;
-        if let Some(exit) = self.args.call.run(&self.job, &policy, &self.args.policy)? {
+    fn run(mut self) -> Result<Exit, Stop> {
+        let is_folder = matches!(self.origin, Origin::Folder(_));
+        let folder = if is_folder { &self.args.context } else { Path::new("-") };
+        let policy = super::policy::effective(&self.args.policy, folder)?;
+        if !is_folder && self.args.call.is_asked() {
+            self.look()?;
+        }
+        // What is wrong with the text is told on any host, before powers are asked for.
+        let parsed =
+            if is_folder || self.args.call.is_asked() { self.parsed(&policy)? } else { Ok(()) };
+        let foreseen = if is_folder && parsed.is_ok() { self.foresee(&policy) } else { None };
+        if let Some(exit) = self.args.call.run(&self.job, &policy, &self.args.policy, foreseen)? {
             return Ok(exit);
         }
         for target in &self.outputs {
@@ -290,8 +305,7 @@ impl Command {
                     .help("choose another place with -o type=oci,dest=PATH,tar=false")
             })?;
         }
-        // What is wrong with the text is told on any host, before powers are asked for.
-        if let Err(not) = rbuild::build::parse(&self.job, &policy) {
+        if let Err(not) = parsed {
             return self.not_prepared(&not, Exit::Parse, &policy);
         }
 
@@ -303,11 +317,17 @@ impl Command {
         })?;
         let cancel = Cancel::new();
         let on_signal = cancel.clone();
-        let terminated = Arc::new(AtomicBool::new(false));
-        let by_term = Arc::clone(&terminated);
+        let signal = Arc::new(AtomicI32::new(0));
+        let came = Arc::clone(&signal);
         let act = move |signal| {
-            by_term.store(signal == sys::TERMINATE, Ordering::SeqCst);
+            came.store(signal, Ordering::SeqCst);
             on_signal.cancel();
+        };
+        // Whatever else went wrong then, it went wrong because of that.
+        let interrupted = || match signal.load(Ordering::SeqCst) {
+            0 => None,
+            sys::TERMINATE => Some(Exit::Terminated),
+            _ => Some(Exit::Interrupted),
         };
         sys::on_interrupt(act).map_err(|error| Stop {
             exit: Exit::Internal,
@@ -335,15 +355,27 @@ impl Command {
         }
 
         let root = environment::store_root(&self.args.store);
-        let store = Store::open(&root).map_err(|error| Stop {
-            exit: Exit::Internal,
-            text: chain(&error),
-            help: None,
-        })?;
-        let registry = environment::registry(&self.args.store, &events)?;
+        let store = open_store(&root)?;
+        let registry = environment::registry(&self.args.store, &events, &cancel)?;
+        let mut git = environment::git(&self.args.store);
+        git.auth.clone_from(&self.secrets);
+        git.cancel = cancel.clone();
+        let _keys = self.git_agent(&mut git)?;
+        let means = Means { store: &store, registry: &registry, git: &git };
+        if !is_folder {
+            let brought = self.bring(&means, &events);
+            if interrupted().is_some() {
+                return Ok(self.stopped(interrupted()));
+            }
+            brought?;
+            if let Err(not) = self.parsed(&policy)? {
+                return self.not_prepared(&not, Exit::Parse, &policy);
+            }
+        }
         let resolver = Resolver::new(&store, &registry, &events, &self.named);
         let prepared = match rbuild::build::prepare(&self.job, &policy, &resolver) {
             Ok(prepared) => prepared,
+            Err(_) if interrupted().is_some() => return Ok(self.stopped(interrupted())),
             Err(not) => {
                 let exit = match (not.parsed, resolver.cause()) {
                     (false, _) => Exit::Parse,
@@ -364,11 +396,13 @@ impl Command {
             return self.refused(&prepared.report, &prepared.sources, &policy);
         }
 
-        let contexts = self.contexts(&store)?;
         let bases = resolver.images(&prepared.plan);
+        let contexts = self.contexts(&means, &events);
+        if interrupted().is_some() {
+            return Ok(self.stopped(interrupted()));
+        }
+        let contexts = contexts?;
         let options = self.options(&prepared, &policy)?;
-        let mut git = environment::git(&self.args.store);
-        git.ssh_agent = self.ssh.get("default").cloned();
         let services = Services {
             store: &store,
             registry: &registry,
@@ -412,11 +446,7 @@ impl Command {
             }
             Err(Ended::Refused(report)) => self.refused(&report, &sources, &policy),
             Err(Ended::Failed(failure)) => {
-                let exit = match failure.cause {
-                    Cause::Interrupted if terminated.load(Ordering::SeqCst) => Exit::Terminated,
-                    Cause::Interrupted if cancel.is_cancelled() => Exit::Interrupted,
-                    cause => exit_of(cause),
-                };
+                let exit = interrupted().unwrap_or_else(|| exit_of(failure.cause));
                 tell_failure(&failure, &sources, &progress, exit);
                 self.failed(exit, &failure, &sources);
                 Ok(exit)
@@ -424,49 +454,99 @@ impl Command {
         }
     }
 
+    /// Gives git the agent `default`; keys of files get a socket, which lasts as long as the result.
+    fn git_agent(&self, git: &mut Tools) -> Result<Option<(AgentSocket, TempDir)>, Stop> {
+        match self.ssh.get("default") {
+            None => Ok(None),
+            Some(Agent::Socket(path)) => {
+                git.ssh_agent = Some(path.clone());
+                Ok(None)
+            }
+            Some(keys) => {
+                // Not in the store, whose path may be longer than that of a socket can be.
+                let folder = tempfile::tempdir();
+                let started = folder.and_then(|folder| {
+                    Ok((AgentSocket::start(folder.path().join("keys"), keys)?, folder))
+                });
+                let started = started.map_err(|error| Stop {
+                    exit: Exit::Internal,
+                    text: format!("cannot offer the keys of --ssh to git: {error}"),
+                    help: None,
+                })?;
+                git.ssh_agent = Some(started.0.path());
+                Ok(Some(started))
+            }
+        }
+    }
+
+    /// Brings a context for a look at its Dockerfile; no store is made for that.
+    fn look(&mut self) -> Result<(), Stop> {
+        let folder = tempfile::tempdir().map_err(|error| Stop {
+            exit: Exit::Internal,
+            text: format!("cannot make a temporary folder: {error}"),
+            help: None,
+        })?;
+        let store = open_store(folder.path())?;
+        let events = Events::silent();
+        let registry = environment::registry(&self.args.store, &events, &Cancel::new())?;
+        let mut git = environment::git(&self.args.store);
+        git.auth.clone_from(&self.secrets);
+        let _keys = self.git_agent(&mut git)?;
+        let means = Means { store: &store, registry: &registry, git: &git };
+        self.bring(&means, &events)
+    }
+
+    /// Looks what of the plan is in the store, where `--call plan` asks and there is a store. Neither
+    /// the network nor another place is asked; without a namespace of our own nothing is known.
+    fn foresee(&mut self, policy: &Policy) -> Option<(Prepared, Foresight)> {
+        let root = environment::store_root(&self.args.store);
+        if !self.args.call.is_plan() || !root.is_dir() {
+            return None;
+        }
+        let entered = sys::enter_user_namespace(None).ok()?;
+        let store = Store::open(&root).ok()?;
+        self.args.store.offline = true;
+        let (events, cancel) = (Events::silent(), Cancel::new());
+        let registry = environment::registry(&self.args.store, &events, &cancel).ok()?;
+        let git = environment::git(&self.args.store);
+        let named = self.named.clone();
+        let resolver = Resolver::new(&store, &registry, &events, &named);
+        let known = |wanted: &Wanted| Ok(resolver.base(wanted).unwrap_or(Found::Unread));
+        let prepared = rbuild::build::prepare(&self.job, policy, &known).ok()?;
+        let means = Means { store: &store, registry: &registry, git: &git };
+        let contexts = self.contexts(&means, &events).ok()?;
+        let options = self.options(&prepared, policy).ok()?;
+        let bases = resolver.images(&prepared.plan);
+        let services = Services {
+            store: &store,
+            registry: &registry,
+            git: &git,
+            events: &events,
+            cancel: &cancel,
+            program: environment::program(),
+            id_mode: entered.mode,
+            context: contexts.main.as_ref(),
+            named: &contexts.named,
+            bases: &bases,
+        };
+        let steps = rbuild::exec::foresee(&prepared.plan, &options, &services);
+        Some((prepared, steps.into_iter().collect()))
+    }
+
+    /// Parses the text, and looks whether the stages are there that flags name.
+    fn parsed(&self, policy: &Policy) -> Result<Result<(), Box<NotPrepared>>, Stop> {
+        Ok(match rbuild::build::parse(&self.job, policy) {
+            Ok(instructions) => {
+                let target = self.args.target.as_deref();
+                self.args.arguments.check_stages(target, &instructions)?;
+                Ok(())
+            }
+            Err(not) => Err(not),
+        })
+    }
+
     fn options(&self, prepared: &Prepared, policy: &Policy) -> Result<Options, Stop> {
         let args = &self.args;
-        let mut ulimits = Vec::new();
-        for text in &args.ulimit {
-            let wrong = || Stop::usage(format!("--ulimit `{text}`: write NAME=SOFT[:HARD]"));
-            let (name, values) = text.split_once('=').ok_or_else(wrong)?;
-            let number = |text: &str| match text {
-                "-1" | "unlimited" => Ok(None),
-                text => text.parse().map(Some).map_err(|_| wrong()),
-            };
-            let (soft, hard) = values.split_once(':').unwrap_or((values, values));
-            ulimits.push(Ulimit {
-                name: name.to_owned(),
-                soft: number(soft)?,
-                hard: number(hard)?,
-            });
-        }
-        let (no_network, granted) = match args.network.as_str() {
-            "default" => (false, false),
-            "none" => (true, false),
-            "host" => (false, true),
-            other => {
-                return Err(Stop::usage(format!(
-                    "unknown network `{other}`; there are default, none, host"
-                )));
-            }
-        };
-        let mut allow_host_network = false;
-        for word in &args.allow {
-            match word.as_str() {
-                "network.host" => allow_host_network = true,
-                "local.delete" => {} // an output asks for it
-                other => {
-                    return Err(Stop::usage(format!(
-                        "unknown entitlement `{other}`; there is network.host"
-                    )));
-                }
-            }
-        }
-        if granted && !allow_host_network {
-            return Err(Stop::usage("--network host needs --allow network.host")
-                .help("add --allow network.host"));
-        }
         let jobs = args.jobs.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
         });
@@ -477,25 +557,33 @@ impl Command {
             times: self.times,
             compression: self.compression,
             squash: prepared.squash,
-            no_network,
-            allow_host_network,
+            no_network: self.steps.no_network,
+            grants: self.steps.grants.clone(),
             secrets: self.secrets.clone(),
             ssh: self.ssh.clone(),
             hardening: match policy.demands_hardened_steps() {
                 true => Hardening::Hardened,
                 false => Hardening::Docker,
             },
-            hosts: environment::hosts(&args.add_host)?,
+            hosts: self.steps.hosts.clone(),
             resolv_conf: environment::resolv_conf(),
-            shm_size: bytes(&args.shm_size).map_err(Stop::usage)?,
-            ulimits,
+            shm_size: self.steps.shm_size,
+            ulimits: self.steps.ulimits.clone(),
             leak_is_error: policy.setting("build-secret-leaked").level == Level::Error,
             tables: policy.looks_at_files(),
             name: std::path::absolute(&self.job.name)
                 .map_or_else(|_| self.job.name.clone(), |path| path.display().to_string()),
-            annotations: pairs(&args.annotation),
+            annotations: self.annotations.clone(),
         })
     }
+}
+
+fn open_store(root: &Path) -> Result<Store, Stop> {
+    Store::open(root).map_err(|error| Stop {
+        exit: Exit::Internal,
+        text: chain(&error),
+        help: None,
+    })
 }
 
 pub(super) fn colour() -> bool {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::exit::Exit;
 use super::super::progress::{Format, Progress, size};
-use super::super::shared::{Stop, say, write_file};
+use super::super::shared::{Stop, count, say, write_file};
 use super::{Command, colour};
 
 impl Command {
@@ -34,6 +34,17 @@ impl Command {
         }
         super::super::policy::write_reports(&self.args.policy, report, sources, policy)?;
         Ok(Exit::Refused)
+    }
+
+    /// Tells that the build was interrupted before its first step.
+    pub(super) fn stopped(&self, exit: Option<Exit>) -> Exit {
+        let exit = exit.unwrap_or(Exit::Interrupted);
+        say("interrupted\n");
+        if let Some(path) = &self.args.metadata_file {
+            let error = json!({"kind": "stopped", "message": "interrupted", "exit": exit as u8});
+            write_metadata(path, &json!({"rbuild": {"error": error}}));
+        }
+        exit
     }
 
     /// Tells all that is wrong with a text, in the terminal and in the files that are asked for.
@@ -129,9 +140,10 @@ impl Command {
         }
         let total: u64 = built.layers.iter().map(|layer| layer.layer.descriptor.size).sum();
         text.push_str(&format!(
-            "built: {} in {} layers; {run} steps run, {cached} cached\n",
+            "built: {} in {}; {} run, {cached} cached\n",
             size(total),
-            built.layers.len()
+            count(built.layers.len(), "layer"),
+            count(run, "step")
         ));
         say(&text);
     }
@@ -144,8 +156,7 @@ pub(in crate::cli) fn tell_not_prepared(not: &NotPrepared) {
         text.push_str(&render(diagnostic, &not.sources, colour()));
         text.push('\n');
     }
-    let errors = not.diagnostics.len();
-    text.push_str(&format!("rbuild: {errors} error{}\n", if errors == 1 { "" } else { "s" }));
+    text.push_str(&format!("rbuild: {}\n", count(not.diagnostics.len(), "error")));
     say(&text);
 }
 

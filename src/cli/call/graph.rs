@@ -2,14 +2,15 @@
 
 use rbuild::base::{StageId, StepId};
 use rbuild::build::Prepared;
+use rbuild::exec::Foreseen;
 use rbuild::plan::{Base, BaseId, From, MountKind, Op, Plan, Stage};
 use serde_json::{Value, json};
 
-use super::super::shared::printable;
-use super::{Form, document};
+use super::super::shared::{count, printable};
+use super::{Form, Steps, document};
 
-pub(super) fn answer(prepared: &Prepared, form: Form) -> String {
-    let graph = Graph { prepared, plan: &prepared.plan };
+pub(super) fn answer(prepared: &Prepared, foreseen: &Steps, form: Form) -> String {
+    let graph = Graph { prepared, plan: &prepared.plan, foreseen };
     match form {
         Form::Text => graph.text(),
         Form::Json => document(&graph.json()),
@@ -20,6 +21,7 @@ pub(super) fn answer(prepared: &Prepared, form: Form) -> String {
 struct Graph<'a> {
     prepared: &'a Prepared,
     plan: &'a Plan,
+    foreseen: &'a Steps,
 }
 
 /// Why one thing waits for another.
@@ -146,11 +148,16 @@ impl Graph<'_> {
                     out.push_str(&printable(&format!("  ← {}", read.join(", "))));
                 }
                 out.push('\n');
+                let told = match self.foreseen.get(step) {
+                    None => continue,
+                    Some(Foreseen::Hit(key)) => format!("hit {}", &key.hex()[..12]),
+                    Some(Foreseen::Miss(key, why)) => format!("miss {}: {why}", &key.hex()[..12]),
+                    Some(Foreseen::Unknown(why)) => format!("no key yet: {why}"),
+                };
+                out.push_str(&printable(&format!("      {told}")));
+                out.push('\n');
             }
         }
-        let count = |count: usize, word: &str| {
-            format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-        };
         let (stages, steps) = (self.plan.stages.len(), self.plan.steps.len());
         out.push_str(&format!("{}, {}\n", count(stages, "stage"), count(steps, "step")));
         out
@@ -184,6 +191,13 @@ impl Graph<'_> {
                     "stage": self.plan.stages[step.stage].index,
                     "title": step.title,
                     "place": self.prepared.sources.place(step.span),
+                    "cache": self.foreseen.get(&id).map(|foreseen| match foreseen {
+                        Foreseen::Hit(key) => json!({ "state": "hit", "key": key.to_string() }),
+                        Foreseen::Miss(key, why) => {
+                            json!({ "state": "miss", "key": key.to_string(), "why": why })
+                        }
+                        Foreseen::Unknown(why) => json!({ "state": "unknown", "why": why }),
+                    }),
                 })
             })
             .collect();
@@ -311,7 +325,7 @@ x
                5. line 8: COPY <<x /x text x
             3 stages, 5 steps
         "#]]
-        .assert_eq(&answer(&prepared, Form::Text));
+        .assert_eq(&answer(&prepared, &Steps::new(), Form::Text));
         expect_test::expect![[r#"
             digraph plan {
               rankdir=LR;
@@ -342,8 +356,9 @@ x
               "step 4" -> "step 5";
             }
         "#]]
-        .assert_eq(&answer(&prepared, Form::Dot));
-        let value: Value = serde_json::from_str(&answer(&prepared, Form::Json)).unwrap();
+        .assert_eq(&answer(&prepared, &Steps::new(), Form::Dot));
+        let value: Value =
+            serde_json::from_str(&answer(&prepared, &Steps::new(), Form::Json)).unwrap();
         assert_eq!(value["version"], 1);
         assert_eq!(value["stages"][1]["base"], json!({ "kind": "stage", "index": 0 }));
         assert_eq!(value["stages"][2]["target"], true);

@@ -12,10 +12,10 @@ pub(super) const MESSAGE_LIMIT: usize = 256 * 1024;
 // Numbers of messages: draft-miller-ssh-agent, "Protocol numbers".
 const FAILURE: u8 = 5;
 const SUCCESS: u8 = 6;
-const REQUEST_IDENTITIES: u8 = 11;
-const IDENTITIES_ANSWER: u8 = 12;
-const SIGN_REQUEST: u8 = 13;
-const SIGN_RESPONSE: u8 = 14;
+pub(super) const REQUEST_IDENTITIES: u8 = 11;
+pub(super) const IDENTITIES_ANSWER: u8 = 12;
+pub(super) const SIGN_REQUEST: u8 = 13;
+pub(super) const SIGN_RESPONSE: u8 = 14;
 const EXTENSION: u8 = 27;
 const EXTENSION_FAILURE: u8 = 28;
 
@@ -86,7 +86,7 @@ pub(super) fn fits(request: &[u8], answer: &[u8]) -> bool {
 }
 
 // Takes a length of four bytes and that many bytes off the front.
-fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (text, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     *rest = after;

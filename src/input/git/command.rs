@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::remote::{Remote, Scheme};
-use super::{Error, Tools};
+use super::{Error, Tools, auth};
 use crate::base::Masker;
+use crate::event::Cancel;
 
 // More files than any project has, and more bytes.
 const MAX_ENTRIES: u64 = 4_000_000;
@@ -72,6 +73,7 @@ pub(super) struct Runner<'a> {
     environment: Vec<(OsString, OsString)>,
     masker: Masker,
     until: Instant,
+    cancel: Cancel,
 }
 
 impl<'a> Runner<'a> {
@@ -115,8 +117,13 @@ impl<'a> Runner<'a> {
                 let direct = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
                 let direct = [direct.as_slice(), &proxies.none_for].concat().join(",");
                 set("no_proxy", OsStr::new(&direct));
-                if let Some(file) = &tools.ca_file {
+                if let Some(file) = authorities(&tools.ca_files, work)? {
                     set("GIT_SSL_CAINFO", file.as_os_str());
+                }
+                for (key, value) in auth::lines(remote, &tools.auth) {
+                    use std::os::unix::ffi::OsStrExt;
+                    config.push((key, OsStr::from_bytes(value.expose()).to_owned()));
+                    masker.add(&value);
                 }
                 if let Some(login) = &remote.login {
                     use std::os::unix::ffi::OsStrExt;
@@ -144,7 +151,8 @@ impl<'a> Runner<'a> {
             set(&format!("GIT_CONFIG_VALUE_{at}"), value);
         }
         let until = Instant::now() + tools.time_limit;
-        Ok(Runner { remote, git, work, environment, masker, until })
+        let cancel = tools.cancel.clone();
+        Ok(Runner { remote, git, work, environment, masker, until, cancel })
     }
 
     /// Runs git in `folder` of the work folder, and returns what it wrote to stdout. `what` is what
@@ -178,6 +186,9 @@ impl<'a> Runner<'a> {
                 Ok(Some(status)) => break Ok(status),
                 Ok(None) => {}
                 Err(error) => break Err(Error::io("wait for git")(error)),
+            }
+            if self.cancel.is_cancelled() {
+                break Err(Error::Interrupted);
             }
             let long = [&out, &err].iter().any(|path| size(path) > MAX_OUTPUT);
             let why = if long {
@@ -259,6 +270,29 @@ fn ssh_command(ssh: &Path, home: Option<&Path>) -> Result<String, Error> {
     let ssh = ssh.to_string_lossy();
     let words = std::iter::once(ssh.as_ref()).chain(options);
     Ok(words.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect::<Vec<_>>().join(" "))
+}
+
+// The bundles of the host, as distributions place them; the first one counts, as with Go's TLS.
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+// Git takes one file in place of the host's: what is added is put behind those.
+fn authorities(added: &[PathBuf], work: &Path) -> Result<Option<PathBuf>, Error> {
+    if added.is_empty() {
+        return Ok(None);
+    }
+    let mut all = BUNDLES.iter().find_map(|path| fs::read(path).ok()).unwrap_or_default();
+    for path in added {
+        all.push(b'\n');
+        all.extend(fs::read(path).map_err(Error::io("read the file of --ca-file"))?);
+    }
+    let file = work.join("authorities");
+    fs::write(&file, all).map_err(Error::io("write"))?;
+    Ok(Some(file))
 }
 
 fn size(path: &Path) -> u64 {

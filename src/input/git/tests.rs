@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::base::skipped;
 
 fn path() -> Option<OsString> {
     std::env::var_os("PATH")
@@ -33,9 +34,7 @@ fn served() -> Option<Served> {
         run.is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("usage"))
     });
     if !there {
-        {
-            eprintln!("skipped: this host has no `git daemon`");
-        }
+        skipped("ADD of git repositories", "this host has no `git daemon`");
         return None;
     }
     let folder = tempfile::tempdir().unwrap();

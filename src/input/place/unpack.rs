@@ -9,7 +9,7 @@ use super::super::select::Group;
 use super::{Error, Placer, join};
 use crate::base::ImagePath;
 use crate::layer::{self, Entry, EntryKind};
-use crate::rootfs::{self, Content, Lookup, is_taken_over};
+use crate::rootfs::{self, Content, Lookup, clean};
 
 impl Placer<'_> {
     /// Unpacks an archive below the folder `target`. Owners and modes are the archive's, unless
@@ -45,7 +45,7 @@ impl Placer<'_> {
                 return Err(refuse(&inside, "a link on the way leads out of the destination"));
             };
             entry.path = path.clone();
-            entry.xattrs.retain(|name, _| is_taken_over(name));
+            clean(&mut entry.xattrs);
             if let Some((uid, gid)) = self.how.chown {
                 (entry.uid, entry.gid) = (uid, gid);
             }

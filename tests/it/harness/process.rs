@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -15,6 +15,9 @@ pub(crate) struct Done {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
     pub(crate) wall: Duration,
+    /// The most memory that it had at once, or one of the children that it waited for: bytes. As
+    /// the kernel has it, not less than the test program had when it started this one.
+    pub(crate) peak: u64,
 }
 
 impl Done {
@@ -37,22 +40,27 @@ impl Done {
 /// Runs a program in a process group of its own. One that takes longer than `limit` is killed with
 /// all its group, and the test fails with what it had written.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Done {
+    run_fed(command, Stdio::null(), limit)
+}
+
+/// The same, with something on standard input.
+pub(crate) fn run_fed(command: &mut Command, stdin: Stdio, limit: Duration) -> Done {
     // Files, not pipes: a process that outlives the program cannot keep us waiting.
     let mut stdout = tempfile::tempfile().expect("a temporary file");
     let mut stderr = tempfile::tempfile().expect("a temporary file");
     let copy = |file: &File| Stdio::from(file.try_clone().expect("another handle of a file"));
     let start = Instant::now();
-    let mut child = command
-        .stdin(Stdio::null())
+    let child = command
+        .stdin(stdin)
         .stdout(copy(&stdout))
         .stderr(copy(&stderr))
         .process_group(0)
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let mut late = false;
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("waiting for a child") {
-            break status;
+    let (status, peak) = loop {
+        if let Some(ended) = try_wait(&child) {
+            break ended;
         }
         if start.elapsed() > limit && !late {
             late = true;
@@ -62,9 +70,25 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Done {
         std::thread::sleep(Duration::from_millis(2));
     };
     let wall = start.elapsed();
-    let done = Done { status, stdout: all(&mut stdout), stderr: all(&mut stderr), wall };
+    let done = Done { status, stdout: all(&mut stdout), stderr: all(&mut stderr), wall, peak };
     assert!(!late, "took longer than {limit:?}: {command:?}\n{}{}", done.out(), done.err());
     done
+}
+
+// What std has no word for: how a child ended, together with its memory. Called until it gives
+// something, and not again.
+#[expect(unsafe_code, reason = "neither std nor rustix has `wait4`")]
+fn try_wait(child: &Child) -> Option<(ExitStatus, u64)> {
+    let mut status = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    let pid = child.id() as libc::pid_t;
+    // SAFETY: both pointers are to values that live here; an rusage of zeros is a valid one.
+    let (got, usage) = unsafe {
+        let got = libc::wait4(pid, &mut status, libc::WNOHANG, usage.as_mut_ptr());
+        (got, usage.assume_init())
+    };
+    assert!(got >= 0, "waiting for a child: {}", std::io::Error::last_os_error());
+    (got == pid).then(|| (ExitStatus::from_raw(status), usage.ru_maxrss as u64 * 1024))
 }
 
 /// Runs a program that has to succeed within a minute; gives its standard output.

@@ -61,8 +61,9 @@ fn hooks(name: &str, value: &str) -> bool {
     let has = |words: &[&str]| words.iter().any(|word| value.contains(word));
     !value.is_empty()
         && match name {
+            // ENV of an application's own (`production`) is no file.
+            "ENV" => value.contains('/'),
             "BASH_ENV"
-            | "ENV"
             | "PROMPT_COMMAND"
             | "PYTHONSTARTUP"
             | "PYTHONINSPECT"
@@ -72,7 +73,6 @@ fn hooks(name: &str, value: &str) -> bool {
             | "GIT_SSH_COMMAND"
             | "GIT_EXTERNAL_DIFF"
             | "DOTNET_STARTUP_HOOKS" => true,
-            // ENV of an application's own (`production`) is no file.
             "NODE_OPTIONS" => {
                 has(&["--require", "--import"]) || value.split_whitespace().any(|word| word == "-r")
             }
@@ -83,5 +83,4 @@ fn hooks(name: &str, value: &str) -> bool {
             "CORECLR_ENABLE_PROFILING" => value == "1",
             _ => false,
         }
-        && !(name == "ENV" && !value.contains('/'))
 }

@@ -1,7 +1,7 @@
 //! `add-remote-unverified`: ADD of what anybody may change.
 
-use crate::policy::rules::form::add_instead_of_copy::is_remote;
 use crate::instruction::{Instruction, Source};
+use crate::policy::rules::form::add_instead_of_copy::is_remote;
 use crate::policy::{Found, Outline, Rule};
 
 pub(in crate::policy) static RULE: Rule = Rule {

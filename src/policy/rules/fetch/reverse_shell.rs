@@ -39,9 +39,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         };
         for source in sources {
             let Source::Inline(heredoc, marker) = source else { continue };
-            let Some(script) = scripts::file(&heredoc.content, &item.values, *marker) else {
-                continue;
-            };
+            let Some(script) = item.read_script(&heredoc.content, *marker) else { continue };
             if let Some((_, what)) = shells(&script).first() {
                 let message = format!("{what} gives somebody a shell");
                 found.tell(item.place, *marker, message, "a reverse shell", help);

@@ -1,7 +1,7 @@
 //! `cmd-repeated`: a CMD that a later one replaces.
 
-use crate::policy::rules::repeated;
 use crate::instruction::Instruction;
+use crate::policy::rules::repeated;
 use crate::policy::{Alias, Found, Outline, Rule};
 
 pub(in crate::policy) static RULE: Rule = Rule {

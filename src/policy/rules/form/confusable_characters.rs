@@ -31,18 +31,14 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     if text.is_ascii() {
         return;
     }
-    for (at, c) in text.char_indices().filter(|(_, c)| !c.is_ascii()) {
-        let Some((what, plain)) = kind(c) else { continue };
-        let line = file
-            .lines
-            .iter()
-            .enumerate()
-            .find(|(_, line)| (line.span.start as usize) <= at && at < line.span.end as usize);
+    let odd = text.char_indices().filter_map(|(at, c)| Some((at, c, kind(c)?)));
+    // Each looks at its whole instruction.
+    for (at, c, (what, plain)) in odd.take(MOST) {
+        let line = outline.line_at(at as u32);
         if plain.is_some() {
             let Some((_, line)) = line else { continue };
-            let comment = file.comments.iter().any(|comment| {
-                (comment.span.start as usize) <= at && at < comment.span.end as usize
-            });
+            let comments = outline.comments_between(line.span.start, at as u32 + 1);
+            let comment = comments.last().is_some_and(|comment| at < comment.span.end as usize);
             let copied = line.keyword.upper() != "RUN"
                 && line.heredocs.iter().any(|heredoc| {
                     (heredoc.span.start as usize) <= at && at < heredoc.span.end as usize
@@ -67,6 +63,8 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         found.add(finding);
     }
 }
+
+const MOST: usize = 1_000;
 
 // What a character is, and the plain one that it may be taken for; `None` for what is not seen.
 fn kind(c: char) -> Option<(&'static str, Option<&'static str>)> {

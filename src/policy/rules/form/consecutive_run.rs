@@ -27,13 +27,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 continue;
             }
             let (from, to) = (first.place.span.end, second.place.span.start);
-            let comment = outline
-                .input
-                .file
-                .comments
-                .iter()
-                .any(|comment| from <= comment.span.start && comment.span.end <= to);
-            if !comment {
+            if outline.comments_between(from, to).is_empty() {
                 let message = "a second layer for what one could hold";
                 let span = second.instruction.keyword();
                 found.tell(second.place, span, message, "follows a RUN", "join them with `&&`");

@@ -27,12 +27,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         };
         let to = transfer.destination.trim_matches('"');
         let folder = to.ends_with('/') || to.is_empty() || to == "." || to.ends_with("/.");
-        let workdir = outline.before(item).into_iter().any(|other| match other.instruction {
-            Instruction::Workdir(path) => {
-                other.expand(&path.path.raw).is_some_and(|path| path.trim_end_matches('/') == to)
-            }
-            _ => false,
-        });
+        let workdir = item.below_workdir.0 && item.workdir.as_deref() == Some(to);
         if count < 2 || folder || workdir || span.raw.ends_with('}') {
             continue;
         }

@@ -1,6 +1,5 @@
 //! `copy-relative-destination`: a destination that depends on the base.
 
-use crate::instruction::Instruction;
 use crate::policy::{Alias, Found, Inline, Outline, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "copy-relative-destination",
@@ -23,10 +22,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         if to.starts_with('/') || to.is_empty() || to.get(1..2) == Some(":") {
             continue;
         }
-        let set = outline
-            .before(item)
-            .into_iter()
-            .any(|other| matches!(other.instruction, Instruction::Workdir(_)));
+        let set = item.below_workdir.0;
         let bottom = item.place.stage.and_then(|stage| outline.line_of(stage).first().copied());
         let of_base = bottom
             .and_then(|stage| stage.config)

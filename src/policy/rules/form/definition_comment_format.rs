@@ -32,8 +32,8 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             _ => continue,
         };
         let line = line_of(instruction.span());
-        let above = input.file.comments.iter().find(|c| line_of(c.span) + 1 == line);
-        let Some(comment) = above else { continue };
+        let before = outline.comments_between(0, instruction.span().start);
+        let Some(comment) = before.last().filter(|c| line_of(c.span) + 1 == line) else { continue };
         let text = comment.text.trim();
         // What speaks to tools describes nothing.
         let tool = ["rbuild:", "hadolint", "check=", "syntax=", "escape=", "shellcheck", "trivy:"];

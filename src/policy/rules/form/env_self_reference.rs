@@ -22,8 +22,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             let early = names.iter().find(|(name, _)| {
                 let natural = ["PATH", "HOME"].contains(name);
                 !natural
-                    && !item.names.contains(*name)
-                    && !item.values.contains_key(*name)
+                    && !item.declares(name)
                     && env
                         .pairs
                         .iter()

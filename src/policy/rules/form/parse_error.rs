@@ -20,6 +20,14 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let input = &outline.input;
+    if outline.full {
+        let message = "the values of variables take too much memory: not all rules could see them";
+        let mut finding = found.finding(message.to_owned());
+        if let Some(stage) = outline.stages.first() {
+            finding = finding.at(stage.place.span, "from here on").of(stage.place);
+        }
+        found.add(finding.evidence("code", "too-much"));
+    }
     for error in input.errors.iter().filter(|error| error.severity == Severity::Error) {
         let mut finding = found.finding(error.message.clone());
         finding.labels.clone_from(&error.labels);

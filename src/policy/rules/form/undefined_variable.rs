@@ -20,21 +20,27 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let escape = outline.input.file.escape;
+    let mut asked = 0;
     for stage in &outline.stages {
         let bottom = outline.line_of(stage.index).first().map(|stage| (&stage.base, stage.config));
         let known_base = matches!(bottom, Some((BaseName::Scratch, _) | (_, Some(_))));
         for item in &stage.items {
             for word in words(item) {
                 for (name, range) in variables(&word.raw, escape) {
-                    let defined = item.names.contains(name)
-                        || item.values.contains_key(name)
+                    let defined = item.declares(name)
                         || PREDEFINED.contains(&name.to_ascii_lowercase().as_str())
                         || NATURAL.contains(&name);
                     // `${A:-b}` has a value of its own.
                     if defined || word.raw[range.end..].starts_with([':', '-', '+', '?']) {
                         continue;
                     }
-                    let near = nearest(name, item.names.iter().map(String::as_str));
+                    // The names of each of many instructions are many.
+                    asked += 1;
+                    if asked > MOST {
+                        return;
+                    }
+                    let names = item.declared();
+                    let near = nearest(name, names.iter().map(String::as_str));
                     if near.is_none() && !known_base {
                         continue;
                     }
@@ -54,6 +60,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     }
 }
 
+const MOST: usize = 200;
 const PREDEFINED: &[&str] =
     &["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy", "source_date_epoch"];
 // What every container has.

@@ -21,12 +21,6 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         if path.starts_with('/') || path.is_empty() || path.get(1..2) == Some(":") {
             continue;
         }
-        let above = outline.before(item).into_iter().any(|other| match other.instruction {
-            Instruction::Workdir(other_dir) => {
-                other.expand(&other_dir.path.raw).is_none_or(|path| path.starts_with('/'))
-            }
-            _ => false,
-        });
         let root = item.place.stage.and_then(|stage| {
             let bottom = outline.line_of(stage);
             let bottom = bottom.first()?;
@@ -35,7 +29,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 _ => bottom.config.map(|c| matches!(c.working_dir.as_str(), "" | "/")),
             }
         });
-        if above {
+        if item.below_workdir.1 {
             continue;
         }
         let mut finding = found

@@ -1,7 +1,7 @@
 //! `device-node`: a device in a layer.
 
-use crate::policy::rules::origin;
 use crate::facts::FileKind;
+use crate::policy::rules::origin;
 use crate::policy::{Found, Judged, Rule};
 
 pub(in crate::policy) static RULE: Rule = Rule {

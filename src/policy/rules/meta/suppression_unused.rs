@@ -1,7 +1,8 @@
 //! `suppression-unused`: a comment that covers nothing.
 
 use crate::policy::comments::Names;
-use crate::policy::{Covering, Found, Rule};
+use crate::policy::{Covering, Finding, Found, Rule};
+use std::collections::BTreeMap;
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "suppression-unused",
     title: "A suppression that suppresses nothing hides the next finding.",
@@ -16,6 +17,8 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check_cover(covering: &Covering<'_>, found: &mut Found<'_>) {
+    // A rule judges once, however many comments name it.
+    let mut judged: BTreeMap<&str, Vec<Finding>> = BTreeMap::new();
     for (comment, used) in covering.comments.list.iter().zip(covering.used) {
         let (Names::These(names), Some(span)) = (&comment.rules, comment.span) else { continue };
         if *used || names.is_empty() || comment.foreign {
@@ -23,12 +26,11 @@ fn check_cover(covering: &Covering<'_>, found: &mut Found<'_>) {
         }
         let rules = names.iter().filter_map(|name| crate::policy::rule(name.rule));
         let covers = rules.into_iter().any(|rule| {
+            let policy = found.policy();
+            let known = judged.entry(rule.id).or_insert_with(|| covering.findings_of(rule, policy));
             rule.image_check.is_some()
                 || rule.text_check.is_none()
-                || covering
-                    .findings_of(rule, found.policy())
-                    .iter()
-                    .any(|finding| comment.covers(finding, covering.outline))
+                || known.iter().any(|finding| comment.covers(finding, covering.outline))
         });
         if !covers {
             let finding = found

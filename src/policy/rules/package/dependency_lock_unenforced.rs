@@ -50,7 +50,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         };
         let verb = operands.first().copied().unwrap_or("");
         let env = |name: &str| {
-            item.values.get(name).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+            item.value(name).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
                 || command.assignments.iter().any(|(key, _)| key == name)
         };
         let global = has(&["-g", "--global", "--version", "--help"]);

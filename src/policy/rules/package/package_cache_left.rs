@@ -206,7 +206,7 @@ fn cleaned(item: &Item<'_>, outline: &Outline<'_>, cache: &Cache) -> bool {
     // pip and yarn take a variable.
     let set = |name: &str| {
         let off = |value: &str| matches!(value, "" | "0" | "false" | "off" | "no");
-        let env = item.values.get(name).is_some_and(|value| !off(value));
+        let env = item.value(name).is_some_and(|value| !off(&value));
         env || item.script().commands.iter().any(|command| {
             command.assignments.iter().any(|(key, value)| key == name && !off(value.prefix()))
         })

@@ -126,7 +126,7 @@ fn unpinned(
         }
         _ => {}
     }
-    let package = install.packages.iter().find_map(|package| {
+    install.packages.iter().find_map(|package| {
         let text = package.known()?;
         let file = text.starts_with(['.', '/', '-', '~', '@', '$']) && facet != "npm"
             || text.contains("://")
@@ -173,6 +173,5 @@ fn unpinned(
             _ => true,
         };
         (!pinned).then(|| text.to_owned())
-    });
-    package
+    })
 }

@@ -33,10 +33,12 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
+    // In the order of the text.
     let items: Vec<_> = outline.stages.iter().flat_map(|stage| &stage.items).collect();
     for (index, instruction) in outline.input.instructions.iter().enumerate() {
         let Instruction::Arg(arg) = instruction else { continue };
-        let item = items.iter().find(|item| item.place.index == index);
+        let place = items.binary_search_by_key(&index, |item| item.place.index);
+        let item = place.ok().and_then(|at| items.get(at));
         for declared in &arg.args {
             let name = &declared.name.raw;
             // Without a default the value comes from outside: it is one.

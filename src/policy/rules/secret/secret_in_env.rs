@@ -106,7 +106,12 @@ fn split(name: &str) -> Vec<String> {
     words
 }
 
-pub(in crate::policy) fn is_secret(name: &str, value: &str, words: &[&str], accept: &[&str]) -> bool {
+pub(in crate::policy) fn is_secret(
+    name: &str,
+    value: &str,
+    words: &[&str],
+    accept: &[&str],
+) -> bool {
     let upper = name.to_ascii_uppercase();
     if value.is_empty() || accept.contains(&name) {
         return false;

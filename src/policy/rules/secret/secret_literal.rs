@@ -30,11 +30,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let text = &outline.input.sources.get(file.source).text;
     for credential in crate::policy::credentials::find(text) {
         let span = Span::new(file.source, credential.at.start, credential.at.end);
-        let line = file
-            .lines
-            .iter()
-            .enumerate()
-            .find(|(_, line)| line.span.start <= span.start && span.start < line.span.end);
+        let line = outline.line_at(span.start);
         let mut finding = found
             .finding(format!("{}: {}", credential.kind, credential.shown(text)))
             .at(span, "")

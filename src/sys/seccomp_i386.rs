@@ -1,0 +1,139 @@
+//! The filter's part for programs of i386, which a 64-bit kernel runs as well: the same calls by the
+//! numbers of arch/x86/entry/syscalls/syscall_32.tbl.
+//!
+//! The forms of long ago (16-bit ids, structs that hold no large file) are unknown here, and so is
+//! `socketcall`, whose arguments lie in memory: C libraries have had better ones for many years.
+
+use super::bpf::{ALLOW, NUMBER, Test, argument, end, errno, load, unless};
+use super::trap_i386::ARCH;
+
+/// First and last of each run of allowed numbers, in order.
+#[rustfmt::skip]
+const ALLOWED: &[(u32, u32)] = &[
+    (0, 15), (19, 20), (26, 27), (29, 30), (33, 34), (36, 43), (45, 45), (48, 48), (54, 55),
+    (57, 57), (60, 61), (63, 69), (72, 73), (75, 78), (82, 83), (85, 85), (90, 94), (96, 97),
+    (99, 100), (104, 105), (114, 114), (116, 120), (122, 126), (132, 133), (136, 136), (140, 148),
+    (150, 163), (168, 168), (172, 181), (183, 187), (190, 216), (218, 221), (224, 250),
+    (252, 252), (254, 263), (265, 272), (274, 282), (284, 284), (289, 293), (295, 316),
+    (318, 335), (337, 337), (340, 341), (344, 345), (347, 349), (351, 356), (358, 373),
+    (375, 384), (386, 386), (393, 403), (406, 414), (417, 424), (434, 434), (436, 437),
+    (439, 441), (444, 449),
+];
+
+#[rustfmt::skip]
+const REFUSED: &[u32] = &[
+    // mount umount stime acct umount2 sethostname settimeofday swapon reboot ioperm syslog iopl
+    // vhangup vm86old swapoff setdomainname init_module delete_module quotactl vm86 pivot_root
+    // clock_settime kexec_load add_key request_key keyctl migrate_pages move_pages
+    // perf_event_open fanotify_init fanotify_mark open_by_handle_at clock_adjtime setns
+    // finit_module bpf userfaultfd clock_settime64 clock_adjtime64 open_tree move_mount fsopen
+    // fsconfig fsmount fspick pidfd_getfd mount_setattr quotactl_fd
+    21, 22, 25, 51, 52, 74, 79, 87, 88, 101, 103, 110, 111, 113, 115, 121, 128, 129, 131, 166,
+    217, 264, 283, 286, 287, 288, 294, 317, 336, 338, 339, 342, 343, 346, 350, 357, 374, 404, 405,
+    428, 429, 430, 431, 432, 433, 438, 442, 443,
+];
+
+const IOCTL: u32 = 54;
+const CLONE: u32 = 120;
+const PERSONALITY: u32 = 136;
+const UNSHARE: u32 = 310;
+const SOCKET: u32 = 359;
+
+/// The first filter's part: what is not allowed is unknown.
+pub(super) fn allow() -> (u32, Vec<libc::sock_filter>) {
+    let unknown = end(errno(libc::ENOSYS));
+    let mut code = vec![load(NUMBER)];
+    for (first, last) in ALLOWED {
+        code.extend([unless(Test::AtLeast(*first), 1), over_one(), unknown]);
+        code.extend([unless(Test::AtLeast(last + 1), 1), over_one(), end(ALLOW)]);
+    }
+    code.push(unknown);
+    (ARCH, code)
+}
+
+fn over_one() -> libc::sock_filter {
+    super::bpf::over(1)
+}
+
+/// The second filter's part; `namespaces` are the flags that make namespaces.
+pub(super) fn refuse(namespaces: u32, personalities: &[u32]) -> (u32, Vec<libc::sock_filter>) {
+    let refused = end(errno(libc::EPERM));
+    let mut code = vec![load(NUMBER)];
+    for number in REFUSED {
+        code.extend([unless(Test::Equal(*number), 1), refused]);
+    }
+    let any = |index, tests: &[Test]| {
+        let mut code = vec![load(argument(index))];
+        code.extend(tests.iter().flat_map(|test| [unless(*test, 1), refused]));
+        code.push(end(ALLOW));
+        code
+    };
+    let mut personality = vec![load(argument(0))];
+    for known in personalities {
+        personality.extend([unless(Test::Equal(*known), 1), end(ALLOW)]);
+    }
+    personality.push(refused);
+    let sockets = [libc::AF_ALG, libc::AF_VSOCK].map(|family| Test::Equal(family as u32));
+    for (number, part) in [
+        (CLONE, any(0, &[Test::AnyBit(namespaces)])),
+        (UNSHARE, any(0, &[Test::AnyBit(namespaces)])),
+        (SOCKET, any(0, &sockets)),
+        (IOCTL, any(1, &[Test::Equal(0x5412), Test::Equal(0x541c)])),
+        (PERSONALITY, personality),
+    ] {
+        let size = u8::try_from(part.len()).expect("a short part");
+        code.push(unless(Test::Equal(number), size));
+        code.extend(part);
+    }
+    code.push(end(ALLOW));
+    (ARCH, code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bpf::run;
+    use super::*;
+
+    #[test]
+    fn the_lists_are_in_order_and_apart() {
+        assert!(ALLOWED.iter().all(|(first, last)| first <= last));
+        assert!(ALLOWED.windows(2).all(|two| two[0].1 + 1 < two[1].0));
+        for number in REFUSED {
+            assert!(
+                !ALLOWED.iter().any(|(first, last)| (first..=last).contains(&number)),
+                "{number}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_call_gets_its_answer() {
+        let (_, allow) = allow();
+        let (_, refuse) = refuse(0x1000_0000, &[0, 8]);
+        let answer = |number, first: u64, second: u64| {
+            let arguments = [first, second, 0, 0, 0, 0];
+            [&allow, &refuse].map(|code| run(code, ARCH, number, arguments))
+        };
+        let (unknown, refused) = (errno(libc::ENOSYS), errno(libc::EPERM));
+        // read, exit_group, statx, chown32, futex_time64
+        for number in [3, 252, 383, 212, 422] {
+            assert_eq!(answer(number, 0, 0), [ALLOW, ALLOW], "{number}");
+        }
+        // socketcall, chown of 16 bits, clone3, io_uring_setup, and what is not invented yet
+        for number in [102, 182, 435, 425, 9999] {
+            assert_eq!(answer(number, 0, 0), [unknown, ALLOW], "{number}");
+        }
+        // mount, bpf, keyctl, open_by_handle_at
+        for number in [21, 357, 288, 342] {
+            assert_eq!(answer(number, 0, 0), [unknown, refused], "{number}");
+        }
+        assert_eq!(answer(CLONE, 0x11, 0), [ALLOW, ALLOW]);
+        assert_eq!(answer(CLONE, 0x1000_0011, 0), [ALLOW, refused]);
+        assert_eq!(answer(UNSHARE, 0x1000_0000, 0), [ALLOW, refused]);
+        assert_eq!(answer(SOCKET, libc::AF_ALG as u64, 0), [ALLOW, refused]);
+        assert_eq!(answer(SOCKET, libc::AF_UNIX as u64, 0), [ALLOW, ALLOW]);
+        assert_eq!(answer(IOCTL, 0, 0x5412), [ALLOW, refused]);
+        assert_eq!(answer(PERSONALITY, 8, 0), [ALLOW, ALLOW]);
+        assert_eq!(answer(PERSONALITY, 0x0400_0000, 0), [ALLOW, refused]);
+    }
+}

@@ -1,0 +1,1 @@
+//! F. Output, signing, forensics (attacks 97 to 100).

@@ -1,0 +1,1 @@
+//! B. Registries, digests, credentials (attacks 29 to 47).

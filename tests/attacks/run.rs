@@ -1,0 +1,1 @@
+//! D. RUN and its mounts (attacks 60 to 84).

@@ -1,0 +1,1 @@
+//! E. The Dockerfile, the planner, the policy (attacks 85 to 96).
