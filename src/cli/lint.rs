@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use rbuild::base::Platform;
+use rbuild::base::{Platform, SourceId};
 use rbuild::build::{Job, prepare};
 use rbuild::diag::{Diagnostic, Sources};
 use rbuild::plan::{Found, Request, Wanted};
-use rbuild::policy::{Bases, Policy, Report};
+use rbuild::policy::{Bases, Policy, Report, diff};
 
 use super::environment;
 use super::exit::Exit;
@@ -53,6 +53,13 @@ pub(crate) struct Args {
     /// The report's form: human, json, sarif, github, gitlab, junit or checkstyle
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: String,
+    /// Make the changes that mend findings and keep what the build does; with `unsafe`, all
+    #[arg(long, value_name = "safe|unsafe", num_args = 0..=1, default_missing_value = "safe",
+          require_equals = true, value_parser = ["safe", "unsafe"])]
+    fix: Option<String>,
+    /// Print the changes that --fix would make, and make none
+    #[arg(long)]
+    diff: bool,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -81,6 +88,12 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
         let (dockerfile, context) = locate(path, args)?;
         let policy = effective(&args.policy, &context)?;
         let folder = path.is_dir().then_some(path.as_path());
+        if args.fix.is_some() || args.diff {
+            mend(&dockerfile, folder, args, &policy, &known)?;
+            if args.diff {
+                continue;
+            }
+        }
         let (sources, report, parsed) = judge(&dockerfile, folder, args, &policy, &known)?;
         let text = if args.format == "human" {
             format!("{}\n", report.human(&sources, &policy, super::build::colour()))
@@ -132,6 +145,58 @@ fn judge(
     known: &Bases,
 ) -> Result<(Sources, Report, bool), Stop> {
     let (name, text) = super::build::read_dockerfile(dockerfile)?;
+    judge_text(name, text, dockerfile, folder, args, policy, known)
+}
+
+/// Rounds of changes: one may make room for another.
+const ROUNDS: usize = 5;
+
+/// Makes the changes that mend findings, or prints them.
+fn mend(
+    dockerfile: &Path,
+    folder: Option<&Path>,
+    args: &Args,
+    policy: &Policy,
+    known: &Bases,
+) -> Result<(), Stop> {
+    let (name, bytes) = super::build::read_dockerfile(dockerfile)?;
+    let Ok(old) = String::from_utf8(bytes) else {
+        return Err(Stop::usage(format!("`{name}` is no text: nothing is changed in it")));
+    };
+    let all = args.fix.as_deref() == Some("unsafe");
+    let mut text = old.clone();
+    for _ in 0..ROUNDS {
+        let bytes = text.clone().into_bytes();
+        let (_, report, _) =
+            judge_text(name.clone(), bytes, dockerfile, folder, args, policy, known)?;
+        match report.mended(SourceId::default(), &text, all) {
+            Some((next, _)) => text = next,
+            None => break,
+        }
+    }
+    if args.diff {
+        let _ = std::io::stdout().lock().write_all(diff(&name, &old, &text).as_bytes());
+    } else if text != old {
+        if dockerfile == Path::new("-") {
+            return Err(Stop::usage("--fix writes files: standard input is none")
+                .help("add --diff, or name the file"));
+        }
+        // In place: its mode and its links stay.
+        std::fs::write(dockerfile, &text)
+            .map_err(|error| Stop::usage(format!("cannot write `{name}`: {error}")))?;
+    }
+    Ok(())
+}
+
+fn judge_text(
+    name: String,
+    text: Vec<u8>,
+    dockerfile: &Path,
+    folder: Option<&Path>,
+    args: &Args,
+    policy: &Policy,
+    known: &Bases,
+) -> Result<(Sources, Report, bool), Stop> {
     let platform = match &args.platform {
         Some(text) => Platform::parse(text).map_err(|error| Stop::usage(error.to_string()))?,
         None => Platform::host(),

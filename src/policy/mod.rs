@@ -8,8 +8,10 @@
 mod bases;
 mod comments;
 mod context;
+mod copied;
 mod credentials;
 mod finding;
+mod fix;
 mod flow;
 mod formats;
 mod glob;
@@ -32,6 +34,7 @@ pub use finding::{
     Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped,
     Suppressed, Verdict,
 };
+pub use fix::diff;
 pub use formats::Format;
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
@@ -65,13 +68,27 @@ pub struct Judged<'a> {
 
 /// Judges the text: before anything runs.
 pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
-    let outline = Outline::new(input);
+    let mut outline = Outline::new(input);
     let mut report = Report::default();
+    let asked = RULES
+        .iter()
+        .any(|rule| rule.text_check.is_some() && rule.inline && policy.setting(rule.id).on());
+    let followed = match input.context {
+        Some(context) if asked => copied::follow(&mut outline, context),
+        _ => Vec::new(),
+    };
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.text_check) else { continue };
         if setting.on() {
             let (moment, report) = (Moment::Static, &mut report);
             check(&outline, &mut Found { rule, setting, policy, moment, report, count: 0 });
+        }
+    }
+    for finding in &mut report.findings {
+        let script = followed.iter().find(|(span, _)| finding.span == Some(*span));
+        if let Some((_, script)) = script {
+            finding.evidence.insert("script", script.as_str().into());
+            finding.label.push_str(&format!(" (it runs `{script}`)"));
         }
     }
     cover(&mut report, Some(&outline), policy, true);

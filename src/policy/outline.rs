@@ -16,7 +16,7 @@ use super::values::{Snapshot, Values};
 use crate::base::{ImageRef, Span};
 use crate::diag::{Diagnostic, Sources};
 use crate::dockerfile::{Dockerfile, Expander, Scope};
-use crate::facts::shell::Script;
+use crate::facts::shell::{Command, Script};
 use crate::image::RunConfig;
 use crate::instruction::{From, Instruction};
 use crate::plan::Request;
@@ -139,6 +139,13 @@ impl Item<'_> {
     /// another program.
     pub fn read_script(&self, text: &str, span: Span) -> Option<Script> {
         scripts::file(text, &self.values, span)
+    }
+
+    /// Adds commands to those of a RUN.
+    pub(super) fn add_commands(&mut self, more: Vec<Command>) {
+        if let Some(script) = self.script.get_mut() {
+            script.commands.extend(more);
+        }
     }
 
     /// Tells whether it is a RUN.

@@ -76,6 +76,29 @@ pub(super) fn lines(text: &Text<'_>) -> Vec<usize> {
     })
 }
 
+/// The text after all safe changes of one rule, at most five rounds.
+pub(super) fn mend(text: &Text<'_>) -> String {
+    let mut file = text.file.to_owned();
+    for _ in 0..5 {
+        let round = Text {
+            rule: text.rule,
+            file: &file,
+            bases: text.bases,
+            set: text.set,
+            policy: text.policy,
+            around: text.around,
+        };
+        let next = with(&round, |report, _, _| {
+            report.mended(crate::base::SourceId(0), &file, false).map(|(text, _)| text)
+        });
+        match next {
+            Some(next) => file = next,
+            None => break,
+        }
+    }
+    file
+}
+
 #[test]
 fn examples_of_rules_hold() {
     let mut wrong = Vec::new();
