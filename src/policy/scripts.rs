@@ -1,5 +1,7 @@
 //! What instructions run, read as shell.
 
+use std::collections::BTreeMap;
+
 use super::values::Snapshot;
 use crate::base::Span;
 use crate::dockerfile::{Heredoc, Text};
@@ -123,6 +125,13 @@ pub(super) fn interpreter(line: &str) -> Option<(&str, impl Iterator<Item = &str
         program = words.find(|word| !word.starts_with('-'))?;
     }
     Some((program, words))
+}
+
+/// Reads a command line that stands in no file, such as that of a history.
+pub(super) fn text(text: &str) -> Script {
+    let mut body = Body::new();
+    body.push_at(text, Span::default());
+    shell::analyse(&body, &BTreeMap::new(), Start::plain(Dialect::Bash))
 }
 
 /// Reads a file that a step runs, as if it stood in the step: everything in it is at `span`.

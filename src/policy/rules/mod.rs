@@ -120,6 +120,11 @@ rules! {
     }
     image {
         device_node
+        empty_file_in_bin
+        entrypoint_untrusted_path
+        hidden_executable
+        history_anomaly
+        history_remote_execution
         ld_so_preload
         single_stage_unsquashed
     }
@@ -130,8 +135,11 @@ rules! {
         suppression_unused
     }
     package {
+        compiler_present
         dependency_lock_unenforced
         expose_admin_port
+        interpreter_present
+        network_tool_present
         package_apt_frontend
         package_cache_left
         package_dist_upgrade
@@ -144,6 +152,7 @@ rules! {
         package_update_alone
         package_version_unpinned
         remote_admin_present
+        shell_present
     }
     run {
         delete_in_later_layer
@@ -170,19 +179,25 @@ rules! {
         secret_command
         secret_in_arg
         secret_in_env
+        secret_in_history
         secret_literal
         secret_mount_optional
         ssh_host_key_unchecked
     }
     user {
+        account_duplicate
         account_extra_root
         file_capabilities
         final_user_root
+        privilege_tool_present
         privilege_tool_used
         privileged_step
         setuid_file
+        user_alias_of_root
         user_not_numeric
+        user_privileged_group
         user_uid_low
+        user_unresolvable
         useradd_high_uid
         world_writable
     }
@@ -223,8 +238,40 @@ use super::Judged;
 use super::finding::Finding;
 use super::outline::{Item, Outline};
 use super::rule::Found;
-use crate::facts::Origin;
+use crate::facts::{FileFact, FileKind, ImageFacts, Origin};
 use crate::instruction::Instruction;
+
+/// Finds programs by name: what is visible in a `bin` or `sbin` folder and may be run, links
+/// followed. `tell` is given the name and the file at the end of all links.
+fn present(
+    judged: &Judged<'_>,
+    found: &mut Found<'_>,
+    named: impl Fn(&str) -> bool,
+    tell: impl Fn(&str, &FileFact) -> Option<String>,
+    help: &str,
+) {
+    let visible = judged.facts.visible();
+    for (path, at) in &visible {
+        let mut parts = path.rsplit('/');
+        let (Some(name), Some(folder)) = (parts.next(), parts.next()) else { continue };
+        if !matches!(folder, "bin" | "sbin") || !named(name) {
+            continue;
+        }
+        let Some(end) = ImageFacts::resolve(&visible, path) else { continue };
+        let program = matches!(end.file.kind, FileKind::File | FileKind::Hardlink(_));
+        if !program || end.file.mode & 0o111 == 0 {
+            continue;
+        }
+        let Some(message) = tell(name, end.file) else { continue };
+        let finding = found
+            .finding(message)
+            .in_image(*path, Some(at.layer))
+            .evidence("mode", format!("{:04o}", end.file.mode))
+            .evidence("sha256", end.file.sha256.as_str())
+            .help(help);
+        found.add(origin(finding, judged, at.layer));
+    }
+}
 
 /// Points a finding in a layer at the instruction that made the layer.
 fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {

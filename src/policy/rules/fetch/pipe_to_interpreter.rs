@@ -74,6 +74,12 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     }
 }
 
+/// Tells whether a script runs what it fetches.
+pub(in crate::policy) fn runs_fetched(script: &Script) -> bool {
+    let tainted = tainted(script);
+    script.commands.iter().any(|command| runs(command, &tainted).is_some())
+}
+
 /// A stream, and the stream of the fetch that it comes from.
 type Taint = (Pipe, Pipe);
 
