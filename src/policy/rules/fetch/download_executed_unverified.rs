@@ -29,7 +29,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         for fetched in fetched(outline, stage, &steps) {
             let Some(file) = &fetched.download.file else { continue };
             let mut unpacked = false;
-            for step in steps[fetched.next..].iter().take(2_000) {
+            for step in steps[fetched.next..].iter().take(500) {
                 if crate::policy::flow::verifies(step.command, step.item.script(), file) {
                     break;
                 }

@@ -28,7 +28,9 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 continue;
             }
             let name = fetched.download.file.clone().unwrap_or_else(|| "/…".to_owned());
-            let checked = steps.iter().any(|step| {
+            // What checks stands near.
+            let mut near = steps[fetched.next.saturating_sub(500)..].iter().take(1_000);
+            let checked = near.any(|step| {
                 let script = step.item.script();
                 crate::policy::flow::verifies(step.command, script, &name)
                     // What cannot be named may be what is checked.

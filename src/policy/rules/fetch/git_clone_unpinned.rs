@@ -25,7 +25,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             if !matches!(verb, "clone" | "pull" | "fetch") || words.iter().any(|word| full(word)) {
                 continue;
             }
-            let pinned = steps[at + 1..].iter().any(|later| {
+            let pinned = steps[at + 1..].iter().take(500).any(|later| {
                 git(later.command).is_some_and(|(verb, words)| {
                     matches!(verb, "checkout" | "reset" | "switch" | "fetch")
                         && words

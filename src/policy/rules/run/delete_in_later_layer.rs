@@ -42,7 +42,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         for step in steps.iter().filter(|step| step.command.name() == Some("rm")) {
             for arg in step.command.args().iter().filter(|arg| !arg.prefix().starts_with('-')) {
                 let Some(path) = step.path(arg) else { continue };
-                let hit = written.iter().find(|(index, file, _)| {
+                let hit = written.iter().rev().take(1_000).find(|(index, file, _)| {
                     *index < step.item.place.index
                         && path != "/"
                         && (*file == path

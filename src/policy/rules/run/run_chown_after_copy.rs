@@ -41,7 +41,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 .skip(1)
                 .filter_map(|arg| step.path(arg))
                 .collect();
-            let hit = copied.iter().find(|(index, to, _)| {
+            let hit = copied.iter().rev().take(1_000).find(|(index, to, _)| {
                 *index < step.item.place.index
                     && paths.iter().any(|path| {
                         *path != "/"
