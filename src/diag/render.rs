@@ -15,10 +15,14 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> Strin
     let message = printable(&diagnostic.message);
     let title = level.primary_title(message.as_str()).id(diagnostic.code.0);
     let mut group = Group::with_title(title);
+    let shown = diagnostic
+        .span
+        .map(|span| without_logins(&sources.get(span.source).text))
+        .unwrap_or_default();
     if let Some(span) = diagnostic.span {
         let source = sources.get(span.source);
         let range = clamp(&source.text, span.range());
-        let mut snippet = Snippet::source(source.text.as_str())
+        let mut snippet = Snippet::source(shown.as_str())
             .path(source.name.as_str())
             .annotation(AnnotationKind::Primary.span(range).label(diagnostic.label.as_str()));
         for label in diagnostic.labels.iter().filter(|label| label.span.source == span.source) {
@@ -63,6 +67,24 @@ fn clamp(text: &str, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
     start..end
 }
 
+/// The text with stars for the logins of addresses (`scheme://LOGIN@host`), byte for byte: a line that
+/// is quoted goes into logs.
+fn without_logins(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '\\');
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        let login = authority.rfind('@').unwrap_or(0);
+        out.extend(std::iter::repeat_n('*', login));
+        rest = &after[login..];
+    }
+    out.push_str(rest);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +117,18 @@ mod tests {
         for (start, end) in [(0, 1), (1, 1), (5, 9), (1, 9)] {
             let diagnostic = Diagnostic::error(Code("x"), "\x1b[2J").at(Span::new(id, start, end));
             assert!(!render(&diagnostic, &sources, false).contains('\x1b'));
+        }
+    }
+
+    #[test]
+    fn logins_of_addresses_are_stars() {
+        for (text, want) in [
+            ("ADD https://u:pw@h/x@y /", "ADD https://****@h/x@y /"),
+            ("a http://é@h b https://h/@ ://@", "a http://**@h b https://h/@ ://@"),
+            ("git@h:x https://u@v@h", "git@h:x https://***@h"),
+            ("https://", "https://"),
+        ] {
+            assert_eq!(without_logins(text), want);
         }
     }
 }
