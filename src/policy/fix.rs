@@ -21,8 +21,8 @@ impl Report {
                 *of == source
                     && text.get(range.clone()).is_some()
                     && edits.iter().all(|(other, _): &(std::ops::Range<usize>, &str)| {
-                        range.end <= other.start && range.start != other.start
-                            || other.end <= range.start && range.start != other.start
+                        (other.end <= range.start || range.end <= other.start)
+                            && range.start != other.start
                     })
             });
             if free && !own.is_empty() {

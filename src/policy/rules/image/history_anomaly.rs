@@ -21,10 +21,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
             .help("build the image anew");
         found.add(finding);
     }
-    let mut layer = 0;
-    for entry in history.iter().filter(|entry| !entry.empty_layer) {
-        let at = layer;
-        layer += 1;
+    for (at, entry) in history.iter().filter(|entry| !entry.empty_layer).enumerate() {
         let text = entry.created_by.as_deref().unwrap_or("");
         let word = text.split_once("#(nop)").map_or(text, |(_, rest)| rest).trim_start();
         let name = word.split_whitespace().next().unwrap_or("");
