@@ -150,13 +150,15 @@ pub struct Policy {
     pub fail_on: FailOn,
     /// Whether steps are watched.
     pub behaviour: Behaviour,
+    /// Steps may run without namespaces, where that is asked for (`--isolation=chroot`).
+    pub chroot: bool,
     /// Every rule.
     pub rules: BTreeMap<&'static str, Setting>,
     /// What rules share: `[registries]`, `[bases]`, `[labels]` …, as far as it was set.
     pub sections: BTreeMap<&'static str, Table>,
     /// Waivers.
     pub exceptions: Vec<Exception>,
-    /// What may not be weakened: `inline`, `rules.ID`.
+    /// What may not be weakened: `inline`, `chroot`, `rules.ID`.
     pub locked: BTreeSet<String>,
     /// Error rules that the command line has switched off.
     pub skipped_errors: BTreeSet<&'static str>,
@@ -200,6 +202,7 @@ impl Policy {
             offline: Offline::Skip,
             fail_on: FailOn::Error,
             behaviour: Behaviour::Auto,
+            chroot: true,
             rules,
             sections: BTreeMap::new(),
             exceptions: Vec::new(),
@@ -386,7 +389,8 @@ impl Policy {
             .collect();
         serde_json::json!({
             "name": self.name, "inline": self.inline, "offline": self.offline,
-            "fail_on": self.fail_on, "behaviour": self.behaviour, "lock": self.locked,
+            "fail_on": self.fail_on, "behaviour": self.behaviour,
+            "chroot": if self.chroot { "allow" } else { "deny" }, "lock": self.locked,
             "rules": rules, "sections": self.sections, "exceptions": exceptions,
         })
     }

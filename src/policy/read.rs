@@ -19,6 +19,7 @@ const KEYS: &[&str] = &[
     "offline",
     "fail_on",
     "behaviour",
+    "chroot",
     "lock",
     "rules",
     "exceptions",
@@ -94,6 +95,14 @@ fn chain(
 
 pub(super) fn merge(policy: &mut Policy, text: &str, place: &str) -> Result<(), PolicyError> {
     let table = parse(text, place)?;
+    // It refines what is in force: another basis would be silently ignored.
+    if let Some(basis) = table.get("extends")
+        && basis.as_str() != Some(policy.name.as_str())
+    {
+        let text = format!("`extends` has no effect here: this file refines `{}`", policy.name);
+        return Err(PolicyError::new(place, text)
+            .help(Some("leave it out, or name the file with --policy".into())));
+    }
     top(policy, &table, place)
 }
 
@@ -164,6 +173,17 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
             }
         }
     }
+    if let Some(word) = string(table, "chroot", place)? {
+        let allowed = match word {
+            "allow" => true,
+            "deny" => false,
+            _ => return Err(words(place, "chroot", word, &["allow", "deny"])),
+        };
+        if policy.locked.contains("chroot") && allowed && !policy.chroot {
+            return Err(locked(place, "chroot"));
+        }
+        policy.chroot = allowed;
+    }
     match table.get("rules") {
         None => {}
         Some(Value::Table(table)) => rules(policy, table, place)?,
@@ -190,16 +210,17 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
                 }
                 None if key == "inline"
                     || key == "behaviour"
+                    || key == "chroot"
                     || sections::SECTIONS.iter().any(|section| section.name == key) =>
                 {
                     policy.locked.insert(key);
                 }
                 None => {
-                    return Err(PolicyError::new(place, format!("`{key}` cannot be locked")).help(
-                        Some(
-                            "lock `inline`, `behaviour`, a section, or a rule as `rules.ID`".into(),
-                        ),
-                    ));
+                    return Err(PolicyError::new(place, format!("`{key}` cannot be locked"))
+                        .help(Some(
+                        "lock `inline`, `behaviour`, `chroot`, a section, or a rule as `rules.ID`"
+                            .into(),
+                    )));
                 }
             }
         }
@@ -515,6 +536,22 @@ mod tests {
             assert_eq!(error, "p.toml: `rules.final-user-root` is locked and may not be weakened");
         }
         assert!(read("extends = \"a.toml\"", &mut open).unwrap_err().contains("circle"));
+    }
+
+    #[test]
+    fn a_file_that_refines_has_no_other_basis() {
+        let merge = |text: &str| {
+            let mut policy = Policy::builtin("hardened").unwrap();
+            policy.merge(text, "repo.toml").map_err(|error| error.to_string())
+        };
+        assert!(merge("extends = \"hardened\"").is_ok());
+        for basis in ["\"none\"", "\"nowhere.toml\"", "[\"hardened\"]"] {
+            let error = merge(&format!("extends = {basis}")).unwrap_err();
+            assert_eq!(
+                error,
+                "repo.toml: `extends` has no effect here: this file refines `hardened`"
+            );
+        }
     }
 
     #[test]
