@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::{Job, Prepared};
-use crate::base::ImageRef;
+use crate::base::{Diff, Digest, ImageRef};
 use crate::diag::chain;
 use crate::event::Event;
 use crate::exec::{self, Built, Cause, Failure, Options, Services};
 use crate::facts::{ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, TableObserver};
-use crate::image::validate_documents;
-use crate::layer::{Bounds, Observer, Reader, decompress};
+use crate::image::{LayerRef, validate_documents};
+use crate::layer::{self, Bounds, DiffReader, Observer, Reader, decompress};
 use crate::output::{self, Means, Target};
 use crate::policy::{ImageInput, Policy, Report, check_image};
 use crate::registry;
+use crate::store::Blob;
 
 /// All that turns a plan into files.
 pub struct Work<'a> {
@@ -62,6 +63,9 @@ impl From<Failure> for Ended {
 pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
     let built = exec::run(&work.prepared.plan, work.options, work.services)?;
     let facts = facts(work, &built)?;
+    for layer in built.layers.iter().filter(|layer| layer.step.is_none()) {
+        verify(work, &layer.layer)?;
+    }
     let text = work.prepared.text_input(work.job);
     let mut report = work.prepared.report.clone();
     report.append(check_image(ImageInput { facts: &facts, text: Some(text) }, work.policy));
@@ -147,34 +151,54 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
     ))
 }
 
-fn table(work: &Work<'_>, layer: &crate::image::LayerRef) -> Result<LayerTable, Failure> {
+fn table(work: &Work<'_>, layer: &LayerRef) -> Result<LayerTable, Failure> {
     let store = work.services.store;
     let known = store.facts(layer.diff, LayerTable::KIND);
     if let Some(table) = known.and_then(|bytes| LayerTable::from_bytes(&bytes)) {
         return Ok(table);
     }
     let blob = store.blob(layer.descriptor.digest)?;
+    let (table, diff) =
+        read_table(blob, layer).map_err(|error| Failure::malformed(layer, &error))?;
+    // A table of other bytes would be believed of every image that has this layer.
+    Failure::unless_same(layer, diff)?;
+    store.note_form_of(layer.descriptor.digest, diff)?;
+    store.put_facts(layer.diff, LayerTable::KIND, &table.to_bytes())?;
+    Ok(table)
+}
+
+fn read_table(blob: Blob, layer: &LayerRef) -> Result<(LayerTable, Digest<Diff>), layer::Error> {
     let plain = decompress(blob.verified(), layer.kind.into(), Bounds::default())?;
-    let mut reader = Reader::layer(plain, crate::layer::Limits::default());
+    let mut reader = Reader::layer(DiffReader::new(plain), layer::Limits::default());
     let mut observer = TableObserver::new();
     let mut buffer = vec![0; 64 * 1024];
     while let Some(entry) = reader.next_entry()? {
         observer.entry(&entry);
         let mut content = reader.content();
         loop {
-            match std::io::Read::read(&mut content, &mut buffer)
-                .map_err(crate::layer::Error::from)?
-            {
+            match std::io::Read::read(&mut content, &mut buffer).map_err(layer::Error::from)? {
                 0 => break,
                 got => observer.content(&buffer[..got]),
             }
         }
         observer.end();
     }
-    // To the end: only then the digest was checked.
-    std::io::copy(&mut reader.into_inner(), &mut std::io::sink())
-        .map_err(crate::layer::Error::from)?;
-    let table = observer.finish();
-    store.put_facts(layer.diff, LayerTable::KIND, &table.to_bytes())?;
-    Ok(table)
+    // To the end: only then the digests were checked.
+    let (diff, _) = reader.into_inner().finish()?;
+    Ok((observer.finish(), diff))
+}
+
+/// Makes sure that a layer of a base is what the base's config says. A tree, or facts, of that name
+/// may be known from another image, while this one's blob was never looked into.
+fn verify(work: &Work<'_>, layer: &LayerRef) -> Result<(), Failure> {
+    let store = work.services.store;
+    if store.is_form_of(layer.descriptor.digest, layer.diff) {
+        return Ok(());
+    }
+    let blob = store.blob(layer.descriptor.digest)?;
+    let (diff, _) = decompress(blob.verified(), layer.kind.into(), Bounds::default())
+        .and_then(|plain| DiffReader::new(plain).finish())
+        .map_err(|error| Failure::malformed(layer, &error))?;
+    Failure::unless_same(layer, diff)?;
+    Ok(store.note_form_of(layer.descriptor.digest, diff)?)
 }

@@ -5,6 +5,7 @@ mod copied;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::Read;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use rbuild::diag::chain;
 use rbuild::input::{Context, Ignore, Pick, Rule, select};
 use rbuild::layer::{Entry, EntryKind};
 use rbuild::output::Target;
-use rbuild::sys::Follow;
+use rbuild::sys::{FileKind, Follow};
 use serde_json::json;
 
 use super::exit::Exit;
@@ -119,8 +120,8 @@ pub(crate) fn ignore(
         None => Ignore::default(),
         Some(file) => {
             let name = file.strip_prefix(".").unwrap_or(file).display().to_string();
-            let text = std::fs::read(file)
-                .map_err(|error| Stop::usage(format!("cannot read `{name}`: {error}")))?;
+            let text = read_ignore(file, context)
+                .map_err(|why| Stop::usage(format!("cannot read `{name}`: {why}")))?;
             let ignore =
                 Ignore::parse(&text).map_err(|error| Stop::usage(format!("`{name}`: {error}")))?;
             ignore.named(name)
@@ -132,6 +133,33 @@ pub(crate) fn ignore(
         }
     }
     Ok(if ignore.is_empty() { None } else { Some(ignore) })
+}
+
+/// The largest ignore file, in bytes.
+const IGNORE_LIMIT: u64 = 10 << 20;
+
+// One that lies in the context is a stranger's like the rest: a link out of the context leads
+// nowhere. One beside a Dockerfile elsewhere was named by the user.
+fn read_ignore(file: &Path, context: &Path) -> Result<Vec<u8>, String> {
+    let told = |error: std::io::Error| error.to_string();
+    let open = match inside(file, context) {
+        Some(at) => {
+            let root = rbuild::sys::Root::open_host(context).map_err(told)?;
+            root.open(&at, Follow::InRoot).map_err(|error| match root.stat(&at, Follow::No) {
+                Ok(stat) if stat.kind == FileKind::Symlink => {
+                    "it is a link to no file of the context".to_owned()
+                }
+                _ => told(error),
+            })?
+        }
+        None => std::fs::File::open(file).map_err(told)?,
+    };
+    let mut text = Vec::new();
+    open.take(IGNORE_LIMIT + 1).read_to_end(&mut text).map_err(told)?;
+    if text.len() as u64 > IGNORE_LIMIT {
+        return Err(format!("it is larger than {IGNORE_LIMIT} bytes"));
+    }
+    Ok(text)
 }
 
 /// The place of `path` in the context, if it is there: by whatever links the two are named.

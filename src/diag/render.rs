@@ -16,18 +16,27 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> Strin
     let message = printable(&diagnostic.message);
     let title = level.primary_title(message.as_str()).id(diagnostic.code.0);
     let mut group = Group::with_title(title);
+    let spans = || {
+        let labels = diagnostic.labels.iter().map(|label| label.span);
+        let own = diagnostic.span.into_iter();
+        own.clone()
+            .chain(labels.filter(move |label| own.clone().any(|span| span.source == label.source)))
+    };
+    let (shown, from) = match diagnostic.span {
+        Some(span) => {
+            let text = &sources.get(span.source).text;
+            let (text, from) = window(text, spans().map(|span| span.range()));
+            (without_logins(text), from)
+        }
+        None => Default::default(),
+    };
     if let Some(span) = diagnostic.span {
         let source = sources.get(span.source);
-        let spans = || {
-            let labels = diagnostic.labels.iter().map(|label| label.span);
-            labels.filter(|label| label.source == span.source).chain([span])
-        };
-        let (text, from) = window(&source.text, spans().map(|span| span.range()));
         let range = |span: Span| {
             let range = clamp(&source.text, span.range());
             range.start - from..range.end - from
         };
-        let mut snippet = Snippet::source(text)
+        let mut snippet = Snippet::source(shown.as_str())
             .line_start(source.text[..from].matches('\n').count() + 1)
             .path(source.name.as_str())
             .annotation(AnnotationKind::Primary.span(range(span)).label(diagnostic.label.as_str()));
@@ -86,6 +95,24 @@ fn clamp(text: &str, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
         end += 1;
     }
     start..end
+}
+
+/// The text with stars for the logins of addresses (`scheme://LOGIN@host`), byte for byte: a line that
+/// is quoted goes into logs.
+fn without_logins(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '\\');
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        let login = authority.rfind('@').unwrap_or(0);
+        out.extend(std::iter::repeat_n('*', login));
+        rest = &after[login..];
+    }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]
@@ -152,6 +179,18 @@ mod tests {
         for (start, end) in [(0, 1), (1, 1), (5, 9), (1, 9)] {
             let diagnostic = Diagnostic::error(Code("x"), "\x1b[2J").at(Span::new(id, start, end));
             assert!(!render(&diagnostic, &sources, false).contains('\x1b'));
+        }
+    }
+
+    #[test]
+    fn logins_of_addresses_are_stars() {
+        for (text, want) in [
+            ("ADD https://u:pw@h/x@y /", "ADD https://****@h/x@y /"),
+            ("a http://é@h b https://h/@ ://@", "a http://**@h b https://h/@ ://@"),
+            ("git@h:x https://u@v@h", "git@h:x https://***@h"),
+            ("https://", "https://"),
+        ] {
+            assert_eq!(without_logins(text), want);
         }
     }
 }

@@ -203,7 +203,9 @@ fn attack_85_limits_are_clean_errors() {
         let line = |count: usize| format!("{start}{}{end}", word.repeat(count));
         assert_eq!(code(&line(WORD_LIMIT)), Some("too-many-words"), "{start}");
         assert_eq!(code(&line(9).repeat(9_000)).is_some(), start == "RUN", "{start}");
-        assert_eq!(code(&line(99).repeat(1_100)), Some("too-many-words"), "{start}");
+        // The first heredoc takes all that follows.
+        let want = if start == "RUN" { "unterminated-heredoc" } else { "too-many-words" };
+        assert_eq!(code(&line(99).repeat(1_100)), Some(want), "{start}");
     }
     // A shell's are not ours.
     assert_eq!(code(&format!("RUN x{}\n", " a".repeat(WORD_LIMIT * 2))), None);

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use crate::base::{Span, StepId};
+use crate::base::{Diff, Digest, Span, StepId};
 use crate::diag::{Code, Diagnostic, chain};
+use crate::image::LayerRef;
 use crate::{input, layer, rootfs, sandbox, store};
 
 /// What kind of end it was: callers choose an exit code by it.
@@ -66,6 +67,25 @@ impl Failure {
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.diagnostic.help = Some(text.into());
         self
+    }
+
+    /// A layer of a base cannot be read.
+    pub fn malformed(layer: &LayerRef, error: &(dyn std::error::Error + 'static)) -> Self {
+        let digest = layer.descriptor.digest;
+        let text = format!("cannot unpack layer `{digest}`: {}", chain(error));
+        Self::new(Cause::Input, "layer-malformed", text)
+    }
+
+    /// Fails if the layer's blob unpacked to something else than its image says.
+    pub fn unless_same(layer: &LayerRef, found: Digest<Diff>) -> Result<(), Self> {
+        if found == layer.diff {
+            return Ok(());
+        }
+        let text = format!(
+            "layer `{}` unpacks to `{found}`, but its image says `{}`",
+            layer.descriptor.digest, layer.diff
+        );
+        Err(Self::new(Cause::Tampered, "digest-mismatch", text))
     }
 
     /// The build stops because something else failed first.

@@ -182,8 +182,8 @@ impl Execution<'_> {
                 MountKind::Ssh { id, target, required, mode, uid, gid } => {
                     match self.options.ssh.get(id) {
                         Some(agent) => {
-                            let owner = self.services.id_mode.has_many().then_some((*uid, *gid));
-                            let access = Access { owner, mode: *mode };
+                            let ids = self.services.id_mode;
+                            let access = Access { owner: (*uid, *gid), ids, mode: *mode };
                             let proxy = self.proxy(id, agent, access, mount.span)?;
                             mounts.push(sandbox::Mount {
                                 target: target.clone(),

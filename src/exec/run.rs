@@ -179,7 +179,8 @@ impl Execution<'_> {
         for device in &run.devices {
             request.operation("device", device.as_str());
         }
-        request.operation("ids", if self.services.id_mode.has_many() { "many" } else { "one" });
+        let ids = if self.services.id_mode.has_many() { "many" } else { "one, owners recorded" };
+        request.operation("ids", ids);
         request.operation("shm", self.options.shm_size.to_string());
         for limit in &self.options.ulimits {
             request.operation(

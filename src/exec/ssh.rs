@@ -18,6 +18,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::sys::IdMode;
+use crate::sys::own::{self, Own};
+
 /// Most connections of a step to one agent at a time; more are closed at once.
 const CONNECTION_LIMIT: usize = 16;
 
@@ -38,7 +41,8 @@ pub struct AgentSocket(Proxy);
 impl AgentSocket {
     /// Listens in `folder`, which is made.
     pub fn start(folder: PathBuf, agent: &Agent) -> io::Result<Self> {
-        Proxy::start(folder, agent, Access { owner: None, mode: 0o600 }).map(AgentSocket)
+        let access = Access { owner: (0, 0), ids: IdMode::Single, mode: 0o600 };
+        Proxy::start(folder, agent, access).map(AgentSocket)
     }
 
     /// Where it is.
@@ -50,8 +54,10 @@ impl AgentSocket {
 /// Who may use the socket of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Access {
-    /// Owner and group; `None` where there is one id only.
-    pub(super) owner: Option<(u32, u32)>,
+    /// Owner and group.
+    pub(super) owner: (u32, u32),
+    /// Whether the kernel can have them.
+    pub(super) ids: IdMode,
     /// Permission bits.
     pub(super) mode: u32,
 }
@@ -77,8 +83,11 @@ impl Proxy {
             listener: UnixStream::from(OwnedFd::from(listener.try_clone()?)),
             connections: Arc::default(),
         };
-        if let Some((uid, gid)) = access.owner {
+        let (uid, gid) = access.owner;
+        if access.ids.has_many() {
             chown(&socket, Some(uid), Some(gid))?;
+        } else if (uid, gid) != (0, 0) {
+            own::set_special(&handle, SOCKET.as_bytes(), Own::of(uid, gid))?;
         }
         fs::set_permissions(&socket, Permissions::from_mode(access.mode))?;
         let (connections, agent) = (Arc::clone(&proxy.connections), agent.clone());
@@ -264,7 +273,7 @@ mod tests {
     }
 
     fn proxy(folder: &Path, agent: &Path) -> Proxy {
-        let access = Access { owner: None, mode: 0o600 };
+        let access = Access { owner: (0, 0), ids: IdMode::Single, mode: 0o600 };
         Proxy::start(folder.join("p"), &Agent::Socket(agent.to_owned()), access).unwrap()
     }
 

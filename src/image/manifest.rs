@@ -263,18 +263,15 @@ impl Document {
             (true, true) => return Err(error("both a manifest and an index")),
             (false, false) => return Err(error("neither a manifest nor an index")),
         };
-        for (media_type, where_from) in [
-            (outline.media_type.as_deref(), "mediaType says"),
-            // A registry that serves plain JSON announces nothing.
-            (
-                announced.filter(|media_type| {
-                    !media_type.starts_with("application/json")
-                        && !media_type.starts_with("text/plain")
-                        && !media_type.starts_with("application/octet-stream")
-                }),
-                "it was announced as",
-            ),
-        ] {
+        // A registry that serves plain JSON announces nothing.
+        let announced = announced.filter(|media_type| {
+            !media_type.starts_with("application/json")
+                && !media_type.starts_with("text/plain")
+                && !media_type.starts_with("application/octet-stream")
+        });
+        for (media_type, where_from) in
+            [(outline.media_type.as_deref(), "mediaType says"), (announced, "it was announced as")]
+        {
             if let Some(media_type) = media_type
                 && DocumentKind::of(media_type) != Some(fields)
             {
@@ -287,6 +284,18 @@ impl Document {
                     }
                 )));
             }
+        }
+        if let (Some(says), Some(announced)) = (outline.media_type.as_deref(), announced)
+            && announced
+                .split(';')
+                .next()
+                .is_none_or(|plain| !plain.trim().eq_ignore_ascii_case(says))
+        {
+            let [says, announced] =
+                [says, announced].map(|text| text.escape_default().take(100).collect::<String>());
+            return Err(error(format!(
+                "mediaType says `{says}`, it was announced as `{announced}`"
+            )));
         }
         let media_type = outline.media_type.or_else(|| {
             announced.filter(|name| DocumentKind::of(name).is_some()).map(str::to_owned)
@@ -375,6 +384,10 @@ mod tests {
         };
         check(&good.replacen('{', r#"{"manifests":[],"#, 1), None, "both");
         check(&good, Some(media::INDEX), "announced as");
+        let docker = "application/vnd.docker.distribution.manifest.v2+json";
+        check(&good, Some(docker), "announced as");
+        let with = format!("{}; charset=utf-8", media::MANIFEST);
+        assert!(Document::parse(good.as_bytes(), Some(&with)).is_ok());
         check(&good.replace(media::MANIFEST, media::INDEX), None, "mediaType says");
         check(&good.replace("sha256:", "sha512:"), None, "");
         check(&good.replacen("\"size\":", "\"size\":-", 1), None, "");

@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn logins_go_to_known_hosts_only() {
+    fn attack_38_logins_go_to_known_hosts_only() {
         use Scheme::{Http, Https};
         for (registry, scheme, realm, login, good) in [
             ("r.example.com", Https, "https://r.example.com/t", true, true),
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_are_encoded() {
+    fn attack_38_queries_are_encoded() {
         let request =
             request("r.example.com", Scheme::Https, "https://r.example.com/t?x=1", true).unwrap();
         assert_eq!(

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_path_of_exactly_this_host_wins() {
+    fn attack_41_the_longest_path_of_exactly_this_host_wins() {
         let credentials = with(&format!(
             r#"{{"auths":{{
                 "https://index.docker.io/v1/":{{"auth":"{hub}"}},

@@ -206,7 +206,7 @@ fn offline_names_the_address() {
 }
 
 #[test]
-fn redirects_take_no_login_along() {
+fn attack_37_redirects_take_no_login_along() {
     let store = Server::start(|_| Reply::new(200, CONTENT));
     let store_host = store.host();
     let server = Server::start(move |seen| match seen.header("authorization") {
@@ -223,7 +223,7 @@ fn redirects_take_no_login_along() {
 }
 
 #[test]
-fn redirects_end() {
+fn attack_37_redirects_end() {
     fails(
         |seen| Reply::new(302, "").header("Location", seen.target.clone()),
         "more than 10 redirects",

@@ -185,7 +185,7 @@ fn a_registry_that_keeps_nothing_does_not_loop() {
 }
 
 #[test]
-fn locations_on_other_hosts_are_refused() {
+fn attack_39_locations_on_other_hosts_are_refused() {
     for location in ["http://127.0.0.9:1/x", "https://evil.example/x", "//evil.example/x", ""] {
         let (result, lines) = check(None, move |seen| match (seen.method.as_str(), plain(seen)) {
             ("POST", _) => Reply::new(202, "").header("Location", location),
@@ -200,7 +200,7 @@ fn locations_on_other_hosts_are_refused() {
 
 // Another port of the same host gets the bytes, and no login.
 #[test]
-fn another_port_gets_no_login() {
+fn attack_39_another_port_gets_no_login() {
     let store = Server::start(|_| Reply::new(201, ""));
     let at = format!("http://{}/x", store.host());
     let server = Server::start(move |seen| match (seen.header("authorization"), plain(seen)) {
@@ -253,7 +253,7 @@ fn mounts_are_asked_for_and_checked() {
 }
 
 #[test]
-fn a_registry_that_lies_about_blobs_gets_them() {
+fn attack_44_a_registry_that_lies_about_blobs_gets_them() {
     let puts = AtomicUsize::new(0);
     let (result, lines) = check(None, move |seen| match plain(seen) {
         Some(reply) if reply.status == 404 => Reply { length: Some(36), ..Reply::new(200, "") },

@@ -44,6 +44,9 @@ pub(super) enum End {
     Endless,
     /// No `Content-Length`; the body ends with the connection.
     Close,
+    /// One byte in a tenth of a second.
+    #[allow(dead_code, reason = "only `tests/attacks` has the time")]
+    Drip,
 }
 
 impl Reply {
@@ -145,7 +148,7 @@ fn receive(input: &mut impl BufRead) -> Option<Seen> {
     let length = seen.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     input.read_exact(&mut body).ok()?;
-    seen.body = String::from_utf8(body).ok()?;
+    seen.body = String::from_utf8_lossy(&body).into_owned();
     Some(seen)
 }
 
@@ -155,7 +158,7 @@ fn send(out: &mut TcpStream, reply: &Reply) -> Option<()> {
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    if matches!(reply.end, End::Keep | End::Cut(_)) {
+    if matches!(reply.end, End::Keep | End::Cut(_) | End::Drip) {
         let length = reply.length.unwrap_or(reply.body.len() as u64);
         head.push_str(&format!("Content-Length: {length}\r\n"));
     } else {
@@ -171,6 +174,13 @@ fn send(out: &mut TcpStream, reply: &Reply) -> Option<()> {
         }
         End::Endless => {
             while out.write_all(&reply.body).is_ok() {}
+            None
+        }
+        End::Drip => {
+            for byte in &reply.body {
+                out.write_all(&[*byte]).ok()?;
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
             None
         }
         End::Close => {

@@ -36,20 +36,20 @@ pub fn extract(
     lower: &dyn Lookup,
     observers: &mut [&mut dyn Observer],
 ) -> Result<Extracted, Error> {
-    read(Reader::layer(tar, Limits::default()), into, mode, lower, observers)
+    read(Reader::layer(tar, Limits::default()), into, Some(mode), lower, observers)
 }
 
 /// Unpacks an uncompressed tar that is no layer, such as a build context, into the empty folder
 /// `into`. Names that begin with `.wh.` are names like others, and all becomes this process's own.
 pub fn unpack(tar: impl Read, into: &Root) -> Result<(), Error> {
     let reader = Reader::archive(tar, Limits::default());
-    read(reader, into, IdMode::Single, &super::Nothing, &mut []).map(drop)
+    read(reader, into, None, &super::Nothing, &mut []).map(drop)
 }
 
 fn read(
     mut reader: Reader<impl Read>,
     into: &Root,
-    mode: IdMode,
+    owners: Option<IdMode>,
     lower: &dyn Lookup,
     observers: &mut [&mut dyn Observer],
 ) -> Result<Extracted, Error> {
@@ -57,14 +57,17 @@ fn read(
     sys::set_mode(top, 0o755).map_err(Error::io("set the mode of", &ImagePath::root()))?;
     let mut work = Extract {
         root: into,
-        mode,
+        mode: owners.unwrap_or(IdMode::Single),
         lower,
         times: BTreeMap::new(),
         opaque: BTreeSet::new(),
         last: None,
         done: Extracted::default(),
     };
-    while let Some(entry) = reader.next_entry()? {
+    while let Some(mut entry) = reader.next_entry()? {
+        if owners.is_none() {
+            (entry.uid, entry.gid) = (0, 0);
+        }
         observers.iter_mut().for_each(|observer| observer.entry(&entry));
         let mut content = Observed { content: reader.content(), observers };
         work.entry(entry, &mut content)?;

@@ -13,8 +13,8 @@
 //! |---|---|
 //! | removed name | character device 0:0 |
 //! | folder that hides the lower one | attribute `user.overlay.opaque` = `y` |
-//! | owner, where only one id is there | attribute `user.rbuild.own` = `uid:gid`; none for `0:0` |
-//! | device node | empty file, `user.rbuild.own` = `uid:gid:c:major:minor` (or `b`) |
+//! | owner, where only one id is there | a record on the file (`sys::own`); none for `0:0` |
+//! | device node | empty file with a record |
 //!
 //! Foreign `user.overlay.*` and `user.rbuild.*` are never taken over.
 

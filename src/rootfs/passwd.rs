@@ -47,7 +47,7 @@ pub fn lookup(tree: &dyn Lookup, spec: &str) -> Result<User, UserError> {
     let (name, group) = split(spec);
     let passwd = Passwd::read(tree, "/etc/passwd")?;
     let name = if name.is_empty() { "0" } else { name };
-    let number = name.parse::<u32>().ok();
+    let number = id(name);
     let mut user = match passwd.user(|line| match number {
         // BuildKit and runc look for the name first, then for the number.
         Some(number) => line.uid == number,
@@ -81,9 +81,9 @@ pub fn lookup(tree: &dyn Lookup, spec: &str) -> Result<User, UserError> {
 pub fn owner(tree: &dyn Lookup, spec: &str) -> Result<(u32, u32), UserError> {
     let (name, group) = split(spec);
     let name = if name.is_empty() { "0" } else { name };
-    let (uid, gid) = match name.parse::<u32>() {
-        Ok(number) => (number, number),
-        Err(_) => {
+    let (uid, gid) = match id(name) {
+        Some(number) => (number, number),
+        None => {
             let passwd = Passwd::read(tree, "/etc/passwd")?;
             let line = passwd.user(|line| line.name == name);
             line.map(|line| (line.uid, line.gid)).ok_or_else(|| UserError::User(name.into()))?
@@ -95,6 +95,11 @@ pub fn owner(tree: &dyn Lookup, spec: &str) -> Result<(u32, u32), UserError> {
     }
 }
 
+// The last number of 32 bits is no id: to the kernel it means "leave as it is", which may be root.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
 fn split(spec: &str) -> (&str, Option<&str>) {
     match spec.split_once(':') {
         Some((user, group)) if !group.is_empty() => (user, Some(group)),
@@ -104,7 +109,7 @@ fn split(spec: &str) -> (&str, Option<&str>) {
 }
 
 fn group_id(tree: &dyn Lookup, group: &str) -> Result<u32, UserError> {
-    if let Ok(number) = group.parse::<u32>() {
+    if let Some(number) = id(group) {
         return Ok(number);
     }
     let groups = Passwd::read(tree, "/etc/group")?;
@@ -145,7 +150,7 @@ impl Passwd {
         self.0.lines().find_map(|text| {
             let mut fields = text.trim().split(':');
             let (name, _password) = (fields.next()?, fields.next()?);
-            let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+            let (uid, gid) = (id(fields.next()?)?, id(fields.next()?)?);
             let home = fields.nth(1).unwrap_or_default();
             let line = Line { name, uid, gid, home };
             is(&line).then_some(line)
@@ -170,7 +175,7 @@ impl Passwd {
         self.0.lines().filter_map(|text| {
             let mut fields = text.trim().split(':');
             let (name, _password) = (fields.next()?, fields.next()?);
-            Some((name, fields.next()?.parse().ok()?, fields.next().unwrap_or_default()))
+            Some((name, id(fields.next()?)?, fields.next().unwrap_or_default()))
         })
     }
 }

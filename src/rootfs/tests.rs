@@ -570,6 +570,11 @@ fn passwd() {
     assert_eq!(owner("55"), Some((55, 55)));
     assert_eq!(owner("7:extra"), Some((7, 1600)));
     assert_eq!(owner("ghost"), None);
+    // The kernel takes this for "leave the owner as it is", which may be root.
+    for spec in ["4294967295", "4294967296", "7:4294967295", "-1"] {
+        assert_eq!(owner(spec), None, "{spec}");
+        assert!(user(spec).starts_with("no "), "{spec}");
+    }
     assert_eq!(super::passwd::lookup(&Nothing, "7").unwrap().gid, 0);
     // A pipe in the place of the file does not hang.
     etc.unlink(b"group").unwrap();

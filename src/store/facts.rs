@@ -32,7 +32,22 @@ impl Store {
         self.put_file(&path, &[Digest::<Blob>::of(data).as_bytes(), data])
     }
 
+    /// Tells whether it was seen that the blob unpacks to this layer. What an image's config says
+    /// of a blob is a claim until then.
+    pub fn is_form_of(&self, blob: Digest<Blob>, layer: Digest<Diff>) -> bool {
+        self.facts(layer, &form(blob)).is_some()
+    }
+
+    /// Notes that the blob was unpacked, to its end, and that this layer came out.
+    pub fn note_form_of(&self, blob: Digest<Blob>, layer: Digest<Diff>) -> Result<(), Error> {
+        self.put_facts(layer, &form(blob), b"")
+    }
+
     fn facts_path(&self, layer: Digest<Diff>, kind: &str) -> std::path::PathBuf {
         self.path("records/facts").join(layer.hex()).join(kind)
     }
+}
+
+fn form(blob: Digest<Blob>) -> String {
+    format!("blob-{}", blob.hex())
 }

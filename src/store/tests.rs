@@ -203,6 +203,16 @@ fn records_are_found_by_key_operation_and_slot() {
 }
 
 #[test]
+fn a_form_of_a_layer_is_one_blob_of_one_layer() {
+    let (_dir, store) = open();
+    let (blob, other) = (Digest::<base::Blob>::of(b"blob"), Digest::<base::Blob>::of(b"other"));
+    let (diff, wrong) = (Digest::<base::Diff>::of(b"diff"), Digest::<base::Diff>::of(b"wrong"));
+    store.note_form_of(blob, diff).unwrap();
+    assert!(store.is_form_of(blob, diff));
+    assert!(!store.is_form_of(other, diff) && !store.is_form_of(blob, wrong));
+}
+
+#[test]
 fn facts_that_are_damaged_are_not_there() {
     let (_dir, store) = open();
     let diff = Digest::<base::Diff>::of(b"layer");

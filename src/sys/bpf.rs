@@ -77,7 +77,7 @@ pub(super) fn run(code: &[libc::sock_filter], arch: u32, number: u32, arguments:
     let data = |offset: u32| match offset {
         NUMBER => number,
         ARCH => arch,
-        _ if offset % 8 == 0 => arguments[(offset as usize - 16) / 8] as u32,
+        _ if offset.is_multiple_of(8) => arguments[(offset as usize - 16) / 8] as u32,
         _ => (arguments[(offset as usize - 20) / 8] >> 32) as u32,
     };
     let (mut at, mut held) = (0, 0);

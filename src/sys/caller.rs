@@ -105,8 +105,9 @@ impl Caller {
 
     fn limit(self, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> Result<(), Errno> {
         // SAFETY: each pointer is null or of a struct that lives until the call is over.
-        let done =
-            unsafe { libc::syscall(libc::SYS_prlimit64, self.pid, libc::RLIMIT_LOCKS, new, old) };
+        let done = unsafe {
+            libc::syscall(libc::SYS_prlimit64, self.pid, super::trap::RLIMIT_LOCKS, new, old)
+        };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error().into()) }
     }
 

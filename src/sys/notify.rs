@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::bpf::{self, ALLOW, NUMBER, Test, argument, end, load, unless};
+use super::child;
 use super::trap::{self, Request, When};
 
 // linux/seccomp.h; the two structs and their sizes are fixed since Linux 5.0.
@@ -66,7 +67,6 @@ impl Errno {
     pub(crate) const INVAL: Errno = Errno(libc::EINVAL);
     pub(crate) const NOMEM: Errno = Errno(libc::ENOMEM);
     pub(crate) const FAULT: Errno = Errno(libc::EFAULT);
-    pub(crate) const LOOP: Errno = Errno(libc::ELOOP);
     pub(crate) const NAME_TOO_LONG: Errno = Errno(libc::ENAMETOOLONG);
     pub(crate) const UNSUPPORTED: Errno = Errno(libc::EOPNOTSUPP);
 }
@@ -111,13 +111,21 @@ impl Listener {
         listener
     }
 
-    fn ioctl<T>(&self, request: u32, argument: &mut T) -> io::Result<()> {
+    fn ioctl<T>(&self, request: u32, argument: &mut T) -> io::Result<i32> {
         // SAFETY: each request is used with the struct whose size stands in its number, which lives
         // until the call is over.
         let done = unsafe {
             libc::ioctl(self.0.as_raw_fd(), request as _, std::ptr::from_mut::<T>(argument))
         };
-        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
+    }
+
+    /// Tells whether the kernel knows the answer that it may go on itself (Linux 5.5).
+    fn may_proceed(&self) -> bool {
+        // No call has this number; an old kernel refuses the flag before it looks for one.
+        let mut response = Response { id: u64::MAX, value: 0, error: 0, flags: CONTINUE };
+        let refused = self.ioctl(SEND, &mut response).map_err(|error| error.raw_os_error());
+        refused == Err(Some(libc::ENOENT))
     }
 
     /// Tells whether all that were under the program have ended.
@@ -133,7 +141,7 @@ impl Listener {
         // SAFETY: all zero bytes are a valid value, and the one that the kernel asks for.
         let mut got: Notification = unsafe { std::mem::zeroed() };
         match self.ioctl(RECV, &mut got) {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => {
                 return Ok(None);
             }
@@ -168,7 +176,17 @@ impl Listener {
         let from = u32::try_from(fd.as_raw_fd()).unwrap_or(u32::MAX);
         let to_flags = if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 };
         let mut add = AddFd { id: call.id, flags: ADDFD_SEND, from, to: 0, to_flags };
-        if let Err(error) = self.ioctl(ADDFD, &mut add) {
+        let given = self.ioctl(ADDFD, &mut add).or_else(|error| {
+            if error.raw_os_error() != Some(libc::EINVAL) {
+                return Err(error);
+            }
+            // Before Linux 5.14: the descriptor first, then the answer.
+            add.flags = 0;
+            let number = self.ioctl(ADDFD, &mut add)?;
+            self.answer(call, Ok(number.into()));
+            Ok(number)
+        });
+        if let Err(error) = given {
             self.answer(call, Err(error.into()));
         }
     }
@@ -180,35 +198,52 @@ impl Listener {
 }
 
 /// Puts this process, and all that it starts, under a program that stops at the calls of
-/// [`super::trap`]. Needs CAP_SYS_ADMIN in the user namespace. Of several programs the strictest
-/// answer counts, and an error is stricter than this one.
+/// [`super::trap`]. Needs CAP_SYS_ADMIN in the user namespace, and one thread. Of several programs the
+/// strictest answer counts, and an error is stricter than this one. Nothing is installed on an error.
 pub(crate) fn install() -> io::Result<OwnedFd> {
+    match install_with(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE) {
+        // Before Linux 5.19: a signal may interrupt a call that is being answered. Such a kernel may be
+        // too old for the answers too, and a program cannot be taken away again: another process tries.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && is_able() => {
+            install_with(FLAG_NEW_LISTENER)
+        }
+        other => other,
+    }
+}
+
+fn is_able() -> bool {
+    match child::fork() {
+        Ok(child::Fork::Child) => {
+            let able = install_with(FLAG_NEW_LISTENER).is_ok_and(|fd| Listener(fd).may_proceed());
+            child::exit(i32::from(!able))
+        }
+        Ok(child::Fork::Parent(tried)) => {
+            tried.wait().is_ok_and(|end| end == child::End::Exited(0))
+        }
+        Err(_) => false,
+    }
+}
+
+fn install_with(flags: libc::c_ulong) -> io::Result<OwnedFd> {
     let code = program();
     let program = libc::sock_fprog {
         len: u16::try_from(code.len()).map_err(io::Error::other)?,
         filter: code.as_ptr().cast_mut(),
     };
-    let install = |flags: libc::c_ulong| {
-        // SAFETY: pointer and length describe a live vector, of which the kernel makes a copy; with
-        // this flag the result is a new descriptor.
-        unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                flags,
-                std::ptr::from_ref(&program),
-            )
-        }
+    // SAFETY: pointer and length describe a live vector, of which the kernel makes a copy; with
+    // this flag the result is a new descriptor.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            std::ptr::from_ref(&program),
+        )
     };
-    let mut fd = install(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE);
-    if fd < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
-        // Before Linux 5.19: a signal may interrupt a call that is being answered.
-        fd = install(FLAG_NEW_LISTENER);
-    }
-    let fd = i32::try_from(fd).map_err(io::Error::other)?;
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel just made it, and nobody else knows it. It closes on exec (seccomp(2)).
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -220,21 +255,22 @@ fn program() -> Vec<libc::sock_filter> {
     for (arch, rules) in trap::rules().into_iter().rev() {
         let mut part = vec![load(NUMBER)];
         for (number, when) in rules {
-            let test = match when {
-                When::Always => None,
-                When::AnyBit { argument, bits } => Some((argument, Test::AnyBit(bits))),
-                When::Is { argument, value } => Some((argument, Test::Equal(value))),
+            let (index, tests) = match when {
+                When::Always => {
+                    part.extend([unless(Test::Equal(number), 1), end(RET_USER_NOTIF)]);
+                    continue;
+                }
+                When::AnyBit { argument, bits } => (argument, vec![Test::AnyBit(bits)]),
+                When::Is { argument, values } => {
+                    (argument, values.iter().map(|value| Test::Equal(*value)).collect())
+                }
             };
-            match test {
-                None => part.extend([unless(Test::Equal(number), 1), end(RET_USER_NOTIF)]),
-                Some((index, test)) => part.extend([
-                    unless(Test::Equal(number), 4),
-                    load(argument(index)),
-                    unless(test, 1),
-                    end(RET_USER_NOTIF),
-                    end(ALLOW),
-                ]),
-            }
+            let mut body = vec![load(argument(index))];
+            body.extend(tests.iter().flat_map(|test| [unless(*test, 1), end(RET_USER_NOTIF)]));
+            body.push(end(ALLOW));
+            let size = u8::try_from(body.len()).expect("a short list");
+            part.push(unless(Test::Equal(number), size));
+            part.extend(body);
         }
         part.push(end(ALLOW));
         code = bpf::for_architecture(arch, part, code);
@@ -251,6 +287,17 @@ mod tests {
     }
 
     #[test]
+    fn this_kernel_can_be_asked_whether_it_is_able() {
+        // In a process of its own, which may not gain powers any more: no namespace is needed so.
+        let child::Fork::Parent(tried) = child::fork().unwrap() else {
+            // SAFETY: numbers alone.
+            unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+            child::exit(i32::from(!is_able()))
+        };
+        assert_eq!(tried.wait().unwrap(), child::End::Exited(0));
+    }
+
+    #[test]
     fn the_program_stops_at_the_calls_of_the_list_and_no_others() {
         let native = trap::rules()[0].0;
         let stops = |number: i64, arguments| run(native, number as u32, arguments);
@@ -260,6 +307,8 @@ mod tests {
         let creates = (libc::O_CREAT | libc::O_WRONLY) as u64;
         assert!(stops(libc::SYS_openat, [0, 0, creates, 0, 0, 0]));
         assert!(!stops(libc::SYS_openat, [0, 0, libc::O_WRONLY as u64, creates, 0, 0]));
+        assert!(stops(libc::SYS_prctl, [28, 0, 0, 0, 0, 0]));
+        assert!(!stops(libc::SYS_prctl, [1, 8, 0, 0, 0, 0]));
         assert!(!run(1, libc::SYS_getuid as u32, none), "another architecture");
         assert!(!run(native, libc::SYS_getuid as u32 | 1 << 30, none), "x32");
     }

@@ -295,8 +295,11 @@ impl Held {
 
     /// Makes `name` with `mknod`; the type is in the mode, and none is a device.
     pub(crate) fn make_node(&self, name: &[u8], mode: u32) -> Result<(), Errno> {
-        let kind = rustix::fs::FileType::from_raw_mode(mode);
-        Ok(rustix::fs::mknodat(&self.0, name, kind, Mode::from_bits_truncate(mode), 0)?)
+        let name = text(name.to_vec())?;
+        // SAFETY: the path ends with a NUL.
+        let done =
+            unsafe { libc::mknodat(self.0.as_raw_fd(), name.as_ptr(), mode as libc::mode_t, 0) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error().into()) }
     }
 
     /// Makes the file `name` and opens it; an error if there is something of that name.

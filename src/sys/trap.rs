@@ -108,6 +108,10 @@ pub(crate) enum Request {
     SetFs { kind: Kind, id: Option<u32> },
     /// The supplementary groups.
     SetGroups { count: u32, list: u64 },
+    /// Whether capabilities stay when the user changes.
+    KeepCapabilities(bool),
+    /// Other capabilities: the address of `struct __user_cap_data_struct[2]`.
+    SetCapabilities { sets: u64 },
     /// The limit in which identities are noted: where the old value goes, and the width of its halves.
     Limit { old: u64, wide: bool },
 }
@@ -121,10 +125,10 @@ pub(super) enum When {
         argument: u8,
         bits: u32,
     },
-    /// An argument has a value.
+    /// An argument has one of these values.
     Is {
         argument: u8,
-        value: u32,
+        values: &'static [u32],
     },
 }
 
@@ -157,7 +161,16 @@ pub(super) fn decode(arch: u32, number: i32, arguments: &[u64; 6]) -> Option<Req
     }
 }
 
-const LOCKS: When = When::Is { argument: 0, value: libc::RLIMIT_LOCKS as u32 };
+/// RLIMIT_LOCKS (asm-generic/resource.h); C libraries differ in its type.
+pub(super) const RLIMIT_LOCKS: u32 = 10;
+const LOCKS: When = When::Is { argument: 0, values: &[RLIMIT_LOCKS] };
+
+/// What of prctl(2) has to do with it.
+pub(super) const KEEPING: &[u32] = &[PR_SET_KEEPCAPS, PR_SET_SECUREBITS];
+const PR_SET_KEEPCAPS: u32 = 8;
+const PR_SET_SECUREBITS: u32 = 28;
+/// `SECBIT_KEEP_CAPS` and `SECBIT_NO_SETUID_FIXUP` (linux/securebits.h).
+const KEEPING_BITS: u64 = 0x14;
 
 #[rustfmt::skip] // one call a line would hide the groups
 const NUMBERS: &[(i64, When)] = &[
@@ -177,7 +190,9 @@ const NUMBERS: &[(i64, When)] = &[
     (libc::SYS_setreuid, When::Always), (libc::SYS_setregid, When::Always),
     (libc::SYS_setresuid, When::Always), (libc::SYS_setresgid, When::Always),
     (libc::SYS_setfsuid, When::Always), (libc::SYS_setfsgid, When::Always),
-    (libc::SYS_prlimit64, When::Is { argument: 1, value: libc::RLIMIT_LOCKS as u32 }),
+    (libc::SYS_capset, When::Always),
+    (libc::SYS_prctl, When::Is { argument: 0, values: KEEPING }),
+    (libc::SYS_prlimit64, When::Is { argument: 1, values: &[RLIMIT_LOCKS] }),
 ];
 
 #[cfg(target_arch = "x86_64")]
@@ -273,6 +288,8 @@ fn common(number: i64, a: &[u64; 6]) -> Option<Request> {
         }
         libc::SYS_setfsuid => Request::SetFs { kind: User, id: id(a[0]) },
         libc::SYS_setfsgid => Request::SetFs { kind: Group, id: id(a[0]) },
+        libc::SYS_capset => Request::SetCapabilities { sets: a[1] },
+        libc::SYS_prctl => keeping(a),
         libc::SYS_prlimit64 => Request::Limit { old: a[3], wide: true },
         _ => return None,
     })
@@ -297,6 +314,11 @@ pub(super) fn at(dir: u64, path: u64, flags: u64) -> At {
 
 pub(super) fn fd(number: u64) -> At {
     At { base: Base::Fd(number as i32), path: None, follow: true, empty: true }
+}
+
+pub(super) fn keeping(a: &[u64; 6]) -> Request {
+    let bits = if a[0] as u32 == PR_SET_SECUREBITS { KEEPING_BITS } else { u64::MAX };
+    Request::KeepCapabilities(a[1] & bits != 0)
 }
 
 pub(super) fn chown(at: At, uid: u64, gid: u64) -> Request {

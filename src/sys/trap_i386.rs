@@ -1,13 +1,14 @@
 //! The same calls as made by programs for i386, which a 64-bit kernel runs as well. Of the forms that
 //! have 16-bit ids and old structs none is here: the filter has no such calls.
 
-use super::trap::{At, Base, Form, Kind, Request, When, at, chown, fd, mknod, open};
+use super::trap::{
+    At, Base, Form, KEEPING, Kind, RLIMIT_LOCKS, Request, When, at, chown, fd, keeping, mknod, open,
+};
 
 // linux/audit.h: EM_386 and little endian.
 pub(super) const ARCH: u32 = 0x4000_0003;
 
 const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
-const LOCKS: u32 = libc::RLIMIT_LOCKS as u32;
 
 // Numbers of arch/x86/entry/syscalls/syscall_32.tbl, which never change.
 const OPEN: i32 = 5;
@@ -18,6 +19,8 @@ const MKDIR: i32 = 39;
 const CHROOT: i32 = 61;
 const SETRLIMIT: i32 = 75;
 const SYMLINK: i32 = 83;
+const PRCTL: i32 = 172;
+const CAPSET: i32 = 185;
 const UGETRLIMIT: i32 = 191;
 const STAT64: i32 = 195;
 const LSTAT64: i32 = 196;
@@ -61,7 +64,7 @@ const fn creates(number: i32, argument: u8) -> (u32, When) {
 }
 
 const fn locks(number: i32, argument: u8) -> (u32, When) {
-    (number as u32, When::Is { argument, value: LOCKS })
+    (number as u32, When::Is { argument, values: &[RLIMIT_LOCKS] })
 }
 
 #[rustfmt::skip]
@@ -75,6 +78,7 @@ pub(super) const NUMBERS: &[(u32, When)] = &[
     always(GETRESUID32), always(GETRESGID32), always(GETGROUPS32), always(SETGROUPS32),
     always(SETUID32), always(SETGID32), always(SETREUID32), always(SETREGID32),
     always(SETRESUID32), always(SETRESGID32), always(SETFSUID32), always(SETFSGID32),
+    always(CAPSET), (PRCTL as u32, When::Is { argument: 0, values: KEEPING }),
     locks(SETRLIMIT, 0), locks(UGETRLIMIT, 0), locks(PRLIMIT64, 1),
 ];
 
@@ -128,6 +132,8 @@ pub(super) fn decode(number: i32, a: &[u64; 6]) -> Option<Request> {
         SETRESGID32 => Request::SetTriple { kind: Group, ids: [id(a[0]), id(a[1]), id(a[2])] },
         SETFSUID32 => Request::SetFs { kind: User, id: id(a[0]) },
         SETFSGID32 => Request::SetFs { kind: Group, id: id(a[0]) },
+        CAPSET => Request::SetCapabilities { sets: a[1] },
+        PRCTL => keeping(a),
         SETRLIMIT => Request::Limit { old: 0, wide: false },
         UGETRLIMIT => Request::Limit { old: a[1], wide: false },
         PRLIMIT64 => Request::Limit { old: a[3], wide: true },

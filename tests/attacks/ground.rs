@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::canary::{Canary, walk};
-use crate::harness::{Done, Image, Place, Who, busybox, run_fed};
+use crate::harness::{Done, Image, Place, Who, busybox, run_fed, spawn};
 use crate::layout::{Hostile, digest};
 
 /// The most that an attack may cost, unless a test says otherwise.
@@ -161,6 +161,12 @@ impl<'a> Attempt<'a> {
         attempt.arg(format!("--policy={profile}"))
     }
 
+    /// Chooses another form of progress than `plain`.
+    pub(crate) fn progress(mut self, form: &str) -> Self {
+        self.arguments.retain(|argument| argument != "--progress=plain");
+        self.arg(format!("--progress={form}"))
+    }
+
     /// Sets a variable of the environment.
     pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
@@ -223,9 +229,23 @@ impl Ground {
             !told.iter().any(|text| String::from_utf8_lossy(text).contains(token)),
             "the canary's words are printed\n{story}"
         );
+        // What a stranger's text could do to a terminal.
+        let err = outcome.err();
+        let odd = err.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+        assert_eq!(odd, None, "a control character is printed\n{}", err.escape_debug());
         sound_store(&self.place.at("store"), &story);
         outcome
     }
+}
+
+/// Runs a command, waits for `ready`, presses Ctrl-C; gives its end and how long that took.
+pub(crate) fn interrupted(command: &mut Command, ready: impl FnOnce()) -> (Done, Duration) {
+    let child = spawn(command);
+    ready();
+    child.interrupt();
+    let start = std::time::Instant::now();
+    let done = child.wait(Duration::from_secs(SECONDS));
+    (done, start.elapsed())
 }
 
 /// Asserts that a store has nothing half-written: each blob is what its name says, and nothing

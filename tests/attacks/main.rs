@@ -16,4 +16,7 @@ mod output;
 mod registries;
 mod run;
 mod tarbytes;
+#[allow(dead_code, reason = "shared with the unit tests of `registry`, which use the rest")]
+#[path = "../../src/registry/testserver.rs"]
+mod testserver;
 mod text;

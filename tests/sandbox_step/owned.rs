@@ -253,6 +253,9 @@ fn probes(world: &World) {
     let mut spec = with_accounts(world, run);
     probe(&mut spec, "become");
     assert_eq!(said(&spec), "42 then 0 then 1000, refused");
+    let mut spec = with_accounts(world, run);
+    probe(&mut spec, "keep");
+    assert_eq!(said(&spec), "-1 0 6:12");
     // A listener of the step's own.
     let mut spec = world.spec(run);
     probe(&mut spec, "listen");

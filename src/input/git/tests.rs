@@ -229,7 +229,7 @@ fn submodules_come_along_unless_declined() {
 }
 
 #[test]
-fn submodules_reach_no_file_of_this_host() {
+fn attack_56_submodules_reach_no_file_of_this_host() {
     let Some(served) = served() else { return };
     served.commit("secret", &[("s", "hunter2")]);
     served.commit("r", &[("a", "1")]);
@@ -246,7 +246,7 @@ fn submodules_reach_no_file_of_this_host() {
 }
 
 #[test]
-fn links_and_odd_subdirectories_do_not_lead_out() {
+fn attack_56_links_and_odd_subdirectories_do_not_lead_out() {
     let Some(served) = served() else { return };
     served.commit("r", &[("dir/a", "1"), ("file", "")]);
     let top = served.folder.path().join("r");
@@ -261,7 +261,7 @@ fn links_and_odd_subdirectories_do_not_lead_out() {
 }
 
 #[test]
-fn nothing_of_the_repository_or_the_host_is_run() {
+fn attack_56_nothing_of_the_repository_or_the_host_is_run() {
     let Some(served) = served() else { return };
     let mark = served.folder.path().join("mark");
     let touch = format!("touch {}", mark.display());
@@ -307,7 +307,6 @@ fn a_repository_that_takes_too_long_is_given_up() {
     assert!(error.to_string().ends_with("it takes too long"), "{error}");
 }
 
-// A web server that wants a login and has nothing. The login is in no argument and no message.
 #[test]
 fn a_server_that_says_nothing_is_given_up() {
     let Some(served) = served() else { return };
@@ -324,8 +323,9 @@ fn a_server_that_says_nothing_is_given_up() {
     assert!(error.help().is_some());
 }
 
+// A web server that wants a login and has nothing. The login is in no argument and no message.
 #[test]
-fn a_login_is_used_and_not_shown() {
+fn attack_56_a_login_is_used_and_not_shown() {
     let Some(served) = served() else { return };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap();

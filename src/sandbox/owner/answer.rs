@@ -9,7 +9,7 @@ use crate::sys::caller::Caller;
 use crate::sys::notify::{Call, Errno, Listener};
 use crate::sys::own::Own;
 use crate::sys::place::{Ground, Held};
-use crate::sys::trap::{Kind, Request};
+use crate::sys::trap::Request;
 
 /// How many groups a process may have (`NGROUPS_MAX`).
 const MOST_GROUPS: u32 = 65536;
@@ -135,6 +135,22 @@ impl Supervisor {
                 Ok(Answer::Value(old.into()))
             }
             Request::SetGroups { count, list } => self.set_groups(call, count, list),
+            Request::KeepCapabilities(kept) => {
+                let _ = self.change(call, |old| Ok(old.keep(kept)));
+                Ok(Answer::Proceed)
+            }
+            Request::SetCapabilities { sets } => {
+                // linux/capability.h: effective, permitted and inheritable, first of the lower 32.
+                if let Ok(bytes) = caller.read(sets, 24) {
+                    let word = |at: usize| {
+                        let bytes = bytes[at..at + 4].try_into().expect("four bytes");
+                        u64::from(u32::from_le_bytes(bytes))
+                    };
+                    let set = |at: usize| word(at) | word(at + 12) << 32;
+                    let _ = self.change(call, |old| Ok(old.set_powers(set(0), set(4))));
+                }
+                Ok(Answer::Proceed)
+            }
             Request::Limit { old, wide } => {
                 // Nobody may change the limit that identities are noted in, nor see it.
                 if old != 0 {
@@ -191,9 +207,6 @@ impl Supervisor {
 
     fn set_groups(&mut self, call: &Call, count: u32, list: u64) -> Result<Answer, Errno> {
         let caller = Caller::new(call.pid);
-        if !self.identity(caller)?.is_root() {
-            return Err(Errno::PERM);
-        }
         if count > MOST_GROUPS {
             return Err(Errno::INVAL);
         }
@@ -203,23 +216,5 @@ impl Supervisor {
             .map(|group| u32::from_le_bytes(group.try_into().expect("chunks of four")))
             .collect();
         self.change(call, |old| old.set_groups(&groups))
-    }
-
-    /// What `Kind` the set-id bits change is decided by the file; see [`Identity::exec`].
-    pub(super) fn run_as(
-        &mut self,
-        call: &Call,
-        uid: Option<u32>,
-        gid: Option<u32>,
-    ) -> Result<Answer, Errno> {
-        self.change(call, |old| Ok(old.exec(uid, gid)))?;
-        Ok(Answer::Proceed)
-    }
-
-    /// The group that new files of the caller have, and their owner.
-    pub(super) fn maker(&self, call: &Call) -> Result<(u32, u32, bool), Errno> {
-        let identity = self.identity(Caller::new(call.pid))?;
-        let ids = |kind| identity.ids(kind).files;
-        Ok((ids(Kind::User), ids(Kind::Group), identity.makes_usual_files()))
     }
 }

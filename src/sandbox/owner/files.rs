@@ -1,6 +1,7 @@
 //! Files: whose they are, and whose they become.
 
 use super::answer::{Answer, MOST_ASIDE, Supervisor};
+use super::identity::{CHOWN, MKNOD};
 use crate::base::ImagePath;
 use crate::sys::caller::Caller;
 use crate::sys::notify::{Call, Errno};
@@ -17,6 +18,13 @@ enum New<'a> {
     Link { target: &'a [u8] },
     Node { mode: u32 },
     Device { mode: u32, node: Node },
+}
+
+/// Whom a program makes of those who run it.
+#[derive(Default)]
+struct SetId {
+    user: Option<u32>,
+    group: Option<u32>,
 }
 
 impl Supervisor {
@@ -114,17 +122,16 @@ impl Supervisor {
         gid: Option<u32>,
     ) -> Result<Answer, Errno> {
         let caller = Caller::new(call.pid);
-        let held = match Place::of(caller, at).and_then(|place| place.hold()) {
-            Ok(held) => held,
-            // Links of /proc that we do not follow for somebody else.
-            Err(Errno::LOOP) => return Ok(Answer::Proceed),
-            Err(error) => return Err(error),
+        // What cannot be found, and links of /proc that we do not follow for somebody else, the kernel
+        // has the right error for.
+        let Ok(held) = Place::of(caller, at).and_then(|place| place.hold()) else {
+            return Ok(Answer::Proceed);
         };
         let status = held.stat()?;
         let old = self.own_of_held(&held)?;
         let (old_uid, old_gid) = old.map_or_else(|| status.real_owner(), |own| (own.uid, own.gid));
         let identity = self.identity(caller)?;
-        if !identity.is_root() {
+        if !identity.can(CHOWN) {
             let stays = uid.is_none_or(|uid| uid == old_uid);
             let own_group = gid.is_none_or(|gid| gid == old_gid || identity.is_in(gid));
             if !(identity.ids(Kind::User).files == old_uid && stays && own_group) {
@@ -146,14 +153,12 @@ impl Supervisor {
 
     /// The owner of what the caller makes in a folder, if it needs a record.
     fn owner_in(&self, call: &Call, folder: &Held) -> Result<Option<Own>, Errno> {
-        let (uid, gid, _) = self.maker(call)?;
-        let mut own = Own::of(uid, gid);
-        if let Some(of_folder) = self.own_of_held(folder)?
-            && folder.stat()?.mode() & SET_GROUP != 0
-        {
+        let identity = self.identity(Caller::new(call.pid))?;
+        let mut own = Own::of(identity.user.files, identity.group.files);
+        let of_folder = self.own_of_held(folder)?.unwrap_or_default();
+        // For most calls both are the same, and the folder need not be looked at.
+        if of_folder.gid != own.gid && folder.stat()?.mode() & SET_GROUP != 0 {
             own.gid = of_folder.gid;
-        } else if gid != 0 && folder.stat()?.mode() & SET_GROUP != 0 {
-            own.gid = 0;
         }
         Ok((!own.is_usual()).then_some(own))
     }
@@ -241,7 +246,7 @@ impl Supervisor {
         let Some(node) = Status::node(mode, device) else {
             return self.make(call, at, &New::Node { mode });
         };
-        let allowed = self.makes_nodes && self.identity(Caller::new(call.pid))?.is_root();
+        let allowed = self.makes_nodes && self.identity(Caller::new(call.pid))?.can(MKNOD);
         // Character device 0:0 is overlayfs's mark of a removed file, which the kernel refuses too.
         if !allowed || (!node.block && (node.major, node.minor) == (0, 0)) {
             return Err(Errno::PERM);
@@ -324,24 +329,28 @@ impl Supervisor {
     }
 
     pub(super) fn exec(&mut self, call: &Call, at: &At) -> Result<Answer, Errno> {
-        let (uid, gid) = self.set_id_of(call, at).unwrap_or((None, None));
-        // When there is no more room for identities, this one stays what it was.
-        Ok(self.run_as(call, uid, gid).unwrap_or(Answer::Proceed))
+        // Where nothing can be run, and when there is no more room for identities, the caller stays who
+        // it was.
+        let Ok(Some(ids)) = self.set_id_of(call, at) else { return Ok(Answer::Proceed) };
+        let _ = self.change(call, |old| Ok(old.exec(ids.user, ids.group)));
+        Ok(Answer::Proceed)
     }
 
-    // Whom a program's set-id bits make of the caller. Scripts have none.
-    fn set_id_of(&self, call: &Call, at: &At) -> Result<(Option<u32>, Option<u32>), Errno> {
+    // Whom a program's set-id bits make of the caller; `None` if it is no program. Scripts have none.
+    fn set_id_of(&self, call: &Call, at: &At) -> Result<Option<SetId>, Errno> {
         let place = Place::of(Caller::new(call.pid), at)?;
         let status = place.stat()?;
         let mode = status.mode();
-        let execute = mode & 0o111 != 0 && status.is_file();
-        if mode & (SET_USER | SET_GROUP) == 0 || !execute || place.is_script() {
-            return Ok((None, None));
+        if mode & 0o111 == 0 || !status.is_file() {
+            return Ok(None);
+        }
+        if mode & (SET_USER | SET_GROUP) == 0 || place.is_script() {
+            return Ok(Some(SetId::default()));
         }
         let own = self.own_of(&place)?.unwrap_or_default();
         let user = (mode & SET_USER != 0).then_some(own.uid);
         // Without the right to execute for the group, the bit means mandatory locks.
         let group = (mode & SET_GROUP != 0 && mode & 0o010 != 0).then_some(own.gid);
-        Ok((user, group))
+        Ok(Some(SetId { user, group }))
     }
 }

@@ -32,28 +32,49 @@ impl Ids {
     }
 }
 
+/// What root may do and others may not, as bits of capabilities(7).
+pub(super) const CHOWN: u64 = 1;
+const SET_GROUPS: u64 = 1 << 6;
+const SET_USERS: u64 = 1 << 7;
+pub(super) const MKNOD: u64 = 1 << 27;
+
+/// The capabilities that a process believes to have; in truth it has all that the step has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+struct Powers {
+    permitted: u64,
+    effective: u64,
+    /// They stay permitted when the last id becomes another one than root's.
+    kept: bool,
+}
+
 /// The identity of a process.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) struct Identity {
     pub(super) user: Ids,
     pub(super) group: Ids,
     pub(super) groups: Arc<[u32]>,
+    powers: Powers,
 }
 
 impl Identity {
     /// A process that was started as this user.
     pub(super) fn new(uid: u32, gid: u32, groups: &[u32]) -> Self {
-        Identity { user: Ids::all(uid), group: Ids::all(gid), groups: groups.into() }
+        let all = if uid == 0 { u64::MAX } else { 0 };
+        let powers = Powers { permitted: all, effective: all, kept: false };
+        Identity { user: Ids::all(uid), group: Ids::all(gid), groups: groups.into(), powers }
     }
 
-    /// Has what root has: to change owners and identities at will.
-    pub(super) fn is_root(&self) -> bool {
-        self.user.effective == 0
+    /// Tells whether it may do something.
+    pub(super) fn can(&self, power: u64) -> bool {
+        self.powers.effective & power != 0
     }
 
-    /// Makes files that need no record.
-    pub(super) fn makes_usual_files(&self) -> bool {
-        self.user.files == 0 && self.group.files == 0
+    /// Tells whether it may take on any id.
+    fn may_set(&self, kind: Kind) -> bool {
+        self.can(match kind {
+            Kind::User => SET_USERS,
+            Kind::Group => SET_GROUPS,
+        })
     }
 
     /// Tells whether it is a member of the group.
@@ -71,17 +92,46 @@ impl Identity {
     fn with(&self, kind: Kind, ids: Ids) -> Self {
         let mut new = self.clone();
         match kind {
-            Kind::User => new.user = ids,
+            Kind::User => {
+                new.user = ids;
+                new.powers = self.powers_as(ids);
+            }
             Kind::Group => new.group = ids,
         }
         new
+    }
+
+    /// What is left of the powers with other user ids: capabilities(7), "Effect of user ID changes".
+    fn powers_as(&self, new: Ids) -> Powers {
+        let (old, mut powers) = (self.user, self.powers);
+        if old.has(0) && !new.has(0) && !powers.kept {
+            (powers.permitted, powers.effective) = (0, 0);
+        }
+        match (old.effective == 0, new.effective == 0) {
+            (true, false) => powers.effective = 0,
+            (false, true) => powers.effective = powers.permitted,
+            _ => {}
+        }
+        powers
+    }
+
+    /// `prctl(2)`, PR_SET_KEEPCAPS.
+    pub(super) fn keep(&self, kept: bool) -> Self {
+        Identity { powers: Powers { kept, ..self.powers }, ..self.clone() }
+    }
+
+    /// `capset(2)`. What is not allowed the kernel refuses, or is passed over.
+    pub(super) fn set_powers(&self, effective: u64, permitted: u64) -> Self {
+        let permitted = self.powers.permitted & permitted;
+        let powers = Powers { permitted, effective: effective & permitted, ..self.powers };
+        Identity { powers, ..self.clone() }
     }
 
     /// `setuid(2)`, `setgid(2)`.
     pub(super) fn set(&self, kind: Kind, id: Option<u32>) -> Result<Self, Errno> {
         let id = id.ok_or(Errno::INVAL)?;
         let ids = self.ids(kind);
-        if self.is_root() {
+        if self.may_set(kind) {
             Ok(self.with(kind, Ids::all(id)))
         } else if id == ids.real || id == ids.saved {
             Ok(self.with(kind, Ids { effective: id, files: id, ..ids }))
@@ -98,11 +148,9 @@ impl Identity {
         effective: Option<u32>,
     ) -> Result<Self, Errno> {
         let old = self.ids(kind);
-        let allowed = |id: Option<u32>, ids: &[u32]| id.is_none_or(|id| ids.contains(&id));
-        if !self.is_root()
-            && !(allowed(real, &[old.real, old.effective])
-                && allowed(effective, &[old.real, old.effective, old.saved]))
-        {
+        let its_own = real.is_none_or(|id| id == old.real || id == old.effective)
+            && effective.is_none_or(|id| old.has(id));
+        if !self.may_set(kind) && !its_own {
             return Err(Errno::PERM);
         }
         let mut new = old;
@@ -118,7 +166,7 @@ impl Identity {
     /// `setresuid(2)`, `setresgid(2)`.
     pub(super) fn set_triple(&self, kind: Kind, ids: [Option<u32>; 3]) -> Result<Self, Errno> {
         let old = self.ids(kind);
-        if !self.is_root() && !ids.iter().flatten().all(|id| old.has(*id)) {
+        if !self.may_set(kind) && !ids.iter().flatten().all(|id| old.has(*id)) {
             return Err(Errno::PERM);
         }
         let effective = ids[1].unwrap_or(old.effective);
@@ -135,7 +183,7 @@ impl Identity {
     pub(super) fn set_files(&self, kind: Kind, id: Option<u32>) -> Self {
         let old = self.ids(kind);
         match id {
-            Some(id) if self.is_root() || old.has(id) || old.files == id => {
+            Some(id) if self.may_set(kind) || old.has(id) || old.files == id => {
                 self.with(kind, Ids { files: id, ..old })
             }
             _ => self.clone(),
@@ -144,7 +192,7 @@ impl Identity {
 
     /// `setgroups(2)`.
     pub(super) fn set_groups(&self, groups: &[u32]) -> Result<Self, Errno> {
-        if !self.is_root() {
+        if !self.may_set(Kind::Group) {
             return Err(Errno::PERM);
         }
         // The kernel sorts them as well.
@@ -159,11 +207,15 @@ impl Identity {
             let effective = id.unwrap_or(ids.effective);
             Ids { real: ids.real, effective, saved: effective, files: effective }
         };
-        Identity {
-            user: run(self.user, uid),
-            group: run(self.group, gid),
-            groups: Arc::clone(&self.groups),
-        }
+        let user = run(self.user, uid);
+        let all = |yes: bool| if yes { u64::MAX } else { 0 };
+        let powers = Powers {
+            permitted: all(user.effective == 0 || user.real == 0),
+            effective: all(user.effective == 0),
+            kept: false,
+        };
+        let groups = Arc::clone(&self.groups);
+        Identity { user, group: run(self.group, gid), groups, powers }
     }
 }
 
@@ -236,7 +288,7 @@ mod tests {
         let root = Identity::new(0, 0, &[]);
         let apt = root.set_triple(User, [None, Some(42), None]).unwrap();
         assert_eq!(ids(&apt, User), (0, 42, 0, 42));
-        assert!(!apt.is_root());
+        assert!(!apt.can(CHOWN) && root.can(CHOWN));
         assert_eq!(apt.set(Group, Some(5)), Err(Errno::PERM));
         let back = apt.set_triple(User, [None, Some(0), None]).unwrap();
         assert_eq!(back, root);
@@ -252,6 +304,25 @@ mod tests {
         assert_eq!(gone.set(User, Some(0)), Err(Errno::PERM));
         // Exec keeps no way back.
         assert_eq!(ids(&apt.exec(None, None), User), (0, 42, 42, 42));
+    }
+
+    #[test]
+    fn who_keeps_powers_sets_groups_last() {
+        // As setpriv does.
+        let root = Identity::new(0, 0, &[]);
+        let six = [Some(6); 3];
+        let user = root.keep(true).set_triple(User, six).unwrap();
+        assert_eq!(user.set_triple(Group, six), Err(Errno::PERM), "permitted, not effective");
+        let user = user.set_powers(u64::MAX, u64::MAX);
+        let user = user.set_triple(Group, six).unwrap().set_groups(&[6]).unwrap();
+        assert_eq!(ids(&user, Group), (6, 6, 6, 6));
+        assert!(!user.exec(None, None).can(CHOWN));
+        let dropped = user.set_powers(0, 0);
+        assert_eq!(dropped.set_powers(u64::MAX, u64::MAX).set_groups(&[]), Err(Errno::PERM));
+        // Without that nothing is left to raise.
+        let user = root.set_triple(User, six).unwrap().set_powers(u64::MAX, u64::MAX);
+        assert_eq!(user.set_triple(Group, six), Err(Errno::PERM));
+        assert_eq!(root.set_powers(CHOWN, CHOWN).set(User, Some(1)), Err(Errno::PERM));
     }
 
     #[test]

@@ -84,6 +84,8 @@ impl Ours {
             Identities::new(first),
             orders.hardening != Hardening::Hardened,
         );
+        // Such a step can change its root in more ways than one.
+        supervisor.chrooted = orders.hardening == Hardening::Insecure;
         for one in &orders.setup {
             if let Setup::File { target, uid, gid, .. } = one {
                 supervisor.note_mounted(&target.path(), Own::of(*uid, *gid));

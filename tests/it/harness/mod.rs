@@ -19,9 +19,9 @@ pub(crate) use engine::Engine;
 pub(crate) use host::{Who, have, is_root, measured, skip};
 pub(crate) use oci::{Image, Kind};
 pub(crate) use place::Place;
-#[allow(unused_imports, reason = "only `tests/attacks` feeds the program")]
-pub(crate) use process::run_fed;
 pub(crate) use process::{Done, ok, run};
+#[allow(unused_imports, reason = "only `tests/attacks` feeds the program")]
+pub(crate) use process::{run_fed, spawn};
 pub(crate) use readers::{podman, skopeo_copy, skopeo_inspect, umoci_unpack};
 pub(crate) use registry::{PASSWORD, Registry};
 pub(crate) use server::{Server, wait_for};

@@ -17,6 +17,7 @@ pub(crate) struct Done {
     pub(crate) wall: Duration,
     /// The most memory that it had at once, or one of the children that it waited for: bytes. As
     /// the kernel has it, not less than the test program had when it started this one.
+    #[allow(dead_code, reason = "only `tests/attacks` has bounds for it")]
     pub(crate) peak: u64,
 }
 
@@ -45,9 +46,28 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Done {
 
 /// The same, with something on standard input.
 pub(crate) fn run_fed(command: &mut Command, stdin: Stdio, limit: Duration) -> Done {
+    spawn_fed(command, stdin).wait(limit)
+}
+
+/// A program that runs, in a process group of its own.
+pub(crate) struct Running {
+    child: Child,
+    line: String,
+    stdout: File,
+    stderr: File,
+    start: Instant,
+}
+
+/// Starts a program with nothing on standard input.
+#[allow(dead_code, reason = "only `tests/attacks` does something meanwhile")]
+pub(crate) fn spawn(command: &mut Command) -> Running {
+    spawn_fed(command, Stdio::null())
+}
+
+fn spawn_fed(command: &mut Command, stdin: Stdio) -> Running {
     // Files, not pipes: a process that outlives the program cannot keep us waiting.
-    let mut stdout = tempfile::tempfile().expect("a temporary file");
-    let mut stderr = tempfile::tempfile().expect("a temporary file");
+    let stdout = tempfile::tempfile().expect("a temporary file");
+    let stderr = tempfile::tempfile().expect("a temporary file");
     let copy = |file: &File| Stdio::from(file.try_clone().expect("another handle of a file"));
     let start = Instant::now();
     let child = command
@@ -57,22 +77,36 @@ pub(crate) fn run_fed(command: &mut Command, stdin: Stdio, limit: Duration) -> D
         .process_group(0)
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-    let mut late = false;
-    let (status, peak) = loop {
-        if let Some(ended) = try_wait(&child) {
-            break ended;
-        }
-        if start.elapsed() > limit && !late {
-            late = true;
-            let group = Pid::from_child(&child);
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    let wall = start.elapsed();
-    let done = Done { status, stdout: all(&mut stdout), stderr: all(&mut stderr), wall, peak };
-    assert!(!late, "took longer than {limit:?}: {command:?}\n{}{}", done.out(), done.err());
-    done
+    Running { child, line: format!("{command:?}"), stdout, stderr, start }
+}
+
+impl Running {
+    /// Presses Ctrl-C.
+    #[allow(dead_code, reason = "only `tests/attacks` does so with this")]
+    pub(crate) fn interrupt(&self) {
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::INT);
+    }
+
+    /// Waits for its end. One that takes longer than `limit` is killed with all its group, and the
+    /// test fails with what it had written.
+    pub(crate) fn wait(mut self, limit: Duration) -> Done {
+        let mut late = false;
+        let (status, peak) = loop {
+            if let Some(ended) = try_wait(&self.child) {
+                break ended;
+            }
+            if self.start.elapsed() > limit && !late {
+                late = true;
+                let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let (stdout, stderr) = (all(&mut self.stdout), all(&mut self.stderr));
+        let done = Done { status, stdout, stderr, wall: self.start.elapsed(), peak };
+        let said = || format!("{}{}", done.out(), done.err());
+        assert!(!late, "took longer than {limit:?}: {}\n{}", self.line, said());
+        done
+    }
 }
 
 // What std has no word for: how a child ended, together with its memory. Called until it gives
