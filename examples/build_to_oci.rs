@@ -16,14 +16,15 @@ use std::sync::Arc;
 use rbuild::base::{Masker, Platform, Secret, Timestamp};
 use rbuild::build::{Ended, Job, NamedSource, Resolver, Work, execute, prepare};
 use rbuild::event::{Event, Events};
-use rbuild::exec::{Grants, Options, Services, Times};
+use rbuild::exec::{Grants, Options, Services, StepTerms, Times};
 use rbuild::input::Context;
 use rbuild::layer::Compression;
 use rbuild::output::Target;
 use rbuild::plan::Request;
 use rbuild::policy::{Bases, Policy};
 use rbuild::registry::{Credentials, Network, Registry, RegistryConfig};
-use rbuild::sandbox::{Cancel, Hardening};
+use rbuild::rootfs::Stacking;
+use rbuild::sandbox::{Cancel, Hardening, Isolation};
 use rbuild::store::Store;
 
 type Failure = Box<dyn std::error::Error>;
@@ -101,6 +102,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         resolv_conf: Vec::new(),
         shm_size: 64 << 20,
         ulimits: Vec::new(),
+        terms: StepTerms::default(),
         leak_is_error: true,
         tables: true,
         name: job.name.clone(),
@@ -116,6 +118,8 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         cancel: &Cancel::new(),
         program: "/proc/self/exe".into(),
         id_mode: entered.mode,
+        stacking: Stacking::probe(&store)?.0,
+        isolation: Isolation::Namespaces,
         context: Some(&main),
         named: &files,
         bases: &resolver.images(&prepared.plan),

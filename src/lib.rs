@@ -13,6 +13,7 @@ pub mod layer;
 pub mod store;
 pub mod registry;
 pub mod sandbox;
+pub mod doctor;
 pub mod image;
 pub mod rootfs;
 pub mod input;

@@ -9,8 +9,12 @@ pub struct Secret(Box<[u8]>);
 
 impl Secret {
     /// Takes the bytes over.
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Secret(bytes.into_boxed_slice())
+    pub fn new(mut bytes: Vec<u8>) -> Self {
+        // Into a box of its own size, or the allocator may move it and leave the old bytes behind.
+        let secret = Secret(Box::from(bytes.as_slice()));
+        bytes.fill(0);
+        std::hint::black_box(&mut bytes);
+        secret
     }
 
     /// Shows the bytes: the one door, easy to search for.
@@ -56,20 +60,23 @@ pub(super) fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
             out.extend(base64_core(trimmed, shift, alphabet));
         }
     }
-    let escaped: Vec<u8> = trimmed
-        .iter()
-        .flat_map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-                vec![*byte]
-            } else {
-                format!("%{byte:02X}").into_bytes()
-            }
-        })
-        .collect();
-    out.push(escaped.to_ascii_lowercase());
-    out.push(escaped);
+    for upper in [true, false] {
+        out.push(url_escaped(trimmed, upper));
+    }
     out.sort();
     out.dedup();
+    out
+}
+
+fn url_escaped(secret: &[u8], upper: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(3 * secret.len());
+    for byte in secret {
+        match byte {
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) => out.push(*byte),
+            byte if upper => out.extend(format!("%{byte:02X}").into_bytes()),
+            byte => out.extend(format!("%{byte:02x}").into_bytes()),
+        }
+    }
     out
 }
 
@@ -196,6 +203,7 @@ mod tests {
             "68756e746572322d544f4b454e2f78",
             "68756E746572322D544F4B454E2F78",
             "hunter2-TOKEN%2Fx",
+            "hunter2-TOKEN%2fx",
         ] {
             let masked = masker.mask_text(&format!("<{shown}>"));
             assert!(masked.contains("***"), "{shown} → {masked}");

@@ -18,6 +18,13 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Has this program do what it would do on other kernels; for its own tests, and in no help text.
+pub(crate) fn test_hooks() {
+    if variable("RBUILD_TEST_MOUNT").is_some_and(|value| value == "options") {
+        rbuild::sys::mount_by_options();
+    }
+}
+
 /// The folder of the store: `--root`, `$XDG_CACHE_HOME/rbuild`, `~/.cache/rbuild`; without a home
 /// that can be written to, a folder of this user's own below the temporary one.
 pub(crate) fn store_root(args: &StoreArgs) -> PathBuf {

@@ -5,6 +5,7 @@ pub(crate) mod arguments;
 pub(crate) mod build;
 pub(crate) mod call;
 pub(crate) mod context;
+pub(crate) mod doctor;
 pub(crate) mod environment;
 pub(crate) mod exit;
 pub(crate) mod lint;
@@ -13,6 +14,7 @@ pub(crate) mod progress;
 pub(crate) mod push;
 pub(crate) mod rules;
 pub(crate) mod shared;
+pub(crate) mod terms;
 
 use std::ffi::OsString;
 
@@ -35,12 +37,13 @@ struct Cli {
 enum Command {
     Build(Box<build::Args>),
     Context(context::Args),
+    Doctor(doctor::Args),
     Lint(Box<lint::Args>),
     Policy(rules::Args),
     Push(push::Args),
 }
 
-const COMMANDS: &[&str] = &["build", "context", "lint", "policy", "push"];
+const COMMANDS: &[&str] = &["build", "context", "doctor", "lint", "policy", "push"];
 
 /// Runs the command line `argv` (with the program's name in front).
 pub(crate) fn main(argv: Vec<OsString>) -> Exit {
@@ -56,6 +59,7 @@ pub(crate) fn main(argv: Vec<OsString>) -> Exit {
     match cli.command {
         Command::Build(args) => build::run(*args),
         Command::Context(args) => context::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Lint(args) => lint::run(*args),
         Command::Policy(args) => rules::run(args),
         Command::Push(args) => push::run(args),

@@ -1,8 +1,9 @@
 //! Shows events: plain lines for people and logs, JSON lines for machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rbuild::base::StepId;
 use rbuild::diag::{Severity, Sources, render};
@@ -50,6 +51,15 @@ struct State {
     tails: BTreeMap<StepId, Vec<String>>,
     cached: usize,
     run: usize,
+    emulated: Emulated,
+}
+
+/// Steps whose programs an emulator runs.
+#[derive(Default)]
+struct Emulated {
+    steps: BTreeSet<StepId>,
+    done: usize,
+    took: Duration,
 }
 
 /// How many lines of a failed step's output are shown again.
@@ -94,6 +104,12 @@ impl Progress {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.cached, state.run)
     }
+
+    /// How many emulated steps there were, and how long they took together.
+    pub(crate) fn emulated(&self) -> (usize, Duration) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.emulated.done, state.emulated.took)
+    }
 }
 
 impl State {
@@ -103,7 +119,16 @@ impl State {
                 self.names = steps.iter().map(|name| (name.step, name.clone())).collect();
             }
             Event::StepCached { .. } => self.cached += 1,
-            Event::StepDone { .. } => self.run += 1,
+            Event::StepEmulated { step, .. } => {
+                self.emulated.steps.insert(*step);
+            }
+            Event::StepDone { step, took } => {
+                self.run += 1;
+                if self.emulated.steps.contains(step) {
+                    self.emulated.done += 1;
+                    self.emulated.took += *took;
+                }
+            }
             Event::StepOutput { step, line, .. } => {
                 let tail = self.tails.entry(*step).or_default();
                 if tail.len() == TAIL {
@@ -132,6 +157,17 @@ fn plain(event: &Event, state: &State, sources: &Sources, colour: bool) -> Optio
             format!("[{}] CACHED {title}", state.position(*step))
         }
         Event::StepMissed { step, why } => format!("[{}] miss: {why}", state.position(*step)),
+        Event::StepEmulated { step, what, by } => {
+            let by = by.as_deref().unwrap_or("a handler of this host");
+            format!("[{}] emulated: {what}, by {by}", state.position(*step))
+        }
+        Event::StepAudited { step, programs, connections, skipped: None } => {
+            let at = state.position(*step);
+            format!("[{at}] audit: {programs} programs, {connections} connections")
+        }
+        Event::StepAudited { step, skipped: Some(why), .. } => {
+            format!("[{}] audit: skipped: {why}", state.position(*step))
+        }
         Event::StepOutput { step, line, .. } => {
             format!("[{}] | {}", state.position(*step), printable(line))
         }
@@ -173,6 +209,13 @@ fn json_line(event: &Event, state: &State, sources: &Sources) -> String {
         Event::StepCached { step } => json!({"kind": "step_cached", "step": at(step)}),
         Event::StepMissed { step, why } => {
             json!({"kind": "step_missed", "step": at(step), "why": why})
+        }
+        Event::StepEmulated { step, what, by } => {
+            json!({"kind": "step_emulated", "step": at(step), "what": what, "by": by})
+        }
+        Event::StepAudited { step, programs, connections, skipped } => {
+            json!({"kind": "step_audited", "step": at(step), "execs": programs,
+                   "connects": connections, "skipped": skipped})
         }
         Event::StepOutput { step, stream, line } => {
             let stream = match stream {

@@ -46,6 +46,26 @@ pub enum Event {
         /// Why, in words: `changed: src/app.py (+2 more)`.
         why: String,
     },
+    /// A step's programs are of another architecture, and are run by an emulator.
+    StepEmulated {
+        /// Which.
+        step: StepId,
+        /// What is run where: `linux/arm64 on linux/amd64`.
+        what: String,
+        /// The emulator; `None` where the host has a handler of its own.
+        by: Option<String>,
+    },
+    /// What a step did was noted (`--audit`); the whole is with the build's result.
+    StepAudited {
+        /// Which.
+        step: StepId,
+        /// Programs that ran.
+        programs: usize,
+        /// Connections that were asked for.
+        connections: usize,
+        /// Why nothing was noted, if so.
+        skipped: Option<String>,
+    },
     /// A step wrote a line (without its newline), secrets masked.
     StepOutput {
         /// Which.
@@ -169,6 +189,8 @@ impl Events {
                 }
                 Event::StepStarted { .. }
                 | Event::StepCached { .. }
+                | Event::StepEmulated { .. }
+                | Event::StepAudited { .. }
                 | Event::StepDone { .. }
                 | Event::StepFailed { .. }
                 | Event::LayerPacked { .. } => {}

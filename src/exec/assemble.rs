@@ -27,6 +27,11 @@ impl Execution<'_> {
             let step = stack.iter().rev().find_map(super::stack::Cell::step);
             layers.push(BuiltLayer { layer: layer.clone(), step, size: Some(done.size) });
         }
+        for built in &layers {
+            if let Some(step) = built.step {
+                self.search_again(&built.layer, step)?;
+            }
+        }
         let config = self.config(stage, squashed.is_some());
         let refs = layers.iter().map(|built| built.layer.clone()).collect();
         let annotations: Vec<_> =
@@ -37,7 +42,9 @@ impl Execution<'_> {
         let mut leaks =
             std::mem::take(&mut *self.leaks.lock().unwrap_or_else(PoisonError::into_inner));
         leaks.sort();
-        Ok(Built { image, layers, leaks })
+        let behaviour =
+            std::mem::take(&mut *self.behaviour.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Built { image, layers, leaks, behaviour })
     }
 
     fn config(&self, stage: &Stage, squashed: bool) -> Config {

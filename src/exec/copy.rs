@@ -295,11 +295,9 @@ impl Execution<'_> {
     /// Layers as a place to take files from.
     pub(super) fn context_of(&self, stack: &Stack) -> Result<Context, Failure> {
         let mode = self.services.id_mode;
-        let root = match self.lower(stack)?.root {
-            Some(root) => root.try_clone().map_err(|error| {
-                Failure::new(Cause::Internal, "store", format!("cannot open a tree: {error}"))
-            })?,
-            None => {
+        let root = match self.trees(stack)? {
+            layers if !layers.is_empty() => self.opened(layers)?,
+            _ => {
                 let empty = self.services.store.tmp_path()?;
                 std::fs::create_dir(&empty).and_then(|()| Root::open_host(&empty)).map_err(
                     |error| {

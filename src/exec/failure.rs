@@ -101,12 +101,19 @@ fn of_write(
     code: &'static str,
 ) -> Failure {
     let text = chain(error);
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    let full = causes.any(|error| {
-        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
-    });
-    if full {
+    let is = |kinds: &[io::ErrorKind]| {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        causes.any(|error| {
+            error.downcast_ref::<io::Error>().is_some_and(|error| kinds.contains(&error.kind()))
+        })
+    };
+    if is(&[io::ErrorKind::Unsupported]) {
+        return Failure::new(Cause::Internal, "store", text).help(
+            "the store may lie on a file system without attributes (`user.*`), in which owners are \
+             recorded here: choose another one with --root DIR",
+        );
+    }
+    if is(&[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]) {
         return Failure::new(Cause::Internal, "disk-full", text)
             .help("make room on the disk of the store, or choose another store with --root DIR");
     }

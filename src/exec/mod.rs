@@ -13,6 +13,8 @@
 //! ```
 
 mod assemble;
+mod authorities;
+mod behaviour;
 mod copy;
 mod failure;
 mod foresee;
@@ -20,11 +22,14 @@ mod grants;
 mod key;
 mod mounts;
 mod pack;
+mod place;
 mod promise;
 mod run;
+mod search;
 mod ssh;
 mod stack;
 mod stage;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -34,17 +39,19 @@ pub use failure::{Cause, Failure, cause_of_base};
 pub use foresee::{Foreseen, foresee};
 pub use grants::{GrantError, Grants};
 pub use ssh::{Agent, AgentSocket, KEY_LIMIT, KeyError, Keyring};
+pub use terms::StepTerms;
 
 use crate::base::{Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
-use crate::facts::Leak;
+use crate::facts::{Leak, Observed};
 use crate::image::{Image, LayerRef};
 use crate::input::git::Tools;
 use crate::input::{BaseImage, Context};
 use crate::layer::Compression;
 use crate::plan::{BaseId, Plan};
 use crate::registry::Registry;
-use crate::sandbox::{Cancel, Hardening, Ulimit};
+use crate::rootfs::Stacking;
+use crate::sandbox::{Cancel, Hardening, Isolation, Ulimit};
 use crate::store::Store;
 use crate::sys::IdMode;
 
@@ -99,6 +106,8 @@ pub struct Options {
     pub shm_size: u64,
     /// Limits of steps.
     pub ulimits: Vec<Ulimit>,
+    /// What steps are run with and watched for.
+    pub terms: StepTerms,
     /// A secret found in a file of a layer ends the build; otherwise it is reported.
     pub leak_is_error: bool,
     /// Tables of the layers' files are made, for rules and audits.
@@ -126,6 +135,10 @@ pub struct Services<'a> {
     pub program: PathBuf,
     /// Which ids there are.
     pub id_mode: IdMode,
+    /// How layers are seen as one tree.
+    pub stacking: Stacking,
+    /// What stands around a step.
+    pub isolation: Isolation,
     /// The build context; `None` if there is none (a Dockerfile alone).
     pub context: Option<&'a Context>,
     /// Named contexts that are files.
@@ -154,6 +167,8 @@ pub struct Built {
     pub layers: Vec<BuiltLayer>,
     /// Secrets that were found in files, by step. Empty when a leak is an error.
     pub leaks: Vec<(StepId, Leak)>,
+    /// What RUN steps did, where an audit was asked for.
+    pub behaviour: BTreeMap<StepId, Observed>,
 }
 
 /// Carries out a plan whose bases are all resolved.
@@ -163,6 +178,16 @@ pub struct Built {
 pub fn run(plan: &Plan, options: &Options, services: &Services<'_>) -> Result<Built, Failure> {
     options.grants.check(plan)?;
     stage::Execution::new(plan, options, services).run()
+}
+
+/// Tells whether the steps of a plan can be run here, before anything long begins.
+pub fn check_host(plan: &Plan, isolation: &Isolation) -> Result<(), Failure> {
+    let Isolation::Refused { cause, cure } = isolation else { return Ok(()) };
+    let run = plan.steps.iter().find(|(_, step)| matches!(step.op, crate::plan::Op::Run(_)));
+    match run {
+        Some((id, step)) => Err(run::refused(cause, cure).at(id, step.span)),
+        None => Ok(()),
+    }
 }
 
 /// The kind of facts under which the packed form of a layer is kept, by its diff id: no layer is

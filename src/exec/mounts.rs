@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::copy::input_failure;
 use super::key::Request;
+use super::place::Loans;
 use super::ssh::{Access, Agent, Proxy};
 use super::stack::Stack;
 use super::stage::Execution;
@@ -37,6 +38,8 @@ pub(super) struct Held {
     caches: BTreeMap<String, CacheMount>,
     copies: Vec<TreeDraft>,
     proxies: Vec<Proxy>,
+    /// Copies of folders, on hosts that mount none.
+    pub(super) loans: Loans,
 }
 
 impl Execution<'_> {
@@ -137,14 +140,11 @@ impl Execution<'_> {
         for (mount, shown) in run.mounts.iter().zip(shown) {
             match &mount.kind {
                 MountKind::Bind { target, source, writable, .. } => {
-                    let source = Source::Tree {
-                        lowers: self.shown_trees(shown, &mut held)?,
-                        path: source.clone(),
-                    };
-                    let kind = sandbox::MountKind::Bind { source, writable: *writable };
+                    let layers = self.shown_trees(shown, &mut held)?;
+                    let kind = self.shown_mount(layers, source, *writable, &mut held.loans)?;
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
-                MountKind::Cache { target, id, source, readonly, mode, uid, gid, .. } => {
+                MountKind::Cache { target, id, from, source, readonly, mode, uid, gid, .. } => {
                     // A second mount of the same cache finds it seeded.
                     let taken = "all caches of the step were taken";
                     let cache = held.caches.get(id).expect(taken);
@@ -153,11 +153,17 @@ impl Execution<'_> {
                         self.seed(&folder, shown, source, (*mode, *uid, *gid), &mut held)?;
                         held.caches.get_mut(id).expect(taken).publish()?;
                     }
-                    let path = held.caches[id].path().to_owned();
-                    let kind = sandbox::MountKind::Cache {
-                        source: Source::Path(path),
-                        readonly: *readonly,
+                    let folder = held.caches[id].path().to_owned();
+                    let path = self.lent_cache(&folder, *readonly, &mut held.loans)?;
+                    // What a cache begins with comes from `from`; without it, a part is meant.
+                    let source = match from {
+                        None if !source.is_root() => {
+                            self.refuse_part(mount.span)?;
+                            part_of_cache(id, &path, source, mount.span)?
+                        }
+                        _ => Source::Path(path),
                     };
+                    let kind = sandbox::MountKind::Cache { source, readonly: *readonly };
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
                 MountKind::Tmpfs { target, size } => mounts.push(sandbox::Mount {
@@ -259,6 +265,17 @@ impl Execution<'_> {
         })
     }
 
+    // A step in a changed root works in a copy of a cache, which comes back as a whole.
+    fn refuse_part(&self, span: Span) -> Result<(), Failure> {
+        if !self.is_chroot() {
+            return Ok(());
+        }
+        let text = "--isolation=chroot mounts a cache as a whole, without `source=`";
+        let mut failure = Failure::new(Cause::Usage, "cache-source", text);
+        failure.diagnostic.span = Some(span);
+        Err(failure)
+    }
+
     /// Gives a new cache its owner, mode and first content.
     fn seed(
         &self,
@@ -275,7 +292,7 @@ impl Execution<'_> {
         (top.uid, top.gid) = (uid, gid);
         let mut changes = vec![Change::bare(top)];
         if !matches!(shown, Shown::Nothing) {
-            let tree = rootfs::Tree { layers: self.shown_trees(shown, held)? }.root()?;
+            let tree = self.opened(self.shown_trees(shown, held)?)?;
             let pick = Pick {
                 sources: vec![source.display().into_owned()],
                 exclude: Vec::new(),
@@ -316,6 +333,27 @@ impl Execution<'_> {
         held.copies.push(draft);
         Ok(vec![path])
     }
+}
+
+/// A folder in a cache. Steps write there, also at this very moment: a link would lead wherever one
+/// of them wants, so none is followed, and what is mounted is the folder that was opened.
+fn part_of_cache(
+    id: &str,
+    cache: &Path,
+    source: &ImagePath,
+    span: Span,
+) -> Result<Source, Failure> {
+    let opened = Root::open_host(cache).and_then(|root| root.open_dir_without_links(source));
+    opened.map(|folder| Source::Handle(Arc::new(folder.into()))).map_err(|error| {
+        let shown: String = id.chars().take(80).collect();
+        let text = format!(
+            "the cache `{shown}` has no folder `{source}` that is reached without a symlink: {error}"
+        );
+        let mut failure = Failure::new(Cause::Input, "cache-source", text)
+            .help("make the folder in an earlier step that mounts the whole cache");
+        failure.diagnostic.span = Some(span);
+        failure
+    })
 }
 
 /// The caches of a step, by id. Where its mounts differ in how they share one, the strictest counts.

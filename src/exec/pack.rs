@@ -10,7 +10,6 @@ use super::stack::{Cell, Done, Stack, StepResult, add_parents};
 use super::stage::{Execution, Packers};
 use super::{Cause, Failure, Packed, Times, copy, packed_kind};
 use crate::base::{Diff, Digest, StepId};
-use crate::diag::{Code, Diagnostic};
 use crate::event::Event;
 use crate::facts::{LayerTable, LeakScan, TableObserver};
 use crate::image::LayerRef;
@@ -90,6 +89,7 @@ impl Execution<'_> {
             let bytes = serde_json::to_vec(files).expect("a map of strings");
             store.put_facts(written.diff, copy::FILES, &bytes)?;
         }
+        self.keep_behaviour(job.step, written.diff)?;
         keeper.keep(Done { diff: written.diff, size: written.size });
         if leaked {
             return Ok(()); // such a result is never taken from the cache
@@ -136,34 +136,11 @@ impl Execution<'_> {
         let (sink, written) = out.finish()?;
 
         let leaks = secrets.map(LeakScan::finish).unwrap_or_default();
-        if let (Some(step), Some(first)) = (step, leaks.first()) {
-            let span = self.plan.steps[step].span;
-            let more = match leaks.len() {
-                1 => String::new(),
-                n => format!(" (and in {} more)", n - 1),
-            };
-            let message = format!(
-                "the build secret `{}` is in the file `{}`{more}",
-                first.secret, first.path
-            );
-            let diagnostic = Diagnostic::error(Code("build-secret-leaked"), message)
-                .at(span)
-                .label("this step wrote it")
-                .help(
-                    "use the secret where it is mounted, and do not write it, nor what holds it, \
-                     into the tree",
-                );
-            if self.options.leak_is_error {
-                // The draft is dropped: the bytes never get a name in the store.
-                let failure = Failure { diagnostic, ..Failure::new(Cause::Refused, "", "") };
-                return Err(failure.at(step, span));
-            }
-            self.services.events.send(Event::Finding(Box::new(Diagnostic {
-                severity: crate::diag::Severity::Warning,
-                ..diagnostic
-            })));
-            let mut all = self.leaks.lock().unwrap_or_else(PoisonError::into_inner);
-            all.extend(leaks.iter().map(|leak| (step, leak.clone())));
+        if let Some(step) = step {
+            self.report_leaks(step, &leaks)?;
+        }
+        if step.is_some() || leaks.is_empty() {
+            self.was_searched(written.diff);
         }
         if let Some(table) = table {
             store.put_facts(written.diff, LayerTable::KIND, &table.finish().to_bytes())?;

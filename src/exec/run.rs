@@ -1,21 +1,23 @@
 //! RUN: a command in a sandbox over the layers so far.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::key::Request;
 use super::mounts::no_secret;
 use super::pack::Job;
+use super::place::Scratch;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
+use super::terms::{LastLine, ended};
 use super::{Cause, Failure, Times};
 use crate::base::{Blob, Digest, ImagePath, Secret, StageId, StepId};
 use crate::event::Event;
 use crate::instruction::{Network, Security};
 use crate::plan::{From, MountKind, Op, Run, Step};
 use crate::rootfs::{Work, passwd};
-use crate::sandbox::{self, Hardening, Outcome, Spec};
-use crate::store;
+use crate::sandbox::{self, Hardening, Isolation, Outcome, Spec};
 
 /// The stages whose trees a step reads.
 pub(super) fn stages_read(op: &Op) -> Vec<StageId> {
@@ -51,26 +53,39 @@ impl Execution<'_> {
         packers: Packers<'scope, '_>,
     ) -> Result<Cell, Failure> {
         let network = self.network(run);
+        if let Isolation::Refused { cause, cure } = &self.services.isolation {
+            return Err(refused(cause, cure));
+        }
+        self.refuse_in_chroot(run)?;
         let mut request = self.run_request(run, step, network);
         let shown = self.shown(run, &mut request)?;
         if let Some(cell) = self.cached(id, step, &mut request, parents, None)? {
             return Ok(cell);
         }
+        let emulated = self.emulation(id, step)?;
 
         let store = self.services.store;
         let mode = self.services.id_mode;
-        let lowers = self.trees(parents)?;
+        let mut layers = self.trees(parents)?;
         let lower = self.lower(parents)?;
         let work = Work::new(store, &lower, mode)?;
-        let scratch = store.tmp_path()?;
-        std::fs::create_dir(&scratch).map_err(|error| {
-            Failure::new(Cause::Internal, "store", format!("cannot make a work folder: {error}"))
-        })?;
+        let scratch = Scratch::new(store)?;
         let user = passwd::lookup(&lower, &run.user)?;
         // Overlayfs wants a layer below; over nothing that is an empty folder.
-        let lowers = if lowers.is_empty() { vec![scratch.clone()] } else { lowers };
-        let (env, secret_env) = self.environment(run, &user)?;
-        let (mut mounts, held) = self.mounts(run, shown, id)?;
+        if layers.is_empty() {
+            layers.push(scratch.path().to_owned());
+        }
+        let authorities = self.authorities(&lower, scratch.path())?;
+        layers.extend(authorities.layer.clone());
+        let layers = self.bounded(layers)?;
+        let (mut env, secret_env) = self.environment(run, &user)?;
+        for (name, value) in &authorities.env {
+            if !env.iter().any(|(other, _)| other == name) {
+                env.push(((*name).to_owned(), (*value).to_owned()));
+            }
+        }
+        let (mut mounts, mut held) = self.mounts(run, shown, id)?;
+        mounts.extend(authorities.mounts.iter().cloned());
         for node in super::grants::nodes(run, self.services.events)? {
             mounts.push(sandbox::Mount {
                 target: ImagePath::from_entry(node.as_os_str().as_encoded_bytes())
@@ -78,11 +93,12 @@ impl Execution<'_> {
                 kind: sandbox::MountKind::Device(node),
             });
         }
+        let place = self.place(layers, &work)?;
         let spec = Spec {
-            lowers,
-            upper: work.upper().to_owned(),
+            lowers: place.lowers.clone(),
+            upper: place.upper.clone(),
             work: work.work().to_owned(),
-            scratch: scratch.clone(),
+            scratch: scratch.path().to_owned(),
             argv: run.args.iter().map(|word| word.clone().into_bytes()).collect(),
             env,
             secret_env,
@@ -94,29 +110,50 @@ impl Execution<'_> {
             hosts: self.options.hosts.clone(),
             resolv_conf: self.options.resolv_conf.clone(),
             id_mode: self.services.id_mode,
+            isolation: self.services.isolation.clone(),
             hardening: self.hardening(run),
             shm_size: self.options.shm_size,
-            ulimits: self.options.ulimits.clone(),
+            ulimits: self.ulimits(),
+            terms: self.terms(),
         };
+        let mut last = LastLine::default();
         let since = Instant::now();
         let outcome = {
             let _slot = self.jobs.take();
             let events = self.services.events;
-            sandbox::run(
-                &spec,
-                &self.services.program,
-                events.masker(),
-                self.cancel(),
-                &mut |stream, line| {
-                    events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
-                },
-            )
+            let mut tell = |stream, line: &[u8]| {
+                last.take(line);
+                events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
+            };
+            let program = &self.services.program;
+            let masker = events.masker();
+            if self.is_chroot() {
+                sandbox::run_in_copy(&spec, program, masker, self.cancel(), &mut tell)
+            } else {
+                sandbox::run_watched(&spec, program, masker, self.cancel(), &mut tell)
+                    .map(|(outcome, watched)| (outcome, watched, BTreeSet::new()))
+            }
         };
-        drop(held);
-        let _ = store::remove_tree(&scratch);
-        judge(outcome, run)?;
+        // The step's own failure comes before that of what it was lent.
+        let given_back = held.loans.give_back();
+        drop((held, scratch));
+        let mut spared = BTreeSet::new();
+        let outcome = outcome.map(|(outcome, watched, kept)| {
+            self.observe(id, watched);
+            spared = kept;
+            outcome
+        });
+        let ended = ended(&outcome, &self.options.terms, &step.title, &last);
+        ended.map_or_else(|| judge(outcome, run), Err).map_err(|mut failure| {
+            let note = emulated.map(|what| format!("this step was emulated: {what}"));
+            failure.diagnostic.notes.extend(note);
+            failure
+        })?;
+        given_back?;
+        self.settle(place, &spared, &work, &lower)?;
         self.done(id, since);
 
+        authorities.take_back(&work)?;
         let changes = work.changes(&lower, mode)?;
         let tree = work.commit()?;
         let cell = Cell::fresh(id, Some(store.tree_path(&tree)));
@@ -150,6 +187,18 @@ impl Execution<'_> {
         }
     }
 
+    /// What a step without namespaces cannot be given.
+    fn refuse_in_chroot(&self, run: &Run) -> Result<(), Failure> {
+        let what = match (run.security, run.devices.first()) {
+            _ if !self.is_chroot() => return Ok(()),
+            (Security::Insecure, _) => "RUN --security=insecure",
+            (_, Some(_)) => "RUN --device",
+            _ => return Ok(()),
+        };
+        let text = format!("{what} needs namespaces, which --isolation=chroot does without");
+        Err(Failure::new(Cause::Usage, "entitlement", text))
+    }
+
     /// The parts of the key that are the operation: everything that the command sees, but for the
     /// values of secrets and of proxy variables.
     pub(super) fn run_request(&self, run: &Run, step: &Step, network: sandbox::Network) -> Request {
@@ -181,6 +230,10 @@ impl Execution<'_> {
         }
         let ids = if self.services.id_mode.has_many() { "many" } else { "one, owners recorded" };
         request.operation("ids", ids);
+        // What a step sees without namespaces is not what it sees with them.
+        if self.is_chroot() {
+            request.operation("isolation", "chroot");
+        }
         request.operation("shm", self.options.shm_size.to_string());
         for limit in &self.options.ulimits {
             request.operation(
@@ -244,6 +297,12 @@ impl Execution<'_> {
     }
 }
 
+/// A step on a host that cannot fence it in.
+pub(super) fn refused(cause: &str, cure: &str) -> Failure {
+    Failure::new(Cause::Sandbox, "sandbox", format!("this host cannot run a step: {cause}"))
+        .help(cure)
+}
+
 /// A command's end as success or failure.
 fn judge(outcome: Result<Outcome, sandbox::Error>, run: &Run) -> Result<(), Failure> {
     let command = run.args.join(" ");
@@ -267,6 +326,9 @@ fn judge(outcome: Result<Outcome, sandbox::Error>, run: &Run) -> Result<(), Fail
             Err(failed(128 + signal, format!("killed by signal {signal}")))
         }
         Ok(Outcome::Cancelled) => Err(Failure::stopped()),
+        Ok(Outcome::Expired(_) | Outcome::OutOfMemory { .. }) => {
+            Err(failed(137, "it was stopped".to_owned()))
+        }
         Err(error) => Err(Failure::from(error)),
     }
 }
@@ -300,6 +362,9 @@ fn mount_part(kind: &MountKind) -> String {
     match kind {
         MountKind::Bind { target, from: _, source, writable } => {
             format!("bind {target} {source} writable={writable}")
+        }
+        MountKind::Cache { target, id, from: None, source, readonly, .. } if !source.is_root() => {
+            format!("cache {target} {id} ro={readonly} source={source}")
         }
         MountKind::Cache { target, id, readonly, .. } => {
             format!("cache {target} {id} ro={readonly}")

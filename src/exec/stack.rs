@@ -14,7 +14,7 @@ use crate::facts::{LayerTable, TableObserver};
 use crate::image::{Descriptor, LayerKind, LayerRef};
 use crate::layer::{Bounds, Compression, DiffReader, decompress};
 use crate::plan::{BaseId, Plan};
-use crate::rootfs::{self, Lookup, Nothing, Tree, TreeLookup};
+use crate::rootfs::{self, Lookup, Nothing, Stacked, Stacking, TreeLookup};
 use crate::store::{CacheRecord, TreeDraft, TreeId};
 use crate::sys::{IdMode, Root};
 use crate::{input, layer};
@@ -135,23 +135,26 @@ pub(super) fn owners(mode: IdMode, maps: &str) -> Digest<Diff> {
 }
 
 /// Layers seen as one tree; nothing at all for no layers.
-pub(super) struct Lower {
-    pub(super) root: Option<Arc<Root>>,
-    mode: IdMode,
+pub(super) enum Lower {
+    Nothing,
+    Mounted(Root, IdMode),
+    Stacked(Stacked),
 }
 
 impl Lookup for Lower {
     fn entry(&self, path: &ImagePath) -> Result<Option<layer::Entry>, rootfs::Error> {
-        match &self.root {
-            Some(root) => TreeLookup::new(root, self.mode).entry(path),
-            None => Ok(None),
+        match self {
+            Lower::Nothing => Ok(None),
+            Lower::Mounted(root, mode) => TreeLookup::new(root, *mode).entry(path),
+            Lower::Stacked(layers) => layers.entry(path),
         }
     }
 
     fn open(&self, path: &ImagePath) -> Result<Option<std::fs::File>, rootfs::Error> {
-        match &self.root {
-            Some(root) => TreeLookup::new(root, self.mode).open(path),
-            None => Ok(None),
+        match self {
+            Lower::Nothing => Ok(None),
+            Lower::Mounted(root, mode) => TreeLookup::new(root, *mode).open(path),
+            Lower::Stacked(layers) => layers.open(path),
         }
     }
 }
@@ -383,10 +386,13 @@ impl Execution<'_> {
     pub(super) fn lower(&self, stack: &[Cell]) -> Result<Lower, Failure> {
         let mode = self.services.id_mode;
         if stack.is_empty() {
-            return Ok(Lower { root: None, mode });
+            return Ok(Lower::Nothing);
         }
-        let root = Tree { layers: self.trees(stack)? }.root()?;
-        Ok(Lower { root: Some(Arc::new(root)), mode })
+        let layers = self.trees(stack)?;
+        Ok(match self.services.stacking {
+            Stacking::Plain => Lower::Stacked(Stacked::open(&layers, mode)?),
+            Stacking::Overlay { .. } => Lower::Mounted(self.opened(layers)?, mode),
+        })
     }
 
     /// Returns the blob of a layer in whatever form there is; it is in the store then.

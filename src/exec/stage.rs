@@ -1,7 +1,8 @@
 //! The schedule: which stage runs when, and what happens when one fails.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Scope;
 use std::time::Instant;
 
@@ -10,10 +11,10 @@ use super::stack::{BaseCells, Cell, Stack};
 use super::{Built, Cause, Failure, Options, Services};
 use crate::base::{Diff, Digest, StageId, StepId};
 use crate::event::{Event, StepName};
-use crate::facts::{Leak, Needles};
+use crate::facts::{Leak, Needles, Observed};
 use crate::input::git::Checkout;
 use crate::plan::{Base, Op, Plan, Step};
-use crate::sandbox::Cancel;
+use crate::sandbox::{Cancel, Foreign};
 use crate::store::{CacheRecord, TreeId};
 
 use super::key::{Files, Request};
@@ -44,8 +45,18 @@ pub(super) struct Execution<'a> {
     pub(super) needles: Needles,
     /// Trees that must not stay: those in which a secret was found.
     pub(super) doomed: Mutex<Vec<TreeId>>,
+    /// What this machine runs of other architectures.
+    pub(super) foreign: Foreign,
+    /// Layers that were searched for the secrets of this build.
+    pub(super) searched: Mutex<BTreeSet<Digest<Diff>>>,
+    /// What RUN steps did, under an audit.
+    pub(super) behaviour: Mutex<BTreeMap<StepId, Observed>>,
+    /// How steps are limited, once that is known.
+    pub(super) held: OnceLock<super::terms::Held>,
     /// Files of repositories, kept until all layers are packed.
     pub(super) checkouts: Mutex<Vec<Checkout>>,
+    /// See [`super::place`].
+    pub(super) merged: super::place::Merged,
     failure: Mutex<Option<Failure>>,
 }
 
@@ -79,7 +90,12 @@ impl<'a> Execution<'a> {
                 options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref())),
             ),
             doomed: Mutex::default(),
+            foreign: Foreign::new(options.terms.emulators.clone()),
+            searched: Mutex::default(),
+            behaviour: Mutex::default(),
+            held: OnceLock::new(),
             checkouts: Mutex::default(),
+            merged: Mutex::default(),
             failure: Mutex::default(),
         }
     }
@@ -210,6 +226,9 @@ impl<'a> Execution<'a> {
             {
                 let _ = store.touch_record(&record);
                 events.send(Event::StepCached { step: id });
+                if matches!(step.op, Op::Run(_)) {
+                    self.recall(id, cell.done()?.diff);
+                }
                 return Ok(Some(cell));
             }
         }

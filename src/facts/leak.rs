@@ -12,6 +12,10 @@ use crate::layer::{Entry, EntryKind, Format, Inflate, Observer};
 /// Secrets shorter than this are not searched in layers: they turn up by chance.
 const SHORTEST: usize = 8;
 
+/// The start of a form that stands for the whole, in bytes: an automaton for more of it takes memory
+/// by the hundred megabytes (and, for what repeats itself, time by the square).
+const ENOUGH: usize = 1024;
+
 /// What is searched for: each secret in all forms in which it may show up.
 #[derive(Clone, Default)]
 pub struct Needles {
@@ -86,6 +90,11 @@ fn automaton(forms: BTreeSet<(Vec<u8>, String)>) -> Option<Arc<Automaton>> {
     if forms.is_empty() {
         return None;
     }
+    let cut = |(mut form, id): (Vec<u8>, String)| {
+        form.truncate(ENOUGH);
+        (form, id)
+    };
+    let forms: BTreeSet<_> = forms.into_iter().map(cut).collect();
     let longest = forms.iter().map(|(form, _)| form.len()).max().unwrap_or(0);
     let (patterns, names): (Vec<_>, Vec<_>) = forms.into_iter().unzip();
     let search = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&patterns).ok()?;

@@ -2,10 +2,12 @@
 //! each layer holds, where a secret shows up. `policy` judges; `inspect` and `audit` print.
 
 pub mod shell;
+mod behaviour;
 mod leak;
 mod table;
 mod view;
 
+pub use behaviour::{Behaviour, Connected, Denied, Executed, Observed};
 pub use leak::{Leak, LeakScan, Needles};
 pub use table::{FileFact, FileKind, LayerTable, TableObserver};
 pub use view::{Account, ImageFacts, LayerFacts, Origin, Visible};

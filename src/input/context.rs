@@ -91,6 +91,11 @@ impl Context {
         self.owners == Owners::Root && self._unpacked.is_none()
     }
 
+    /// Tells whether it is a tree of the store, which nobody else writes to.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.owners, Owners::Kept(_))
+    }
+
     /// Returns what is at `name` in `dir`, as a source.
     pub(super) fn entry_in(
         &self,

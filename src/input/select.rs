@@ -12,7 +12,7 @@ use crate::base::{Blob, Cache, Digest, Hasher, ImagePath};
 use crate::layer::{Entry, EntryKind};
 use crate::rootfs::{Content, Lookup, resolve};
 use crate::store::{FileStamp, Store};
-use crate::sys::{Follow, Root, Stat};
+use crate::sys::{Follow, Stat};
 
 /// What to take.
 #[derive(Debug, Clone, Default)]
@@ -341,7 +341,7 @@ fn group(context: &Context, path: &ImagePath, filter: &Filter<'_>) -> Result<Opt
     };
     let Some((entry, stat)) = top else { return Ok(None) };
     let is_dir = entry.kind == EntryKind::Dir;
-    let source = item(context.root(), Vec::new(), entry, stat.as_ref());
+    let source = item(context, Vec::new(), entry, stat.as_ref());
     let mut items = vec![source];
     if is_dir {
         let seen = walk(context, &real, filter, &mut items)?;
@@ -352,17 +352,20 @@ fn group(context: &Context, path: &ImagePath, filter: &Filter<'_>) -> Result<Opt
     Ok(Some(Group { name: path.name().to_vec(), path: path.clone(), items }))
 }
 
-fn item(root: &Arc<Root>, below: Vec<u8>, entry: Entry, stat: Option<&Stat>) -> Item {
+fn item(context: &Context, below: Vec<u8>, entry: Entry, stat: Option<&Stat>) -> Item {
     let content = match (&entry.kind, stat) {
         (EntryKind::File { size }, Some(stat)) if *size > 0 => Content::File {
-            root: Arc::clone(root),
+            root: Arc::clone(context.root()),
             path: entry.path.clone(),
             stamp: FileStamp {
                 dev: stat.dev,
                 ino: stat.ino,
                 size: stat.size,
                 mtime_ns: nanoseconds(stat.mtime, stat.mtime_nsec),
-                ctime_ns: nanoseconds(stat.ctime, stat.ctime_nsec),
+                ctime_ns: match context.is_ours() {
+                    true => FileStamp::ANY_TIME,
+                    false => nanoseconds(stat.ctime, stat.ctime_nsec),
+                },
             },
         },
         _ => Content::Empty,
@@ -435,7 +438,7 @@ fn walk(
         let hidden = ignored.excluded;
         let taken = !hidden && !excluded.excluded && included.excluded;
         seen |= !hidden;
-        let mut item = item(context.root(), below.clone(), entry, Some(&stat));
+        let mut item = item(context, below.clone(), entry, Some(&stat));
         let path = item.entry.path.clone();
         let mut pending = None;
         if taken {

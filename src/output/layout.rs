@@ -61,10 +61,13 @@ pub(super) fn write(
         move |source| Error::Io { doing, path, source }
     };
     fs::create_dir_all(parent).map_err(io("make", parent))?;
+    sweep(parent);
     let aside = tempfile::Builder::new()
-        .prefix(".rbuild-")
+        .prefix(ASIDE)
         .tempdir_in(parent)
         .map_err(io("write into", parent))?;
+    // Let go when this process ends, however it ends: so the next one knows that nobody needs it.
+    let _alive = fs::File::open(aside.path()).and_then(|folder| folder.lock().map(|()| folder));
     let blobs = aside.path().join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(io("write", &blobs))?;
     let put = |path: PathBuf, bytes: &[u8]| fs::write(&path, bytes).map_err(io("write", &path));
@@ -106,6 +109,31 @@ pub(super) fn write(
         }
         // After the exchange the old layout lies aside, and goes with the temporary folder.
         Ok(_) => sys::exchange(aside.path(), dest).map_err(io("replace", dest)),
+    }
+}
+
+// What a layout in the making is called.
+const ASIDE: &str = ".rbuild-oci-";
+
+// Removes the unfinished layouts of the dead: those whose lock is free.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let dead = || {
+            let folder = fs::File::open(entry.path()).ok()?;
+            folder.try_lock().ok()?;
+            // Not a folder of somebody else's that happens to have the name.
+            let ours = |path: &Path| {
+                fs::read_dir(path).is_ok_and(|mut all| all.next().is_none())
+                    || path.join("blobs").is_dir()
+            };
+            ours(&entry.path()).then_some(())
+        };
+        if entry.file_name().as_encoded_bytes().starts_with(ASIDE.as_bytes())
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && dead().is_some()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -314,6 +314,23 @@ fn copy(content: &mut dyn Read, file: &mut File) -> io::Result<()> {
     }
 }
 
+// Opens a folder of ours, by an earlier image. An owner without other powers has to let himself in
+// first; the folder gets its mode at the end.
+fn opened(to: &Root, path: &ImagePath) -> io::Result<Dir> {
+    if path.is_root() {
+        return to.open_dir(path, Follow::No);
+    }
+    match to.open_dir(path, Follow::No) {
+        Ok(dir) if dir.own_stat()?.mode & 0o700 == 0o700 => Ok(dir),
+        Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(error),
+        // Not ours to change, but open enough, perhaps.
+        opened => {
+            let (parent, name) = to.parent(path)?;
+            parent.open_dir_writable(&name).or(opened)
+        }
+    }
+}
+
 // Moves everything below `from` to the same place below `to`. Links there are not followed: what is
 // in the way of a folder, and is none, is an error, before anything is moved.
 fn merge(from: &Root, to: &Root, folders: &[Entry]) -> Result<(), Error> {
@@ -333,7 +350,7 @@ fn merge(from: &Root, to: &Root, folders: &[Entry]) -> Result<(), Error> {
             continue;
         }
         let source = from.open_dir(path, Follow::No).map_err(io(path))?;
-        let there = to.open_dir(path, Follow::No).map_err(io(path))?;
+        let there = opened(to, path).map_err(io(path))?;
         for (name, kind) in source.list().map_err(io(path))? {
             let below =
                 path.join(&name).map_err(|_| io(path)(ErrorKind::InvalidFilename.into()))?;

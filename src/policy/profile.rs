@@ -126,11 +126,13 @@ pub struct Policy {
     pub offline: Offline,
     /// From which level on an image is refused.
     pub fail_on: FailOn,
+    /// Steps may run without namespaces, where that is asked for (`--isolation=chroot`).
+    pub chroot: bool,
     /// Every rule.
     pub rules: BTreeMap<&'static str, Setting>,
     /// Waivers.
     pub exceptions: Vec<Exception>,
-    /// What may not be weakened: `inline`, `rules.ID`.
+    /// What may not be weakened: `inline`, `chroot`, `rules.ID`.
     pub locked: BTreeSet<String>,
     /// Error rules that the command line has switched off.
     pub skipped_errors: BTreeSet<&'static str>,
@@ -172,6 +174,7 @@ impl Policy {
             inline: Inline::Allow,
             offline: Offline::Skip,
             fail_on: FailOn::Error,
+            chroot: true,
             rules,
             exceptions: Vec::new(),
             locked: BTreeSet::new(),
@@ -315,7 +318,8 @@ impl Policy {
             .collect();
         serde_json::json!({
             "name": self.name, "inline": self.inline, "offline": self.offline,
-            "fail_on": self.fail_on, "lock": self.locked, "rules": rules,
+            "fail_on": self.fail_on, "chroot": if self.chroot { "allow" } else { "deny" },
+            "lock": self.locked, "rules": rules,
             "exceptions": exceptions,
         })
     }

@@ -9,8 +9,18 @@ use super::profile::{
 use super::rules;
 use crate::diag::nearest;
 
-const KEYS: &[&str] =
-    &["version", "extends", "name", "inline", "offline", "fail_on", "lock", "rules", "exceptions"];
+const KEYS: &[&str] = &[
+    "version",
+    "extends",
+    "name",
+    "inline",
+    "offline",
+    "fail_on",
+    "chroot",
+    "lock",
+    "rules",
+    "exceptions",
+];
 const EXCEPTION_KEYS: &[&str] =
     &["rules", "files", "stages", "paths", "reason", "owner", "expires", "max"];
 /// How long a chain of `extends` may be.
@@ -74,6 +84,14 @@ fn chain(
 
 pub(super) fn merge(policy: &mut Policy, text: &str, place: &str) -> Result<(), PolicyError> {
     let table = parse(text, place)?;
+    // It refines what is in force: another basis would be silently ignored.
+    if let Some(basis) = table.get("extends")
+        && basis.as_str() != Some(policy.name.as_str())
+    {
+        let text = format!("`extends` has no effect here: this file refines `{}`", policy.name);
+        return Err(PolicyError::new(place, text)
+            .help(Some("leave it out, or name the file with --policy".into())));
+    }
     top(policy, &table, place)
 }
 
@@ -123,6 +141,17 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
         policy.fail_on = FailOn::parse(word)
             .ok_or_else(|| words(place, "fail_on", word, &["error", "warn", "never"]))?;
     }
+    if let Some(word) = string(table, "chroot", place)? {
+        let allowed = match word {
+            "allow" => true,
+            "deny" => false,
+            _ => return Err(words(place, "chroot", word, &["allow", "deny"])),
+        };
+        if policy.locked.contains("chroot") && allowed && !policy.chroot {
+            return Err(locked(place, "chroot"));
+        }
+        policy.chroot = allowed;
+    }
     match table.get("rules") {
         None => {}
         Some(Value::Table(table)) => rules(policy, table, place)?,
@@ -147,12 +176,12 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
                         policy.locked.insert(format!("rules.{}", name.rule));
                     }
                 }
-                None if key == "inline" => {
+                None if key == "inline" || key == "chroot" => {
                     policy.locked.insert(key);
                 }
                 None => {
                     return Err(PolicyError::new(place, format!("`{key}` cannot be locked"))
-                        .help(Some("lock `inline`, or a rule as `rules.ID`".into())));
+                        .help(Some("lock `inline`, `chroot`, or a rule as `rules.ID`".into())));
                 }
             }
         }
@@ -408,6 +437,22 @@ mod tests {
             assert_eq!(error, "p.toml: `rules.final-user-root` is locked and may not be weakened");
         }
         assert!(read("extends = \"a.toml\"", &mut open).unwrap_err().contains("circle"));
+    }
+
+    #[test]
+    fn a_file_that_refines_has_no_other_basis() {
+        let merge = |text: &str| {
+            let mut policy = Policy::builtin("hardened").unwrap();
+            policy.merge(text, "repo.toml").map_err(|error| error.to_string())
+        };
+        assert!(merge("extends = \"hardened\"").is_ok());
+        for basis in ["\"none\"", "\"nowhere.toml\"", "[\"hardened\"]"] {
+            let error = merge(&format!("extends = {basis}")).unwrap_err();
+            assert_eq!(
+                error,
+                "repo.toml: `extends` has no effect here: this file refines `hardened`"
+            );
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Change, Content, Error, Lookup, meta};
 use crate::base::ImagePath;
 use crate::layer::{Entry, EntryKind};
 use crate::store::FileStamp;
-use crate::sys::{Dir, Follow, IdMode, Root, Stat, xattr};
+use crate::sys::{Dir, Follow, IdMode, Root, Stat};
 
 /// Lists what the overlay folder `upper` changes in `lower`, sorted by the bytes of the paths.
 ///
@@ -30,7 +30,7 @@ pub fn changes(upper: &Arc<Root>, mode: IdMode, lower: &dyn Lookup) -> Result<Ve
             let Some(stat) = dir.stat_opt(&name).map_err(Error::io("read", &path))? else {
                 continue;
             };
-            if stat.is_whiteout() {
+            if meta::is_whiteout(&dir, &name, &stat).map_err(Error::io("read", &path))? {
                 if lower.entry(&path)?.is_some() {
                     found.push(Change::bare(Entry::new(path, EntryKind::Whiteout, 0)));
                 }
@@ -74,8 +74,7 @@ pub fn changes(upper: &Arc<Root>, mode: IdMode, lower: &dyn Lookup) -> Result<Ve
 /// Tells whether the folder is opaque, and there is something to hide.
 fn hides(dir: &Dir, name: &[u8], path: &ImagePath, lower: &dyn Lookup) -> Result<bool, Error> {
     let inner = dir.open_dir(name).map_err(Error::io("read", path))?;
-    let mark = xattr::get(inner, meta::OPAQUE).map_err(Error::io("read", path))?;
-    Ok(mark.as_deref() == Some(b"y")
+    Ok(meta::is_opaque(&inner).map_err(Error::io("read", path))?
         && lower.entry(path)?.is_some_and(|entry| entry.kind == EntryKind::Dir))
 }
 
@@ -99,6 +98,7 @@ fn stamp_of(stat: &Stat) -> FileStamp {
         ino: stat.ino,
         size: stat.size,
         mtime_ns: ns(stat.mtime, stat.mtime_nsec),
-        ctime_ns: ns(stat.ctime, stat.ctime_nsec),
+        // A tree of the store, which nothing writes to, but which may get further names.
+        ctime_ns: FileStamp::ANY_TIME,
     }
 }

@@ -77,7 +77,7 @@ impl Content {
         let Content::File { root, path, stamp } = self else { return Ok(None) };
         let file = root.open(path, Follow::No).map_err(Error::io("read", path))?;
         let now = file.metadata().map_err(Error::io("read", path))?;
-        if FileStamp::of(&now) != *stamp {
+        if !stamp.is_of(&now) {
             return Err(Error::Changed(path.clone()));
         }
         Ok(Some((file, *stamp)))
@@ -94,7 +94,7 @@ struct Watched {
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.file.read(buffer)?;
-        if got == 0 && !buffer.is_empty() && FileStamp::of(&self.file.metadata()?) != self.stamp {
+        if got == 0 && !buffer.is_empty() && !self.stamp.is_of(&self.file.metadata()?) {
             return Err(io::Error::other(Error::Changed(self.path.clone()).to_string()));
         }
         Ok(got)

@@ -12,7 +12,7 @@ use super::lookup::below;
 use super::{Error, Lookup, meta};
 use crate::base::ImagePath;
 use crate::layer::{self, Entry, EntryKind, Limits, Observer, Reader};
-use crate::sys::{self, Dir, FileKind, Follow, IdMode, Root, xattr};
+use crate::sys::{self, Dir, FileKind, Follow, IdMode, Root, Stat, xattr};
 
 /// What [`extract`] found out on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,7 +146,7 @@ impl Extract<'_> {
         let there = dir.stat_opt(name).map_err(Error::io("read", &real))?;
         if entry.kind == EntryKind::Whiteout {
             match there {
-                None => dir.whiteout(name).map_err(Error::io("remove", &real))?,
+                None => meta::put_whiteout(dir, name).map_err(Error::io("remove", &real))?,
                 // The entry is this layer's own, the whiteout is for the layers below.
                 Some(stat) if stat.kind == FileKind::Dir => {
                     let inner = dir.open_dir(name).map_err(Error::io("open", &real))?;
@@ -157,7 +157,7 @@ impl Extract<'_> {
             return Ok(true);
         }
         let mut keep_open = true;
-        let was_whiteout = there.is_some_and(|stat| stat.is_whiteout());
+        let was_whiteout = is_whiteout(dir, name, there.as_ref(), &real)?;
         if let EntryKind::Hardlink(target) = &entry.kind {
             return self.hardlink(entry, target, place, &real, there.map(|stat| stat.kind));
         }
@@ -230,7 +230,8 @@ impl Extract<'_> {
             return Err(refuse("is a hard link to itself".into()));
         }
         let found = from.dir.stat_opt(target.name()).map_err(Error::io("read", &source))?;
-        let found = found.filter(|stat| !stat.is_whiteout());
+        let hidden = is_whiteout(&from.dir, target.name(), found.as_ref(), &source)?;
+        let found = found.filter(|_| !hidden);
         if found.is_some_and(|stat| stat.kind == FileKind::Dir) {
             return Err(refuse(format!("is a hard link to the directory `{target}`")));
         }
@@ -296,7 +297,7 @@ impl Extract<'_> {
                 Some(stat) if stat.kind == FileKind::Symlink => {
                     link = Some(at.dir.readlink(&name).map_err(Error::io("read", &next))?);
                 }
-                Some(stat) if stat.is_whiteout() => {
+                Some(stat) if is_whiteout(&at.dir, &name, Some(&stat), &next)? => {
                     // Removed below, and made anew without an entry of its own.
                     at.dir.unlink(&name).map_err(Error::io("replace", &next))?;
                     self.make_dir(
@@ -391,6 +392,18 @@ impl Extract<'_> {
             sys::set_mtime(dir, *mtime).map_err(Error::io("set the time of", &path))?;
         }
         Ok(self.done)
+    }
+}
+
+fn is_whiteout(
+    dir: &Dir,
+    name: &[u8],
+    stat: Option<&Stat>,
+    path: &ImagePath,
+) -> Result<bool, Error> {
+    match stat {
+        Some(stat) => meta::is_whiteout(dir, name, stat).map_err(Error::io("read", path)),
+        None => Ok(false),
     }
 }
 

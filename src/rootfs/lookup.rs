@@ -86,7 +86,7 @@ pub(crate) fn below(path: &ImagePath) -> Range<Vec<u8>> {
     start..[bytes, b"0"].concat()
 }
 
-fn is_absent(error: &std::io::Error) -> bool {
+pub(super) fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 

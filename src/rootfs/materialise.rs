@@ -55,7 +55,7 @@ fn put(change: &Change, dir: &Dir, into: &Root, mode: IdMode) -> Result<(), Erro
                     let size = sys::copy::copy_file(&source, &file)
                         .map_err(Error::io("write", &entry.path))?;
                     let now = source.metadata().map_err(Error::io("read", &entry.path))?;
-                    if crate::store::FileStamp::of(&now) != stamp {
+                    if !stamp.is_of(&now) {
                         return Err(Error::Changed(entry.path.clone()));
                     }
                     size
@@ -95,7 +95,9 @@ fn put(change: &Change, dir: &Dir, into: &Root, mode: IdMode) -> Result<(), Erro
             let (from, old) = into.parent(first).map_err(create)?;
             dir.link(&from, &old, name).map_err(create)
         }
-        EntryKind::Whiteout => dir.whiteout(name).map_err(Error::io("remove", &entry.path)),
+        EntryKind::Whiteout => {
+            meta::put_whiteout(dir, name).map_err(Error::io("remove", &entry.path))
+        }
     }
 }
 

@@ -12,8 +12,15 @@ use crate::sys::{self, Dir, FileKind, IdMode, Stat, xattr};
 
 /// Marks a folder that hides what lower layers have in it (overlayfs with `userxattr`).
 pub(super) const OPAQUE: &[u8] = b"user.overlay.opaque";
+/// Mode of a file or folder that its owner could not work with otherwise ([`IdMode::Bare`]), octal.
+const MODE: &[u8] = b"user.rbuild.mode";
+/// What would be in `security.capability`, where this may not be set ([`IdMode::Bare`]).
+const KEPT_CAPABILITY: &[u8] = b"user.rbuild.capability";
+/// Makes an empty file a whiteout, where the file system takes no device 0:0 (an overlay, as the
+/// root of a container is).
+const WHITEOUT: &[u8] = b"user.rbuild.whiteout";
 const CAPABILITY: &[u8] = b"security.capability";
-const OVERLAY: &[u8] = b"user.overlay.";
+pub(super) const OVERLAY: &[u8] = b"user.overlay.";
 /// How an attribute `user.overlay.x` that a step sets arrives on disk (overlayfs since 6.7).
 const ESCAPED: &[u8] = b"user.overlay.overlay.";
 const OURS: &[u8] = b"user.rbuild.";
@@ -37,6 +44,11 @@ pub(super) fn apply(fd: impl AsFd, entry: &Entry, mode: IdMode) -> Result<(), Er
     if mode.has_many() {
         sys::set_owner(fd, entry.uid, entry.gid).map_err(|error| owner_error(error, entry))?;
     }
+    // A plain user may set attributes only of what it may write to.
+    let kept_mode = kept_mode(entry, mode);
+    if entry.kind == EntryKind::Dir && mode == IdMode::Bare {
+        sys::set_mode(fd, entry.mode | 0o700).map_err(Error::io("set the mode of", &entry.path))?;
+    }
     let own = Own { uid: entry.uid, gid: entry.gid, node };
     let recorded = node.is_some() || (!mode.has_many() && !own.is_usual());
     let path = &entry.path;
@@ -49,9 +61,18 @@ pub(super) fn apply(fd: impl AsFd, entry: &Entry, mode: IdMode) -> Result<(), Er
         Ok(())
     }
     .map_err(Error::io("set the owner of", path))?;
-    sys::set_mode(fd, entry.mode).map_err(Error::io("set the mode of", path))?;
+    if mode == IdMode::Bare && kept_mode != entry.mode {
+        let text = format!("{:o}", entry.mode);
+        xattr::set(fd, MODE, text.as_bytes()).map_err(Error::io("set the mode of", path))?;
+    } else if mode == IdMode::Bare && entry.kind == EntryKind::Dir {
+        xattr::remove(fd, MODE).map_err(Error::io("set the mode of", path))?;
+    }
     for (name, value) in &entry.xattrs {
         if is_taken_over(name) {
+            let name = match name.as_slice() {
+                CAPABILITY if mode == IdMode::Bare => KEPT_CAPABILITY,
+                name => name,
+            };
             match xattr::set(fd, name, value) {
                 // Best effort, as Docker does with attributes that a file system does not have.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
@@ -59,7 +80,47 @@ pub(super) fn apply(fd: impl AsFd, entry: &Entry, mode: IdMode) -> Result<(), Er
             }
         }
     }
+    sys::set_mode(fd, kept_mode).map_err(Error::io("set the mode of", path))?;
     sys::set_mtime(fd, entry.mtime).map_err(Error::io("set the time of", path))
+}
+
+/// The mode on disk: without any power over its own files, an account has to be let in by the mode.
+fn kept_mode(entry: &Entry, mode: IdMode) -> u32 {
+    match (mode, &entry.kind) {
+        (IdMode::Bare, EntryKind::Dir) => entry.mode | 0o700,
+        (IdMode::Bare, _) => entry.mode | 0o600,
+        _ => entry.mode,
+    }
+}
+
+/// Marks `name` as removed, in the one of two forms that the file system takes: a character device
+/// 0:0, or an empty file with an attribute of ours. Only the first is seen by overlayfs; the second
+/// is made where overlayfs could not be used either.
+pub(super) fn put_whiteout(dir: &Dir, name: &[u8]) -> io::Result<()> {
+    match dir.whiteout(name) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let file = dir.create_file(name)?;
+            xattr::set(&file, WHITEOUT, b"y")
+        }
+        result => result,
+    }
+}
+
+/// Tells whether `name`, whose status is `stat`, marks a removed name in either form.
+pub(super) fn is_whiteout(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<bool> {
+    if stat.kind != FileKind::File || stat.size != 0 {
+        return Ok(stat.is_whiteout());
+    }
+    match dir.open_meta(name) {
+        Ok(fd) => Ok(xattr::get(fd, WHITEOUT)?.is_some()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells whether a folder hides what lower layers have in it.
+pub(super) fn is_opaque(dir: &Dir) -> io::Result<bool> {
+    Ok(xattr::get(dir, OPAQUE)?.as_deref() == Some(b"y"))
 }
 
 /// Gives a symlink or pipe owner and time as in `entry`.
@@ -72,14 +133,21 @@ pub(super) fn apply_special(
     if mode.has_many() {
         dir.set_owner(name, entry.uid, entry.gid).map_err(|error| owner_error(error, entry))?;
     } else if (entry.uid, entry.gid) != (0, 0) {
-        own::set_special(dir, name, Own::of(entry.uid, entry.gid))
-            .map_err(Error::io("set the owner of", &entry.path))?;
+        match own::set_special(dir, name, Own::of(entry.uid, entry.gid)) {
+            // Only root of a namespace may leave this record: the owner is lost.
+            Err(error) if mode == IdMode::Bare && is_denied(&error) => {}
+            result => result.map_err(Error::io("set the owner of", &entry.path))?,
+        }
     }
     if entry.kind == EntryKind::Fifo {
         let fd = dir.open_meta(name).map_err(Error::io("open", &entry.path))?;
         sys::set_mode(fd, entry.mode).map_err(Error::io("set the mode of", &entry.path))?;
     }
     dir.set_mtime(name, entry.mtime).map_err(Error::io("set the time of", &entry.path))
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn owner_error(error: io::Error, entry: &Entry) -> Error {
@@ -135,7 +203,10 @@ fn entry_of(
         FileKind::Other => return Ok(None),
     };
     let mut entry = Entry::new(path.clone(), kind, stat.mode);
-    (entry.uid, entry.gid, entry.mtime) = (stat.uid, stat.gid, stat.mtime);
+    entry.mtime = stat.mtime;
+    if mode.has_many() {
+        (entry.uid, entry.gid) = (stat.uid, stat.gid);
+    }
     if matches!(stat.kind, FileKind::File | FileKind::Dir) {
         let attributes = match &place {
             Place::Name(dir, name) => match dir.open_meta(name) {
@@ -148,8 +219,14 @@ fn entry_of(
             Place::Open(dir) => attributes(dir),
         };
         for (name, value) in attributes.map_err(io)? {
-            if name == own::ATTRIBUTE {
+            if name == WHITEOUT && stat.kind == FileKind::File && stat.size == 0 {
+                return Ok(None);
+            } else if name == own::ATTRIBUTE {
                 take_own(&mut entry, &value, mode);
+            } else if name == MODE && mode == IdMode::Bare {
+                entry.mode = octal(&value).unwrap_or(entry.mode);
+            } else if name == KEPT_CAPABILITY && mode == IdMode::Bare {
+                entry.xattrs.insert(CAPABILITY.to_vec(), value);
             } else if let Some(rest) = name.strip_prefix(ESCAPED) {
                 entry.xattrs.insert([OVERLAY, rest].concat(), value);
             } else if name == CAPABILITY {
@@ -167,6 +244,11 @@ fn entry_of(
         (entry.uid, entry.gid) = (own.uid, own.gid);
     }
     Ok(Some((entry, stat)))
+}
+
+fn octal(value: &[u8]) -> Option<u32> {
+    let mode = u32::from_str_radix(std::str::from_utf8(value).ok()?, 8).ok()?;
+    (mode <= 0o7777).then_some(mode)
 }
 
 fn attributes(fd: impl AsFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {

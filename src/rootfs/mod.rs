@@ -15,6 +15,8 @@
 //! | folder that hides the lower one | attribute `user.overlay.opaque` = `y` |
 //! | owner, where only one id is there | a record on the file (`sys::own`); none for `0:0` |
 //! | device node | empty file with a record |
+//! | removed name, where the store lies on an overlay | empty file, attribute `user.rbuild.whiteout` |
+//! | mode, capability, without root or a user namespace | `user.rbuild.mode`, `user.rbuild.capability` |
 //!
 //! Foreign `user.overlay.*` and `user.rbuild.*` are never taken over.
 
@@ -28,6 +30,8 @@ mod merge;
 mod meta;
 mod pack;
 pub mod passwd;
+mod plain;
+mod scan;
 mod work;
 
 pub use changes::changes;
@@ -40,6 +44,8 @@ pub use materialise::materialise;
 pub use merge::merge;
 pub use meta::{clean, entry_at};
 pub use pack::{Times, pack};
+pub use plain::{Flatten, Stacked, Stacking, flatten};
+pub use scan::Snapshot;
 pub use work::{Tree, Work};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! different ways, as BuildKit does: `USER 33` has group 0 unless passwd knows the user,
 //! `--chown=33` has group 33.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use super::{Error, Lookup, resolve};
@@ -13,6 +14,13 @@ use crate::sys::Follow;
 /// Bytes that are read of each of the two files. Larger ones are cut: no image has more.
 const LIMIT: u64 = 16 << 20;
 
+/// The largest id of a user: what every runtime takes (runc's limit). Above it lies the id -1, which
+/// means "as before" to the kernel: whoever asks to become it stays root.
+const LARGEST: u32 = i32::MAX as u32;
+
+/// The most groups that a process can be in (NGROUPS_MAX of Linux).
+const MOST_GROUPS: usize = 65_536;
+
 /// Who a command is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
@@ -20,7 +28,8 @@ pub struct User {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Supplementary groups, without `gid`, in the order of the group file.
+    /// Supplementary groups: `gid` itself, then those of the group file, in its order. Without `gid`
+    /// in the list, a setgid program could leave the group, and with it what the group is denied.
     pub groups: Vec<u32>,
     /// The user's home folder, if passwd knows the user.
     pub home: Option<String>,
@@ -35,6 +44,12 @@ pub enum UserError {
     /// Not in the image's group.
     #[error("no group `{0}` in /etc/group of the image")]
     Group(String),
+    /// A number that is no id.
+    #[error("`{0}` is no id of a user or group: they go from 0 to 2147483647")]
+    Range(String),
+    /// More groups than the kernel takes.
+    #[error("user `{0}` is in more than 65536 groups by /etc/group of the image")]
+    Groups(String),
     /// The files could not be read.
     #[error(transparent)]
     Tree(#[from] Error),
@@ -47,33 +62,48 @@ pub fn lookup(tree: &dyn Lookup, spec: &str) -> Result<User, UserError> {
     let (name, group) = split(spec);
     let passwd = Passwd::read(tree, "/etc/passwd")?;
     let name = if name.is_empty() { "0" } else { name };
-    let number = id(name);
-    let mut user = match passwd.user(|line| match number {
+    let number = number(name)?;
+    let known = passwd.user(|line| match number {
         // BuildKit and runc look for the name first, then for the number.
         Some(number) => line.uid == number,
         None => line.name == name,
-    }) {
-        Some(line) => {
+    });
+    let mut user = match (&known, number) {
+        (Some(line), _) => {
             User { uid: line.uid, gid: line.gid, groups: Vec::new(), home: Some(line.home.into()) }
         }
-        None => match number {
-            Some(uid) => User { uid, ..User::default() },
-            None => return Err(UserError::User(name.into())),
-        },
+        (None, Some(uid)) => User { uid, ..User::default() },
+        (None, None) => return Err(UserError::User(name.into())),
     };
-    match group {
-        Some(group) => user.gid = group_id(tree, group)?,
-        None => {
-            let known =
-                passwd.user(|line| line.uid == user.uid && (number.is_some() || line.name == name));
-            if let Some(line) = known {
-                let groups = Passwd::read(tree, "/etc/group")?;
-                user.groups = groups.member_of(line.name);
-                user.groups.retain(|gid| *gid != user.gid);
-            }
+    let mut others = Vec::new();
+    match (group, known) {
+        (Some(group), _) => user.gid = group_id(tree, group)?,
+        (None, Some(line)) => {
+            let groups = Passwd::read(tree, "/etc/group")?;
+            others =
+                groups.member_of(line.name).ok_or_else(|| UserError::Groups(line.name.into()))?;
         }
+        (None, None) => {}
     }
-    Ok(user)
+    user.groups = std::iter::once(user.gid)
+        .chain(others.into_iter().filter(|gid| *gid != user.gid))
+        .collect();
+    match [user.uid].iter().chain(&user.groups).find(|id| **id > LARGEST) {
+        Some(id) => Err(UserError::Range(id.to_string())),
+        None => Ok(user),
+    }
+}
+
+// The number that a text is: `0`, `00`, `+0` and `-0` are all root to the runtimes. `None` for a name.
+fn number(text: &str) -> Result<Option<u32>, UserError> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    match text.parse::<i64>().ok().and_then(|number| u32::try_from(number).ok()) {
+        Some(number) if number <= LARGEST => Ok(Some(number)),
+        _ => Err(UserError::Range(text.chars().take(40).collect())),
+    }
 }
 
 /// Finds the owner that `spec` (as in [`lookup`]) means in `--chown`: without a group, a name has
@@ -90,7 +120,7 @@ pub fn owner(tree: &dyn Lookup, spec: &str) -> Result<(u32, u32), UserError> {
         }
     };
     match group {
-        Some(group) => Ok((uid, group_id(tree, group)?)),
+        Some(group) => Ok((uid, id(group).map_or_else(|| group_id(tree, group), Ok)?)),
         None => Ok((uid, gid)),
     }
 }
@@ -109,7 +139,7 @@ fn split(spec: &str) -> (&str, Option<&str>) {
 }
 
 fn group_id(tree: &dyn Lookup, group: &str) -> Result<u32, UserError> {
-    if let Some(number) = id(group) {
+    if let Some(number) = number(group)? {
         return Ok(number);
     }
     let groups = Passwd::read(tree, "/etc/group")?;
@@ -161,14 +191,18 @@ impl Passwd {
         self.groups().find(|(name, ..)| *name == wanted).map(|(_, gid, _)| gid)
     }
 
-    fn member_of(&self, user: &str) -> Vec<u32> {
-        let mut found = Vec::new();
+    /// Each group once; `None` when there are more than a process can be in.
+    fn member_of(&self, user: &str) -> Option<Vec<u32>> {
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
         for (_, gid, members) in self.groups() {
-            if members.split(',').any(|member| member.trim() == user) && !found.contains(&gid) {
+            if members.split(',').any(|member| member.trim() == user) && seen.insert(gid) {
                 found.push(gid);
+                if found.len() > MOST_GROUPS {
+                    return None;
+                }
             }
         }
-        found
+        Some(found)
     }
 
     fn groups(&self) -> impl Iterator<Item = (&str, u32, &str)> {

@@ -10,6 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use super::audit::{self, Act};
+use super::isolation::Keeping;
+use super::keep;
 use super::owner;
 use super::setup::{Orders, Raw, Setup};
 use super::stubs::{Points, Stubs};
@@ -17,6 +20,7 @@ use crate::base::{ImagePath, Secret};
 use crate::sys::child::{self, Child, End, Fork, Program};
 use crate::sys::mount::{self, Limits};
 use crate::sys::seccomp::Filter;
+use crate::sys::trace::Tracer;
 use crate::sys::{IdMode, socket};
 
 /// Where a program is looked up when the environment has no `PATH` (as Docker sets it).
@@ -33,15 +37,19 @@ pub(super) enum Report {
     NoExec { program: Raw, cause: String },
     /// The command ended.
     Ended(End),
+    /// Something that it did, under an audit.
+    Act(Act),
+    /// It is not watched, though that was asked for; why.
+    Unwatched(String),
 }
 
 /// What the builder asks for by one byte: SIGTERM for the command.
 pub(super) const TERMINATE: u8 = b't';
 
 // An operation and why it failed.
-struct Failure(String, io::Error);
+pub(super) struct Failure(String, io::Error);
 
-trait While<T> {
+pub(super) trait While<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
 }
 
@@ -51,7 +59,7 @@ impl<T> While<T> for io::Result<T> {
     }
 }
 
-fn say(control: &UnixStream, report: &Report) {
+pub(super) fn say(control: &UnixStream, report: &Report) {
     let mut control = control;
     // When nobody listens any more, there is nobody to tell.
     if let Ok(mut text) = serde_json::to_vec(report) {
@@ -98,7 +106,12 @@ fn first(control: &UnixStream) -> Result<(), Failure> {
     let orders: Orders = serde_json::from_slice(&parts[0])
         .map_err(io::Error::other)
         .doing(|| "read the description of the step".into())?;
-    child::unshare_step(orders.own_network).doing(|| "make the namespaces of the step".into())?;
+    let keeping = orders.keeping;
+    if keeping != Keeping::Chroot {
+        child::unshare_step(orders.own_network, keeping == Keeping::PidNamespace)
+            .doing(|| "make the namespaces of the step".into())?;
+    }
+    let keeper = keep::outer(keeping)?;
     let (watch, alive) = io::pipe().doing(|| "make a pipe".into())?;
     let (ours, theirs) = if orders.id_mode == IdMode::Single {
         owner::pair().map(|(ours, theirs)| (Some(ours), Some(theirs)))
@@ -114,6 +127,10 @@ fn first(control: &UnixStream) -> Result<(), Failure> {
                 ours.attend(&init, &orders).doing(|| "record the owners of files".into())?;
             }
             let _ = init.wait();
+            // Where the kernel does not, and the one inside could not.
+            if let Some(keeper) = keeper {
+                keeper.kill_all();
+            }
             Ok(())
         }
         Fork::Child => {
@@ -145,28 +162,61 @@ struct Stage {
 
 impl Inside<'_> {
     fn run(mut self, parent: BorrowedFd<'_>) -> Result<(), Failure> {
-        child::die_with_parent().doing(|| "bind the life to the parent's".into())?;
+        let mut keeper = keep::inner(self.orders.keeping)?;
         if child::is_hung_up(parent) {
             child::exit(1);
         }
-        let cwd = self.set_up()?;
+        let mut cwd = self.set_up()?;
+        // A step that may do all may mount, which a fence forbids.
+        if let Some(keeper) = &mut keeper
+            && self.orders.hardening != super::Hardening::Insecure
+        {
+            keeper.fence();
+        }
         let user = &self.orders.user;
         if self.orders.id_mode.has_many() {
             child::give_output_to(user.uid, user.gid);
         }
         let signals = child::child_signals().doing(|| "watch for children".into())?;
+        let (mut theirs, mut ours) = UnixStream::pair().doing(|| "make a socket".into())?;
         match child::fork().doing(|| "fork".into())? {
             Fork::Child => {
+                drop(ours);
+                if self.orders.audit {
+                    // Nothing is done before somebody looks, or it is clear that nobody will.
+                    let mut byte = [0];
+                    self.orders.audit = theirs.read(&mut byte).is_ok_and(|_| byte == *b"y");
+                }
+                cwd.audit = self.orders.audit.then_some(theirs);
                 let supervisor = self.supervisor.take();
                 let failure = self.become_command(&cwd, supervisor);
                 fail(self.control, &failure)
             }
             Fork::Parent(command) => {
                 let control = self.control;
+                let tracer = cwd.watch.take().map(|proc| Tracer::begin(&command, proc));
+                // When it is gone, that is seen below.
+                let _ = ours.write_all(if matches!(tracer, Some(Ok(_))) { b"y" } else { b"n" });
                 // Secrets are overwritten, the host's mounts let go.
                 self.bytes.clear();
-                drop((self, cwd));
-                watch_over(&command, control, &signals);
+                drop((self, cwd, theirs));
+                match (keeper, tracer) {
+                    // What has no pid namespace of its own is not audited: see `setup::orders`.
+                    (Some(keeper), _) => {
+                        keep::watch_over(&keeper, &command, control, &signals, parent);
+                    }
+                    (None, Some(Ok(tracer))) => {
+                        if let Some(end) = audit::watch(&command, control, &signals, &tracer, ours)
+                        {
+                            say(control, &Report::Ended(end));
+                        }
+                    }
+                    (None, Some(Err(error))) => {
+                        say(control, &Report::Unwatched(format!("ptrace: {}", in_words(&error))));
+                        watch_over(&command, control, &signals);
+                    }
+                    (None, None) => watch_over(&command, control, &signals),
+                }
                 Ok(())
             }
         }
@@ -183,8 +233,11 @@ impl Inside<'_> {
         for one in &setup {
             match one {
                 Setup::Root => {
-                    stage = Some(attach_root(root).doing(|| "attach the tree".into())?);
+                    if self.orders.keeping != Keeping::Chroot {
+                        stage = Some(attach_root(root).doing(|| "attach the tree".into())?);
+                    }
                     points = Some(Points::new(root).doing(|| "look at the tree".into())?);
+                    only_folders(root)?;
                 }
                 Setup::Hostname(name) => {
                     child::set_hostname(name).doing(|| "set the host name".into())?;
@@ -212,16 +265,28 @@ impl Inside<'_> {
         if !mount::status(&folder).doing(named)?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory)).doing(named);
         }
+        if self.orders.keeping == Keeping::Chroot {
+            let stubs = points.finish(upper).doing(|| "look at the mount points".into())?;
+            say(self.control, &Report::Ready(stubs));
+            return Ok(Cwd { folder, proc: None, watch: None, audit: None });
+        }
         let proc = if self.orders.id_mode == IdMode::Single {
             let at = ImagePath::from_entry(b"proc").unwrap_or_else(|_| ImagePath::root());
             Some(mount::open_in_root(root, &at, true).doing(|| "open /proc".into())?)
         } else {
             None
         };
+        let watch = match self.orders.audit {
+            true => {
+                let at = ImagePath::from_entry(b"proc").unwrap_or_else(|_| ImagePath::root());
+                Some(mount::open_in_root(root, &at, true).doing(|| "open /proc".into())?)
+            }
+            false => None,
+        };
         let stubs = points.finish(upper).doing(|| "look at the mount points".into())?;
         mount::pivot(root).doing(|| "change the root".into())?;
         say(self.control, &Report::Ready(stubs));
-        Ok(Cwd { folder, proc })
+        Ok(Cwd { folder, proc, watch, audit: None })
     }
 
     fn perform(
@@ -239,6 +304,14 @@ impl Inside<'_> {
                 let limits = Limits { nosuid: true, nodev: true, noexec: true, readonly: false };
                 let proc = mount::new_mount("proc", &[], limits).map_err(masked_proc);
                 proc.and_then(|proc| mount::attach(proc, at)).doing(|| "mount `/proc`".into())
+            }
+            Setup::HostProc => {
+                let at = own_folder("/proc", root, points)?;
+                let limits = Limits { nosuid: true, nodev: true, noexec: true, readonly: false };
+                mount::clone_path_recursive(Path::new("/proc"))
+                    .and_then(|proc| mount::set_limits(&proc, limits, true).map(|()| proc))
+                    .and_then(|proc| mount::attach(proc, at))
+                    .doing(|| "show the `/proc` of outside".into())
             }
             Setup::Sysfs => {
                 let at = own_folder("/sys", root, points)?;
@@ -345,7 +418,10 @@ impl Inside<'_> {
         let argv: Vec<Vec<u8>> = orders.argv.iter().map(|word| word.0.clone()).collect();
         let program = Program::new(&argv, &self.environment(), self.path())
             .doing(|| "prepare the command".into())?;
-        let filter = Filter::new().doing(|| "build the system call filter".into())?;
+        // Without a network namespace, a step that shall have no network gets no such sockets.
+        let chroot = orders.keeping == Keeping::Chroot;
+        let filter = Filter::new(!(chroot && orders.own_network))
+            .doing(|| "build the system call filter".into())?;
 
         child::reset_signals();
         child::new_session().doing(|| "make a session".into())?;
@@ -368,17 +444,30 @@ impl Inside<'_> {
                 .unwrap_or_else(|| Err(io::Error::other("there is no such limit")))
                 .doing(|| format!("set the limit `{}`", limit.name))?;
         }
+        if chroot {
+            child::change_root(&self.fds[0]).doing(|| "change the root".into())?;
+        }
         mount::enter(&cwd.folder).doing(|| "go to the working directory".into())?;
         child::close_all_on_exec().doing(|| "close descriptors".into())?;
-        let keep = match orders.hardening {
+        let mut keep = match orders.hardening {
             super::Hardening::Docker => child::DOCKER_CAPABILITIES,
             super::Hardening::Hardened => child::HARDENED_CAPABILITIES,
             super::Hardening::Insecure => u64::MAX,
         };
-        child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
-        if orders.hardening != super::Hardening::Insecure {
-            filter.install().doing(|| "install the system call filter".into())?;
+        if chroot {
+            keep = child::without_escapes(keep);
         }
+        if orders.hardening != super::Hardening::Insecure {
+            keep::fence_command();
+        }
+        child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
+        let insecure = orders.hardening == super::Hardening::Insecure;
+        let installed = match &cwd.audit {
+            Some(watcher) => audit::submit(watcher, (!insecure).then_some(&filter), many),
+            None if insecure => Ok(()),
+            None => filter.install(),
+        };
+        installed.doing(|| "install the system call filter".into())?;
         if !supervised {
             child::become_user(uid, gid, many.then_some(groups))
                 .doing(|| format!("become user {uid}:{gid}"))?;
@@ -431,6 +520,10 @@ struct User<'a> {
 struct Cwd {
     folder: OwnedFd,
     proc: Option<OwnedFd>,
+    // The same, for an audit.
+    watch: Option<OwnedFd>,
+    // The way from the command to who watches it.
+    audit: Option<UnixStream>,
 }
 
 // Reaps until the command has ended; then this process ends too, and with it the namespace.
@@ -510,6 +603,22 @@ impl Stage {
         }
         self.secrets.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+}
+
+// The places that the step is made of are folders in the image, or absent. A link there would steer
+// mounts elsewhere in the tree: this is seen before the first.
+fn only_folders(root: &OwnedFd) -> Result<(), Failure> {
+    for path in ["/proc", "/sys", "/dev", "/etc", "/run"] {
+        let doing = || format!("use `{path}`");
+        let at = ImagePath::from_entry(path.as_bytes()).map_err(io::Error::other).doing(doing)?;
+        let Some(found) = present(root, &at).doing(doing)? else { continue };
+        let status = mount::status(&found).doing(doing)?;
+        if !status.is_dir() {
+            let what = if status.is_symlink() { "a symlink" } else { "no folder" };
+            return Err(io::Error::other(format!("it is {what} in the image"))).doing(doing);
+        }
+    }
+    Ok(())
 }
 
 // A folder of the image that is ours to mount on. A symlink there would steer the mount elsewhere
@@ -600,8 +709,8 @@ fn mask(root: &OwnedFd, path: &ImagePath) -> io::Result<()> {
 
 fn protect(root: &OwnedFd, path: &ImagePath) -> io::Result<()> {
     let Some(at) = present(root, path)? else { return Ok(()) };
-    let same = mount::clone_handle(&at)?;
-    mount::set_limits(&same, Limits::READ, false)?;
+    let same = mount::clone_handle_recursive(&at)?;
+    mount::set_limits(&same, Limits::READ, true)?;
     mount::attach(same, at)
 }
 

@@ -5,16 +5,31 @@
 //! command. It does not know layers, caches or Dockerfiles: a tree is a list of folders, and what
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
+mod audit;
+mod cgroup;
+mod chroot;
+mod foreign;
 mod init;
+mod isolation;
+mod keep;
 mod lines;
+mod machine;
 mod owner;
 mod prepare;
 mod run;
 mod setup;
 mod spec;
 mod stubs;
+mod terms;
 
 pub use crate::event::Cancel;
+pub use audit::{Deeds, Ran};
+pub use cgroup::can_limit;
+pub use chroot::run_in_copy;
+pub use foreign::{Emulators, Foreign, ForeignError, Runs};
 pub use init::sandbox_main;
-pub use run::{Error, Outcome, run};
+pub use isolation::Isolation;
+pub use machine::native_probe;
+pub use run::{Error, Outcome, Watched, run, run_watched};
 pub use spec::{FileMount, Hardening, Mount, MountKind, Network, Source, Spec, Ulimit, User};
+pub use terms::{Expired, Resources, Terms};

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use super::Isolation;
 use super::run::Error;
 use super::spec::{MountKind, Source, Spec};
 use crate::sys::mount::{self, Limits};
@@ -13,6 +14,10 @@ use crate::sys::{OverlayError, Upper, like, overlay_mount, throw_away_mount, tre
 
 /// Makes the descriptors of a step: the tree, its upper folder, then one for each of `mounts`.
 pub(super) fn descriptors(spec: &Spec, mounts: &[&MountKind]) -> Result<Vec<OwnedFd>, Error> {
+    if spec.isolation == Isolation::Chroot {
+        // The one folder, twice: what the step sees is what it writes to.
+        return Ok(vec![open_folder(&spec.upper)?, open_folder(&spec.upper)?]);
+    }
     let upper = Upper { upper: &spec.upper, work: &spec.work };
     let tree =
         overlay_mount(&spec.lowers, Some(upper)).map_err(|error| of_overlay("tree", error))?;

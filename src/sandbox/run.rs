@@ -1,20 +1,23 @@
 //! Starts a step and stays with it until it is gone.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::audit::{self, Deeds};
+use super::cgroup::{Group, killed_for_memory_anywhere};
 use super::init::{Report, TERMINATE};
 use super::lines::Lines;
+use super::terms::{Clock, Expired};
 use super::{Cancel, Spec, prepare, setup};
 use crate::base::Masker;
 use crate::event::Stream;
 use crate::sys::child::{self, End};
-use crate::sys::socket;
+use crate::sys::{mount, socket};
 
 /// How long a cancelled step may take to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
@@ -28,6 +31,14 @@ pub enum Outcome {
     Signaled(i32),
     /// Because of [`Cancel`].
     Cancelled,
+    /// Because its time was over.
+    Expired(Expired),
+    /// The kernel killed it, or something of it, for want of memory.
+    OutOfMemory {
+        /// Within the step's own limit, [`Resources::memory`](super::Resources); otherwise somewhere
+        /// on this machine while it ran.
+        own_limit: bool,
+    },
 }
 
 /// Why a command could not be run at all.
@@ -73,15 +84,46 @@ pub fn run(
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Outcome, Error> {
+    run_watched(spec, program, masker, cancel, output).map(|(outcome, _)| outcome)
+}
+
+/// What an audit saw.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Watched {
+    /// All that the step did, as far as an audit goes.
+    Seen(Deeds),
+    /// Nothing: it could not be watched.
+    Unseen(String),
+}
+
+/// As [`run`]; returns what the step did, too, if [`Terms::audit`](super::Terms) asks for it.
+pub fn run_watched(
+    spec: &Spec,
+    program: &Path,
+    masker: &Masker,
+    cancel: &Cancel,
+    output: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<(Outcome, Option<Watched>), Error> {
     if cancel.is_cancelled() {
-        return Ok(Outcome::Cancelled);
+        return Ok((Outcome::Cancelled, None));
     }
     let (orders, numbers) = setup::orders(spec);
     let fds = prepare::descriptors(spec, &numbers.mounts)?;
     let json = serde_json::to_vec(&orders).map_err(|error| Error::Lost(error.to_string()))?;
     let (control, theirs) =
         UnixStream::pair().map_err(|error| Error::setup("make a socket", &error))?;
+    let group = match spec.terms.resources.is_unlimited() {
+        true => None,
+        false => Some(
+            Group::make(&spec.terms.resources)
+                .map_err(|cause| Error::Setup { doing: "limit the step".into(), cause })?,
+        ),
+    };
+    let killed_before = killed_for_memory_anywhere();
     let step = Step::start(program, theirs)?;
+    if let Some(group) = &group {
+        group.add(step.0.id()).map_err(|error| Error::setup("limit the step", &error))?;
+    }
 
     let mut parts = vec![json.as_slice()];
     parts.extend(numbers.bytes);
@@ -89,21 +131,48 @@ pub fn run(
         .map_err(|error| Error::setup("describe the step to its first process", &error))?;
     drop(fds);
 
-    let (reports, cancelled) = step.attend(control, masker, cancel, output)?;
-    judge(spec, &reports, cancelled)
+    let clock = Clock::start(&spec.terms);
+    let (reports, ended) = step.attend(control, masker, cancel, clock, output)?;
+    let outcome = judge(spec, &reports, ended)?;
+    let watched = spec.terms.audit.then(|| match setup::is_audited(spec) {
+        true => watched(&reports),
+        false => Watched::Unseen("the step had no pid namespace of its own".to_owned()),
+    });
+    let own_limit = group.is_some_and(|group| group.killed_for_memory() > 0);
+    // 137 is how a shell passes on that its child was killed.
+    let killed = matches!(outcome, Outcome::Signaled(9) | Outcome::Exited(137));
+    if killed && (own_limit || killed_for_memory_anywhere() > killed_before) {
+        return Ok((Outcome::OutOfMemory { own_limit }, watched));
+    }
+    Ok((outcome, watched))
 }
 
-fn judge(spec: &Spec, reports: &[Report], cancelled: bool) -> Result<Outcome, Error> {
+fn watched(reports: &[Report]) -> Watched {
+    let why = reports.iter().find_map(|report| match report {
+        Report::Unwatched(cause) => Some(cause.clone()),
+        _ => None,
+    });
+    match why {
+        Some(cause) => Watched::Unseen(cause),
+        None => Watched::Seen(audit::deeds(reports.iter().filter_map(|report| match report {
+            Report::Act(act) => Some(act),
+            _ => None,
+        }))),
+    }
+}
+
+fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outcome, Error> {
     for report in reports {
         if let Report::Ready(stubs) = report {
             let upper = prepare::open_folder(&spec.upper)?;
+            // Without layers below, all folders are the tree's own.
             stubs
-                .remove(&upper)
+                .remove(&upper, !spec.lowers.is_empty())
                 .map_err(|error| Error::setup("remove the mount points of the step", &error))?;
         }
     }
-    if cancelled {
-        return Ok(Outcome::Cancelled);
+    if let Some(ended) = ended {
+        return Ok(ended);
     }
     for report in reports {
         match report {
@@ -114,7 +183,7 @@ fn judge(spec: &Spec, reports: &[Report], cancelled: bool) -> Result<Outcome, Er
                 let program = String::from_utf8_lossy(&program.0).into_owned();
                 return Err(Error::Exec { program, cause: cause.clone() });
             }
-            Report::Ready(_) | Report::Ended(_) => {}
+            Report::Ready(_) | Report::Ended(_) | Report::Act(_) | Report::Unwatched(_) => {}
         }
     }
     reports
@@ -122,7 +191,11 @@ fn judge(spec: &Spec, reports: &[Report], cancelled: bool) -> Result<Outcome, Er
         .find_map(|report| match report {
             Report::Ended(End::Exited(code)) => Some(Outcome::Exited(*code)),
             Report::Ended(End::Signaled(signal)) => Some(Outcome::Signaled(*signal)),
-            Report::Ready(_) | Report::Failed { .. } | Report::NoExec { .. } => None,
+            Report::Ready(_)
+            | Report::Failed { .. }
+            | Report::NoExec { .. }
+            | Report::Act(_)
+            | Report::Unwatched(_) => None,
         })
         .ok_or_else(|| Error::Lost("it was killed, perhaps for want of memory".into()))
 }
@@ -140,6 +213,14 @@ impl Drop for Step {
 
 impl Step {
     fn start(program: &Path, control: UnixStream) -> Result<Self, Error> {
+        // A step finds this program through `/proc`, when it makes its own command's interpreter of
+        // `/proc/self/exe`: what it finds cannot be written, whoever owns the file. Where nothing can
+        // be mounted, the file itself has to do.
+        let sealed = mount::sealed(program).ok();
+        let program = match &sealed {
+            Some(sealed) => format!("/proc/self/fd/{}", sealed.as_raw_fd()).into(),
+            None => program.to_owned(),
+        };
         // The builder's copies of the step's ends are closed when the command is dropped here.
         Command::new(program)
             .arg0("rbuild")
@@ -153,19 +234,20 @@ impl Step {
             .map_err(|error| Error::setup("start the first process of the step", &error))
     }
 
-    // Passes output on until the step is gone; returns what it told, and whether it was cancelled.
+    // Passes output on until the step is gone; returns what it told, and why it was stopped if it was.
     fn attend(
         mut self,
         control: UnixStream,
         masker: &Masker,
         cancel: &Cancel,
+        mut clock: Clock<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<(Vec<Report>, bool), Error> {
+    ) -> Result<(Vec<Report>, Option<Outcome>), Error> {
         let lost = |error: io::Error| Error::Lost(error.to_string());
         let mut streams = Streams::new(&mut self.0, masker)?;
         let mut told = Vec::new();
         let mut buffer = vec![0u8; 64 << 10];
-        let mut killed_at = None;
+        let mut stopped: Option<(Outcome, Instant)> = None;
         loop {
             let [spoke, out, err] = child::poll(
                 [
@@ -176,7 +258,9 @@ impl Step {
                 100,
             )
             .map_err(lost)?;
-            streams.take(out, err, &mut buffer, output);
+            if streams.take(out, err, &mut buffer, output) {
+                clock.heard();
+            }
             if spoke {
                 let read = match { &control }.read(&mut buffer) {
                     Ok(read) => read,
@@ -190,16 +274,20 @@ impl Step {
                 }
                 told.extend_from_slice(&buffer[..read]);
             }
-            match killed_at {
-                None if cancel.is_cancelled() => {
-                    // When nobody reads it, the step is about to end anyway.
-                    let _ = { &control }.write_all(&[TERMINATE]);
-                    killed_at = Some(Instant::now() + GRACE);
+            let stop = match stopped {
+                Some((_, at)) => {
+                    if Instant::now() >= at {
+                        let _ = self.0.kill();
+                    }
+                    None
                 }
-                Some(at) if Instant::now() >= at => {
-                    let _ = self.0.kill();
-                }
-                _ => {}
+                None if cancel.is_cancelled() => Some(Outcome::Cancelled),
+                None => clock.expired().map(Outcome::Expired),
+            };
+            if let Some(outcome) = stop {
+                // When nobody reads it, the step is about to end anyway.
+                let _ = { &control }.write_all(&[TERMINATE]);
+                stopped = Some((outcome, Instant::now() + GRACE));
             }
         }
         self.0.wait().map_err(lost)?;
@@ -211,7 +299,7 @@ impl Step {
                 serde_json::from_slice(line).map_err(|error| Error::Lost(error.to_string()))
             })
             .collect::<Result<_, _>>()?;
-        Ok((reports, killed_at.is_some()))
+        Ok((reports, stopped.map(|(outcome, _)| outcome)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A step as a list of operations, made by a pure function: what is done, in which order, can be
 //! printed and compared. `init` performs it.
 
+use super::isolation::Keeping;
 use super::spec::{Hardening, MountKind, Network, Spec, Ulimit, User};
 use crate::base::ImagePath;
 use crate::sys::IdMode;
@@ -59,6 +60,8 @@ pub(super) enum Setup {
     Root,
     /// A fresh procfs of the step's pid namespace.
     Proc,
+    /// The `/proc` of outside, where a fresh one is refused.
+    HostProc,
     /// A sysfs of the step's own network namespace, read-only.
     Sysfs,
     /// The host's /sys, read-only.
@@ -101,9 +104,12 @@ pub(super) struct Orders {
     pub(super) hardening: Hardening,
     pub(super) ulimits: Vec<Ulimit>,
     pub(super) own_network: bool,
+    pub(super) keeping: Keeping,
+    /// What the command does is told, act by act.
+    pub(super) audit: bool,
 }
 
-const LINKS: [(&str, &str); 5] = [
+pub(super) const LINKS: [(&str, &str); 5] = [
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
@@ -112,7 +118,7 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 // linux/Documentation/admin-guide/devices.txt
-const NODES: [(&str, u32, u32); 6] = [
+pub(super) const NODES: [(&str, u32, u32); 6] = [
     ("/dev/null", 1, 3),
     ("/dev/zero", 1, 5),
     ("/dev/full", 1, 7),
@@ -155,12 +161,20 @@ pub(super) const FIRST_MOUNT: usize = 2;
 pub(super) fn orders(spec: &Spec) -> (Orders, Numbers<'_>) {
     let mut numbers = Numbers { bytes: Vec::new(), mounts: Vec::new() };
     let own_network = spec.network == Network::None;
+    let keeping = spec.isolation.keeping();
+    if keeping == Keeping::Chroot {
+        // The builder has put all in place; there is nothing to mount.
+        return (finish(spec, vec![Setup::Root], &mut numbers), numbers);
+    }
     let mut setup = vec![Setup::Hostname(spec.hostname.clone())];
     if own_network {
         setup.push(Setup::Loopback);
     }
     setup.push(Setup::Root);
-    setup.push(Setup::Proc);
+    setup.push(match keeping {
+        Keeping::PidNamespace => Setup::Proc,
+        Keeping::Subreaper | Keeping::Chroot => Setup::HostProc,
+    });
     setup.push(if own_network { Setup::Sysfs } else { Setup::HostSys });
     let tmpfs = |target, size, mode| Setup::Tmpfs { target, size, mode, of_builder: true };
     setup.push(tmpfs(path("/dev"), Some(64 << 10), 0o755));
@@ -211,12 +225,22 @@ pub(super) fn orders(spec: &Spec) -> (Orders, Numbers<'_>) {
         });
     }
     setup.push(Setup::Pivot);
+    (finish(spec, setup, &mut numbers), numbers)
+}
+
+/// Tells whether what the command does can be told. Who traces it has to be its first process, whose end
+/// ends all others.
+pub(super) fn is_audited(spec: &Spec) -> bool {
+    spec.terms.audit && spec.isolation.keeping() == Keeping::PidNamespace
+}
+
+fn finish<'a>(spec: &'a Spec, setup: Vec<Setup>, numbers: &mut Numbers<'a>) -> Orders {
     let secret_env = spec
         .secret_env
         .iter()
         .map(|(name, secret)| (name.clone(), numbers.bytes(secret.expose())))
         .collect();
-    let orders = Orders {
+    Orders {
         setup,
         argv: spec.argv.iter().cloned().map(Raw).collect(),
         env: spec.env.clone(),
@@ -226,9 +250,10 @@ pub(super) fn orders(spec: &Spec) -> (Orders, Numbers<'_>) {
         id_mode: spec.id_mode,
         hardening: spec.hardening,
         ulimits: spec.ulimits.clone(),
-        own_network,
-    };
-    (orders, numbers)
+        own_network: spec.network == Network::None,
+        keeping: spec.isolation.keeping(),
+        audit: is_audited(spec),
+    }
 }
 
 impl<'a> Numbers<'a> {
@@ -265,9 +290,11 @@ mod tests {
             hosts: b"127.0.0.1 localhost\n".to_vec(),
             resolv_conf: Vec::new(),
             id_mode: IdMode::Range,
+            isolation: super::super::Isolation::Namespaces,
             hardening: Hardening::Docker,
             shm_size: 64 << 20,
             ulimits: Vec::new(),
+            terms: super::super::Terms::default(),
         }
     }
 

@@ -4,16 +4,18 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Isolation;
+use super::terms::Terms;
 use crate::base::{ImagePath, Secret};
 use crate::sys::IdMode;
 
 /// One command and all that it may see.
 #[derive(Debug)]
 pub struct Spec {
-    /// The layers, bottom first; at least one.
+    /// The layers, bottom first. None: [`Self::upper`] is the whole tree.
     pub lowers: Vec<PathBuf>,
-    /// Empty folder that receives what the step writes. Its own mode and owner become those of `/`
-    /// in the step.
+    /// Folder that receives what the step writes. Empty above layers; without, a tree that nobody else
+    /// uses. Its own mode and owner become those of `/` in the step.
     pub upper: PathBuf,
     /// Empty folder on the same filesystem, never used before.
     pub work: PathBuf,
@@ -42,12 +44,16 @@ pub struct Spec {
     pub resolv_conf: Vec<u8>,
     /// Which ids there are.
     pub id_mode: IdMode,
+    /// What stands around the command.
+    pub isolation: Isolation,
     /// How much the command may do.
     pub hardening: Hardening,
     /// Bytes of `/dev/shm`.
     pub shm_size: u64,
     /// Limits of the command.
     pub ulimits: Vec<Ulimit>,
+    /// How long it may run, with how much, and how closely watched.
+    pub terms: Terms,
 }
 
 /// Numbers of an identity.

@@ -38,12 +38,15 @@ pub(super) struct Stubs {
     around: Vec<Around>,
 }
 
+/// Folders of the image, and their times before, of those in which something was made.
+pub(super) type Times = BTreeMap<ImagePath, Option<(i64, i64)>>;
+
 /// Finds and makes mount points in the tree.
 pub(super) struct Points<'a> {
     root: &'a OwnedFd,
     root_mount: u64,
     made: Vec<ImagePath>,
-    around: BTreeMap<ImagePath, Option<(i64, i64)>>,
+    around: Times,
 }
 
 impl<'a> Points<'a> {
@@ -59,6 +62,17 @@ impl<'a> Points<'a> {
     /// Returns a handle of `path`, symlinks followed inside the tree. What is missing is made: folders,
     /// and at the end a folder or an empty file; it is noted for removal if `noted`.
     pub(super) fn open(&mut self, path: &ImagePath, dir: bool, noted: bool) -> io::Result<OwnedFd> {
+        let at = self.reach(path, dir, noted)?;
+        mount::open_in_root(self.root, &at, true)
+    }
+
+    /// Like [`Self::open`], but returns the path without links.
+    pub(super) fn reach(
+        &mut self,
+        path: &ImagePath,
+        dir: bool,
+        noted: bool,
+    ) -> io::Result<ImagePath> {
         let mut at = ImagePath::root();
         let mut ahead: Vec<Vec<u8>> = path.components().rev().map(<[u8]>::to_vec).collect();
         let mut links = 0;
@@ -74,6 +88,11 @@ impl<'a> Points<'a> {
             let next = at.join(&part).map_err(io::Error::other)?;
             match mount::open_in_root(self.root, &next, true) {
                 Ok(found) if mount::status(&found)?.is_symlink() => {
+                    if mount::is_of_proc(&found)? {
+                        // Its text is a path of the host, and its goal whatever a process has open.
+                        let text = format!("`{next}` is a link of the kernel's");
+                        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+                    }
                     links += 1;
                     if links > 40 {
                         return Err(mount::too_many_links());
@@ -92,7 +111,16 @@ impl<'a> Points<'a> {
                 Err(error) => return Err(error),
             }
         }
-        mount::open_in_root(self.root, &at, true)
+        if noted && at.is_root() {
+            let text = "it leads to the root, which a mount cannot cover";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(at)
+    }
+
+    /// Returns what was made, and the folders around with their times before.
+    pub(super) fn into_made(self) -> (Vec<ImagePath>, Times) {
+        (self.made, self.around)
     }
 
     fn make(&mut self, at: &ImagePath, name: &[u8], dir: bool, noted: bool) -> io::Result<()> {
@@ -140,9 +168,10 @@ impl<'a> Points<'a> {
 }
 
 impl Stubs {
-    /// Removes the mount points that the step left as they were from the upper folder. To be called
-    /// when all its processes are dead.
-    pub(super) fn remove(&self, upper: &OwnedFd) -> io::Result<()> {
+    /// Removes the mount points that the step left as they were from the upper folder; if it lies
+    /// `above` others, also folders that came into it only by them. To be called when all its
+    /// processes are dead.
+    pub(super) fn remove(&self, upper: &OwnedFd, above: bool) -> io::Result<()> {
         let now: Vec<_> = self
             .around
             .iter()
@@ -169,7 +198,8 @@ impl Stubs {
         for (around, now) in self.around.iter().zip(now).rev() {
             let path = around.path.path();
             // Not even its change time moved: it lies in the upper because of us alone.
-            if now == Some(around.after)
+            if above
+                && now == Some(around.after)
                 && let Some(parent) = path.parent()
                 && let Ok(folder) = mount::open_in_root(upper, &parent, true)
                 && mount::remove(&folder, path.name(), true).is_ok()

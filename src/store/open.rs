@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::tmp::Session;
+use super::tree::{REPLACED, any_replaced, remove_replaced};
 use super::{Error, StatCache};
 
 const VERSION: &str = "1\n";
 const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}\n";
 const INDEX: &str = "{\"manifests\":[],\
     \"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"schemaVersion\":2}\n";
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 12] = [
     "blobs/sha256",
     "trees",
     "records/key",
@@ -21,6 +22,7 @@ const FOLDERS: [&str; 11] = [
     "records/slot",
     "records/tree",
     "records/facts",
+    REPLACED,
     "cache",
     "locks",
     "tmp",
@@ -66,9 +68,12 @@ impl Store {
         }
         let path = root.join("locks/store");
         let in_use = lock_file(&path).map_err(Error::io("open", &path))?;
+        if any_replaced(&root) && in_use.try_lock().is_ok() {
+            let _ = remove_replaced(&root);
+        }
         in_use.lock_shared().map_err(Error::io("lock", &path))?;
-        super::tmp::sweep(&root.join("tmp"))?;
-        let session = Session::new(root.join("tmp"));
+        super::tmp::sweep(&root)?;
+        let session = Session::new(root.clone());
         Ok(Store {
             shared: Arc::new(Shared {
                 root,

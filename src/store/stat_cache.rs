@@ -37,10 +37,24 @@ pub struct FileStamp {
     /// Time of the last change of content, nanoseconds since 1970.
     pub mtime_ns: i64,
     /// Time of the last change of anything, nanoseconds since 1970. Cannot be set by programs.
+    /// [`FileStamp::ANY_TIME`] where it does not count.
     pub ctime_ns: i64,
 }
 
 impl FileStamp {
+    /// A `ctime_ns` that does not count: of files that only we write to, whose status changes when
+    /// they get further names.
+    pub const ANY_TIME: i64 = i64::MIN;
+
+    /// Tells whether `meta` is of this file, unchanged.
+    pub fn is_of(&self, meta: &Metadata) -> bool {
+        let mut now = FileStamp::of(meta);
+        if self.ctime_ns == Self::ANY_TIME {
+            now.ctime_ns = Self::ANY_TIME;
+        }
+        now == *self
+    }
+
     /// Takes the stamp from what `fstat` said before the file was read.
     pub fn of(meta: &Metadata) -> Self {
         let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);

@@ -258,6 +258,66 @@ fn digests_of_unchanged_files_are_remembered() {
     assert_eq!(fs::metadata(root.join("records/stat")).unwrap().len(), 4 * 80);
 }
 
+// What a process leaves that is killed between making a tree and saying of which layer it is: the
+// tree, and the folder with the note on it.
+fn die_with_a_tree(store: &Store, bound: bool) -> TreeId {
+    let other = Store::open(store.root()).unwrap();
+    let id = other.tree_draft().unwrap().commit().unwrap();
+    let (session, number) = id.as_str().split_once('-').unwrap();
+    let folder = store.path("tmp").join(session);
+    let note = folder.join(format!("{number}.tree"));
+    assert!(note.exists());
+    if bound {
+        other.bind_tree(Digest::of(b"layer"), &id).unwrap();
+        assert!(!note.exists());
+    }
+    // Dropped, it would tidy up. The lock is let go by hand.
+    let aside = store.path("aside");
+    fs::rename(store.path("trees").join(id.as_str()), &aside).unwrap();
+    drop(other);
+    fs::rename(&aside, store.path("trees").join(id.as_str())).unwrap();
+    fs::create_dir(&folder).unwrap();
+    fs::write(&note, "").unwrap();
+    fs::write(folder.with_extension("lock"), "").unwrap();
+    id
+}
+
+#[test]
+fn trees_of_the_dead_go_unless_they_can_be_found() {
+    let (_dir, store) = open();
+    let lost = die_with_a_tree(&store, false);
+    let found = die_with_a_tree(&store, true);
+    Store::open(store.root()).unwrap();
+    assert!(!store.has_tree(&lost) && store.has_tree(&found));
+    assert!(names(&store.path("tmp")).is_empty());
+    // A process that ends by itself leaves none either.
+    let other = Store::open(store.root()).unwrap();
+    let unbound = other.tree_draft().unwrap().commit().unwrap();
+    assert!(store.has_tree(&unbound));
+    drop(other);
+    assert!(!store.has_tree(&unbound));
+}
+
+#[test]
+fn a_replaced_tree_goes_when_nobody_can_use_it() {
+    let (_dir, store) = open();
+    let root = store.root().to_owned();
+    let layer = Digest::<base::Diff>::of(b"layer");
+    let make = |store: &Store| {
+        let id = store.tree_draft().unwrap().commit().unwrap();
+        store.bind_tree(layer, &id).unwrap();
+        id
+    };
+    let (first, second) = (make(&store), make(&store));
+    let tree = |id: &TreeId| root.join("trees").join(id.as_str()).exists();
+    Store::open(&root).unwrap();
+    assert!(tree(&first) && tree(&second), "somebody may stand on it");
+    drop(store);
+    let store = Store::open(&root).unwrap();
+    assert!(!tree(&first) && store.tree_of(layer) == Some(second));
+    assert!(names(&root.join("records/replaced")).is_empty());
+}
+
 #[test]
 fn what_the_dead_left_is_swept_and_the_living_are_left_alone() {
     let (_dir, store) = open();

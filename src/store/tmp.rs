@@ -2,7 +2,8 @@
 //!
 //! A process that needs to write takes a name, makes `tmp/<name>.lock`, locks it, and works in
 //! `tmp/<name>/`. The kernel frees the lock when the process ends, however it ends; so a lock that
-//! can be taken belongs to the dead, and its folder can go.
+//! can be taken belongs to the dead, and its folder can go, and with it the trees that it noted there
+//! as made and not yet found by anybody.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,11 +13,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::open::lock_file;
+use super::tree::remove_unbound;
 use super::{Error, remove_tree};
 
 /// The folder of this process in `tmp/`, made when it is first needed, removed when dropped.
 pub(super) struct Session {
-    tmp: PathBuf,
+    root: PathBuf,
     own: Mutex<Option<Own>>,
     next: AtomicU64,
 }
@@ -28,8 +30,8 @@ struct Own {
 }
 
 impl Session {
-    pub(super) fn new(tmp: PathBuf) -> Self {
-        Session { tmp, own: Mutex::new(None), next: AtomicU64::new(0) }
+    pub(super) fn new(root: PathBuf) -> Self {
+        Session { root, own: Mutex::new(None), next: AtomicU64::new(0) }
     }
 
     /// Returns a path that nothing else has.
@@ -37,7 +39,10 @@ impl Session {
         let mut own = self.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let own = match &mut *own {
             Some(own) => own,
-            none => none.insert(Own::take(&self.tmp).map_err(Error::io("write to", &self.tmp))?),
+            none => {
+                let tmp = self.root.join("tmp");
+                none.insert(Own::take(&tmp).map_err(Error::io("write to", &tmp))?)
+            }
         };
         Ok(own.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string()))
     }
@@ -46,8 +51,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let own = self.own.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(own) = own.take() {
-            let _ = remove_tree(&own.folder);
+        if let Some(own) = own.take()
+            && remove_of_dead(&self.root, &own.folder).is_ok()
+        {
             let _ = fs::remove_file(&own.lock_path);
         }
     }
@@ -83,7 +89,8 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// Removes what dead processes left. What cannot be removed stays: the next one may succeed.
-pub(super) fn sweep(tmp: &Path) -> Result<(), Error> {
+pub(super) fn sweep(root: &Path) -> Result<(), Error> {
+    let tmp = &root.join("tmp");
     for entry in fs::read_dir(tmp).map_err(Error::io("read", tmp))? {
         let Ok(entry) = entry else { continue };
         let path = entry.path();
@@ -91,12 +98,20 @@ pub(super) fn sweep(tmp: &Path) -> Result<(), Error> {
             && let Ok(lock) = lock_file_if_there(&path)
             && lock.try_lock().is_ok()
             && is_at(&lock, &path)
-            && remove_tree(&path.with_extension("")).is_ok()
+            && remove_of_dead(root, &path.with_extension("")).is_ok()
         {
             let _ = fs::remove_file(&path);
         }
     }
     Ok(())
+}
+
+// Everything that a process had not finished: the trees that nobody can find, and its folder.
+fn remove_of_dead(root: &Path, folder: &Path) -> io::Result<()> {
+    match remove_unbound(root, folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => remove_tree(folder),
+    }
 }
 
 fn lock_file_if_there(path: &Path) -> io::Result<File> {

@@ -1,5 +1,6 @@
 //! Trees: layers unpacked, in the form that overlayfs reads.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,81 @@ impl TreeId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+impl TreeId {
+    // The file in `tmp/` that says: this tree is complete, but no layer's yet. It lies in the folder
+    // of the process that made the tree; when that has died, the tree is nobody's.
+    fn note(&self, tmp: &Path) -> Option<PathBuf> {
+        let (session, number) = self.0.rsplit_once('-')?;
+        Some(tmp.join(session).join(format!("{number}.{NOTE}")))
+    }
+}
+
+const NOTE: &str = "tree";
+
+/// The folder of notes on trees that another one has replaced: their ids.
+pub(super) const REPLACED: &str = "records/replaced";
+
+/// Tells whether [`remove_replaced`] has something to do.
+pub(super) fn any_replaced(root: &Path) -> bool {
+    fs::read_dir(root.join(REPLACED)).is_ok_and(|mut notes| notes.next().is_some())
+}
+
+/// Removes the trees that others have replaced. To be called while nobody uses the store. What
+/// cannot be removed stays for the next time.
+pub(super) fn remove_replaced(root: &Path) -> std::io::Result<()> {
+    let bound = bound(root)?;
+    for entry in fs::read_dir(root.join(REPLACED))? {
+        let note = entry?.path();
+        let name = note.file_name().map(|name| name.to_string_lossy().into_owned());
+        if let Some(id) = name.and_then(|name| TreeId::try_from(name).ok())
+            && !bound.contains(&id.0)
+        {
+            remove_tree(&root.join("trees").join(&id.0))?;
+        }
+        fs::remove_file(&note)?;
+    }
+    Ok(())
+}
+
+// The ids of all trees that can be found.
+fn bound(root: &Path) -> std::io::Result<BTreeSet<String>> {
+    let mut bound = BTreeSet::new();
+    for entry in fs::read_dir(root.join("records/tree"))? {
+        bound.extend(fs::read_to_string(entry?.path()).ok());
+    }
+    Ok(bound)
+}
+
+/// Removes the trees that the process whose folder this is made, and died before it could say of
+/// which layer they are.
+pub(super) fn remove_unbound(root: &Path, folder: &Path) -> std::io::Result<()> {
+    let Some(session) = folder.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
+    let mut unbound = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == NOTE)
+            && let Some(number) = path.file_stem().and_then(|stem| stem.to_str())
+            && let Ok(id) = TreeId::try_from(format!("{session}-{number}"))
+        {
+            unbound.push(id);
+        }
+    }
+    if unbound.is_empty() {
+        return Ok(());
+    }
+    // It may have died between the record and the end of the note. The dead bind nothing any more,
+    // and nobody else could: what is read now stays true.
+    let bound = bound(root)?;
+    for id in unbound.iter().filter(|id| !bound.contains(&id.0)) {
+        // Aside first: removed together with the folder, and never half a tree under a good name.
+        match fs::rename(root.join("trees").join(&id.0), folder.join(&id.0)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl std::fmt::Display for TreeId {
@@ -77,9 +153,17 @@ impl Store {
         self.has_tree(&id).then_some(id)
     }
 
-    /// Records that the tree is that of this layer.
+    /// Records that the tree is that of this layer: from now on others find it, and it outlives the
+    /// process. Another tree that was found until now goes when nobody can be using it any more.
     pub fn bind_tree(&self, diff: Digest<Diff>, id: &TreeId) -> Result<(), Error> {
-        self.put_file(&self.path("records/tree").join(diff.hex()), &[id.0.as_bytes()])
+        if let Some(before) = self.tree_of(diff).filter(|before| before != id) {
+            self.put_file(&self.path(REPLACED).join(before.0), &[])?;
+        }
+        self.put_file(&self.path("records/tree").join(diff.hex()), &[id.0.as_bytes()])?;
+        if let Some(note) = id.note(&self.path("tmp")) {
+            let _ = fs::remove_file(note);
+        }
+        Ok(())
     }
 
     /// Removes a tree. It is no longer found at once, and removed behind that.
@@ -114,7 +198,8 @@ impl TreeDraft {
         &self.work
     }
 
-    /// Keeps the tree. Nothing may be mounted on or with it any more.
+    /// Keeps the tree, until the process ends: [`Store::bind_tree`] makes it last. Nothing may be
+    /// mounted on or with it any more.
     pub fn commit(mut self) -> Result<TreeId, Error> {
         remove_tree(&self.work).map_err(Error::io("remove", &self.work))?;
         // `tmp/<random>/<number>` has no twin; its two parts make the id.
@@ -127,6 +212,9 @@ impl TreeDraft {
         let id = format!("{}-{}", name(self.folder.parent()), name(Some(&self.folder)));
         let id = TreeId::try_from(id).expect("made of ten letters or digits and a number");
         let to = self.store.path("trees").join(&id.0);
+        if let Some(note) = id.note(&self.store.path("tmp")) {
+            fs::File::create(&note).map_err(Error::io("write", &note))?;
+        }
         fs::rename(&self.folder, &to).map_err(Error::io("write", &to))?;
         self.kept = true;
         Ok(id)

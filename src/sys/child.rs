@@ -53,6 +53,11 @@ pub(crate) fn fork() -> io::Result<Fork> {
 }
 
 impl Child {
+    /// The number of the process.
+    pub(super) fn pid(&self) -> Pid {
+        self.0
+    }
+
     /// Waits until it has ended.
     pub(crate) fn wait(&self) -> io::Result<End> {
         loop {
@@ -84,6 +89,11 @@ impl Child {
         own
     }
 
+    /// Kills its process group.
+    pub(crate) fn kill_group(&self) {
+        let _ = rustix::process::kill_process_group(self.0, Signal::KILL);
+    }
+
     /// Sends SIGTERM to its process group.
     pub(crate) fn terminate_group(&self) {
         // It may be gone already.
@@ -102,6 +112,24 @@ pub(crate) fn die_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
+/// Undoes [`die_with_parent`]: for a process that has to outlive its parent by the time that it takes
+/// to kill what it started.
+pub(crate) fn outlive_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(None)?)
+}
+
+/// Gives up, for good, what set-uid programs and file capabilities would give.
+pub(crate) fn no_new_privs() -> io::Result<()> {
+    Ok(rustix::thread::set_no_new_privs(true)?)
+}
+
+/// Makes a folder the root of this process, without a mount namespace.
+pub(crate) fn change_root(folder: impl AsFd) -> io::Result<()> {
+    rustix::process::fchdir(folder)?;
+    rustix::process::chroot(".")?;
+    Ok(rustix::process::chdir("/")?)
+}
+
 /// Makes `/proc/<pid>` of this process unreadable to others, its memory and descriptors included.
 pub(crate) fn hide_from_proc(hidden: bool) -> io::Result<()> {
     let how = if hidden { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
@@ -114,13 +142,13 @@ pub(crate) fn new_session() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the namespaces of a step. The pid namespace begins with the next fork.
-pub(crate) fn unshare_step(own_network: bool) -> io::Result<()> {
-    let mut flags = UnshareFlags::NEWNS
-        | UnshareFlags::NEWPID
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS
-        | UnshareFlags::NEWCGROUP;
+/// Makes the namespaces of a step. That of process ids, if wanted, begins with the next fork.
+pub(crate) fn unshare_step(own_network: bool, own_pids: bool) -> io::Result<()> {
+    let mut flags =
+        UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
+    if own_pids {
+        flags |= UnshareFlags::NEWPID;
+    }
     if own_network {
         flags |= UnshareFlags::NEWNET;
     }
@@ -155,6 +183,10 @@ pub(crate) fn become_single(proc: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Res
 /// Takes on the groups and ids of a user; `groups` is `None` where they cannot be set.
 pub(crate) fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> io::Result<()> {
     use rustix::process::{Gid, Uid};
+    // To the kernel -1 is "as before": the process would stay who it is, and that is root.
+    if [uid, gid].iter().chain(groups.unwrap_or_default()).any(|id| *id == u32::MAX) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     if let Some(groups) = groups {
         let groups: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
         rustix::thread::set_thread_groups(&groups)?;
@@ -173,6 +205,11 @@ pub(crate) const DOCKER_CAPABILITIES: u64 = 0x0000_0000_a804_25fb;
 pub(crate) const HARDENED_CAPABILITIES: u64 =
     DOCKER_CAPABILITIES & !(1 << 13) & !(1 << 27) & !(1 << 29);
 
+/// What is left of `keep` for a step that shares root folder's devices, processes and network with
+/// the builder: without `KILL` (5), `NET_RAW` (13), `SYS_CHROOT` (18), `MKNOD` (27).
+pub(crate) fn without_escapes(keep: u64) -> u64 {
+    keep & !(1 << 5) & !(1 << 13) & !(1 << 18) & !(1 << 27)
+}
 /// The capability to look into other processes of the same user namespace (19).
 pub(crate) const SYS_PTRACE: u64 = 1 << 19;
 

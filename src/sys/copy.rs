@@ -1,10 +1,16 @@
-//! Copying the content of a file, sharing blocks where the filesystem can and keeping holes.
+//! Copying files: content, sharing blocks where the filesystem can and keeping holes; and metadata as it
+//! lies on disk.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::SeekFrom as Position;
 use rustix::io::Errno;
+
+use super::{Dir, Stat};
 
 /// Copies all of `from` into the empty file `to` and returns the number of bytes, holes included.
 /// Tries a reflink first, then `copy_file_range(2)` for each run of data.
@@ -63,6 +69,67 @@ fn copy_through(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Gives the open file or folder `to` what `from` has: owner (if `owner`), attributes that `kept` names,
+/// mode, and the time of last change to the nanosecond.
+pub fn copy_metadata(
+    from: impl AsFd,
+    to: impl AsFd,
+    owner: bool,
+    kept: impl Fn(&[u8]) -> bool,
+) -> io::Result<()> {
+    let stat = super::stat_of(&from)?;
+    if owner {
+        super::set_owner(&to, stat.uid, stat.gid)?;
+    }
+    for name in super::xattr::list(&from)? {
+        if kept(&name)
+            && let Some(value) = super::xattr::get(&from, &name)?
+        {
+            super::xattr::set(&to, &name, &value)?;
+        }
+    }
+    super::set_mode(&to, stat.mode)?;
+    Ok(rustix::fs::futimens(&to, &times_of(&stat))?)
+}
+
+/// Gives the symlink or pipe `name` in `to` the owner (if `owner`) and the time in `stat`.
+pub fn copy_metadata_of_name(to: &Dir, name: &[u8], stat: &Stat, owner: bool) -> io::Result<()> {
+    if owner {
+        to.set_owner(name, stat.uid, stat.gid)?;
+    }
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::utimensat(to, name, &times_of(stat), flags)?)
+}
+
+fn times_of(stat: &Stat) -> rustix::fs::Timestamps {
+    rustix::fs::Timestamps {
+        last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+        last_modification: rustix::fs::Timespec {
+            tv_sec: stat.mtime,
+            tv_nsec: stat.mtime_nsec.into(),
+        },
+    }
+}
+
+/// A path of this process for an open folder, for calls that take paths; good while it is open.
+pub(crate) fn path_of(folder: impl AsFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", folder.as_fd().as_raw_fd()))
+}
+
+/// Bytes as a path.
+pub(crate) fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// When an open file was made, if the file system knows: seconds and nanoseconds since 1970. With the
+/// number it tells a file from one that took its number later.
+pub fn born(fd: impl AsFd) -> Option<(i64, u32)> {
+    let wanted = rustix::fs::StatxFlags::BTIME;
+    let status = rustix::fs::statx(fd, "", rustix::fs::AtFlags::EMPTY_PATH, wanted).ok()?;
+    let known = status.stx_mask & wanted.bits() != 0;
+    known.then_some((status.stx_btime.tv_sec, status.stx_btime.tv_nsec))
 }
 
 #[cfg(test)]

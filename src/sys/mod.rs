@@ -4,11 +4,15 @@
 //! pointer or flag leaves it. What is run in a sandbox and why is not decided here but in
 //! `sandbox`; what is written into a tree is decided in `rootfs`.
 
+pub(crate) mod binfmt;
 mod bpf;
 pub(crate) mod caller;
 pub(crate) mod child;
 pub mod copy;
+mod host;
 mod interrupt;
+pub(crate) mod keep;
+pub(crate) mod landlock;
 mod look;
 pub(crate) mod mount;
 mod namespace;
@@ -23,18 +27,23 @@ pub(crate) mod seccomp;
 mod seccomp_i386;
 pub(crate) mod socket;
 mod subid;
+pub(crate) mod trace;
 pub(crate) mod trap;
 #[cfg(target_arch = "x86_64")]
 mod trap_i386;
+pub(crate) mod trial;
+pub(crate) mod watch;
 pub mod xattr;
 
 pub use child::is_limit;
+pub(crate) use copy::{as_path, path_of};
+pub use host::{can_change_root, fresh_proc, ids_without_namespace};
 pub use interrupt::{TERMINATE, on_interrupt};
 pub use look::may_open;
 pub use namespace::{
-    Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, id_maps, user_id,
+    Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, has_no_ids, id_maps, user_id,
 };
-pub use overlay::{OverlayError, Upper, overlay_mount, tree_mount};
+pub use overlay::{OverlayError, Upper, most_layers, mount_by_options, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
 pub use rename::{exchange, rename_new};
 pub use root::{Dir, FileKind, Follow, Root, Stat, set_mode, set_mtime, set_owner, stat_of};

@@ -115,6 +115,36 @@ pub(crate) fn clone_handle(handle: impl AsFd) -> io::Result<OwnedFd> {
     Ok(rustix::mount::open_tree(handle, "", flags)?)
 }
 
+/// Like [`clone_handle`], with all that is mounted below.
+pub(crate) fn clone_handle_recursive(handle: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    Ok(rustix::mount::open_tree(handle, "", flags)?)
+}
+
+/// Returns a detached mount that shows the file that a link of procfs leads to (`/proc/self/exe`),
+/// and through which it cannot be changed. An error when another file is at that path by now.
+pub(crate) fn sealed(link: &Path) -> io::Result<OwnedFd> {
+    let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    // What the link itself leads to was opened in another mount namespace, and is none to clone.
+    let (wanted, path) = (open(link)?, std::fs::read_link(link)?);
+    let found = open(&path)?;
+    let (wanted, there) = (rustix::fs::fstat(&wanted)?, rustix::fs::fstat(&found)?);
+    if (wanted.st_dev, wanted.st_ino) != (there.st_dev, there.st_ino) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mount = clone_handle(found)?;
+    set_readonly(&mount, false)?;
+    Ok(mount)
+}
+
+/// Tells whether a handle is of something in a procfs.
+pub(crate) fn is_of_proc(handle: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstatfs(handle)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
+}
+
 /// Attaches a detached mount on top of what `target` is a handle of.
 pub(crate) fn attach(mount: impl AsFd, target: impl AsFd) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
@@ -276,6 +306,19 @@ pub(crate) fn make_file(
     Ok(rustix::fs::fchmod(&file, Mode::from_bits_retain(mode))?)
 }
 
+/// Makes a character device `name` in `folder` that all may read and write.
+pub(crate) fn make_device(
+    folder: impl AsFd,
+    name: &[u8],
+    major: u32,
+    minor: u32,
+) -> io::Result<()> {
+    let (kind, mode) = (rustix::fs::FileType::CharacterDevice, Mode::from_bits_retain(0o666));
+    rustix::fs::mknodat(&folder, name, kind, mode, rustix::fs::makedev(major, minor))?;
+    // Whatever the umask.
+    Ok(rustix::fs::chmodat(folder, name, mode, AtFlags::empty())?)
+}
+
 /// Makes a symlink `name` in `folder`.
 pub(crate) fn make_link(folder: impl AsFd, name: &[u8], to: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::symlinkat(to, folder, name)?)
@@ -299,6 +342,11 @@ pub(crate) fn set_mtime(folder: impl AsFd, mtime: (i64, i64)) -> io::Result<()> 
         last_modification: rustix::fs::Timespec { tv_sec: mtime.0, tv_nsec: mtime.1 as _ },
     };
     Ok(rustix::fs::utimensat(folder, ".", &times, AtFlags::empty())?)
+}
+
+/// Returns a handle of this process's root folder.
+pub(crate) fn root_folder() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Makes a folder handle the current folder.

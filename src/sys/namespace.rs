@@ -26,6 +26,9 @@ pub enum IdMode {
     Range,
     /// The account's own id alone, seen as 0; other owners are recorded in an attribute.
     Single,
+    /// No user namespace, and no root: all is the account's. Other owners are recorded, and so are
+    /// modes and capabilities that would be in the way.
+    Bare,
 }
 
 impl IdMode {
@@ -33,7 +36,7 @@ impl IdMode {
     pub fn has_many(self) -> bool {
         match self {
             IdMode::Root | IdMode::Range => true,
-            IdMode::Single => false,
+            IdMode::Single | IdMode::Bare => false,
         }
     }
 }
@@ -45,6 +48,8 @@ pub struct Entered {
     pub mode: IdMode,
     /// Why it is [`IdMode::Single`] although more was looked for: cause and cure, for people.
     pub why_single: Option<NamespaceError>,
+    /// Why nothing can be mounted in it, where that is so.
+    pub no_mounts: Option<NamespaceError>,
 }
 
 /// What stands in the way of a user namespace, to decide on.
@@ -64,6 +69,8 @@ pub enum Obstacle {
     NoRange,
     /// newuidmap(1) or newgidmap(1) refused.
     MapRefused,
+    /// There is a user namespace, but mounts are refused in it.
+    Mounts,
     /// The program has more than one thread: a mistake of the caller.
     Threads,
     /// Something else.
@@ -128,9 +135,17 @@ pub fn enter_user_namespace(want: Option<IdMode>) -> Result<Entered, NamespaceEr
         Err(refused) => return Err(refused),
     };
     // Mounts made here stay here; those made outside later are not wanted either.
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .map_err(|error| explain(error, &Host::look()))?;
-    Ok(Entered { mode, why_single })
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    let no_mounts = mount_change("/", private).err().map(|error| {
+        NamespaceError::new(
+            Obstacle::Mounts,
+            format!("there is one, but nothing can be mounted in it ({error})"),
+            "look for what forbids it around this process: AppArmor's profile for containers does \
+             (`--security-opt apparmor=unconfined`), and so do some seccomp profiles \
+             (`--security-opt seccomp=unconfined`)",
+        )
+    });
+    Ok(Entered { mode, why_single, no_mounts })
 }
 
 fn choose(
@@ -144,7 +159,7 @@ fn choose(
         (ids > 1).then_some(Maps::Identity { uids, gids })
     };
     match want {
-        Some(IdMode::Single) => Ok((IdMode::Single, Maps::Single, None)),
+        Some(IdMode::Single | IdMode::Bare) => Ok((IdMode::Single, Maps::Single, None)),
         Some(IdMode::Root) => match identity() {
             Some(maps) if uid == 0 => Ok((IdMode::Root, maps, None)),
             _ => Err(NamespaceError::new(
@@ -178,9 +193,7 @@ fn range(uid: u32, gid: u32) -> Result<Maps, NamespaceError> {
         return Err(NamespaceError::new(
             Obstacle::NoRange,
             format!("user `{who}` has no subordinate ids in `{file}`"),
-            format!(
-                "as root: echo '{who}:100000:65536' | tee -a /etc/subuid /etc/subgid >/dev/null"
-            ),
+            advice(&who, uids.is_empty(), gids.is_empty()),
         ));
     }
     if ["newuidmap", "newgidmap"].iter().any(|tool| find(tool).is_none()) {
@@ -191,6 +204,24 @@ fn range(uid: u32, gid: u32) -> Result<Maps, NamespaceError> {
         ));
     }
     Ok(Maps::Range { uids: subid::arguments(uid, &uids), gids: subid::arguments(gid, &gids) })
+}
+
+// The command that gives an account a range that nobody has, in the file (or files) without one.
+fn advice(who: &str, uids: bool, gids: bool) -> String {
+    let names: Vec<&str> = [("/etc/subuid", uids), ("/etc/subgid", gids)]
+        .iter()
+        .filter_map(|(file, missing)| missing.then_some(*file))
+        .collect();
+    let texts: Vec<String> = names.iter().map(|file| read(file)).collect();
+    let accounts = read("/etc/passwd");
+    match subid::free(texts.iter().map(String::as_str), &accounts) {
+        Some(first) => format!(
+            "as root: echo '{who}:{first}:{}' | tee -a {} >/dev/null",
+            subid::USUAL,
+            names.join(" ")
+        ),
+        None => format!("as root: free a range of {} ids in {}", subid::USUAL, names.join(" ")),
+    }
 }
 
 // The setuid programs are looked for where a system has them, never through `PATH`.
@@ -207,6 +238,11 @@ fn read(path: &str) -> String {
 
 fn is_mapped() -> bool {
     !read("/proc/self/uid_map").trim().is_empty() || !read("/proc/self/gid_map").trim().is_empty()
+}
+
+/// Tells whether this process is in a user namespace that has no ids: one that could not be finished.
+pub fn has_no_ids() -> bool {
+    !is_mapped()
 }
 
 /// Returns the ids of this process's namespace as those of the one above, as text: files that were
@@ -359,15 +395,16 @@ fn explain(error: Errno, host: &Host) -> NamespaceError {
             Obstacle::AppArmor,
             "AppArmor does not allow it (`kernel.apparmor_restrict_unprivileged_userns` is 1)"
                 .to_owned(),
-            "as root: give rbuild an AppArmor profile with `userns,`, or \
+            "as root: load the profile that comes with rbuild (`contrib/apparmor/rbuild` to \
+             /etc/apparmor.d, then apparmor_parser -r /etc/apparmor.d/rbuild), or \
              sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
         )
     } else if denied && host.seccomp {
         (
             Obstacle::Seccomp,
             "the seccomp filter of this container does not allow it".to_owned(),
-            "start the container with a seccomp profile that allows `unshare` \
-             (for example `--security-opt seccomp=unconfined`), or with CAP_SYS_ADMIN",
+            "start the container with a seccomp profile that allows user namespaces \
+             (`--security-opt seccomp=unconfined`; for a pod `seccompProfile: {type: Unconfined}`)",
         )
     } else if denied {
         (

@@ -88,6 +88,8 @@ pub(crate) struct Call {
     id: u64,
     /// The thread that called, as this process's pid namespace numbers it.
     pub(crate) pid: u32,
+    /// The number of the call.
+    pub(crate) number: i32,
     /// What it asks for; `None` if the number is none that is listened to.
     pub(crate) request: Option<Request>,
 }
@@ -148,7 +150,7 @@ impl Listener {
             Err(error) => return Err(error),
         }
         let request = trap::decode(got.arch, got.number, &got.arguments);
-        Ok(Some(Call { id: got.id, pid: got.pid, request }))
+        Ok(Some(Call { id: got.id, pid: got.pid, number: got.number, request }))
     }
 
     /// Tells whether the caller still waits: if so, what was read by its number was its own.
@@ -225,14 +227,34 @@ fn is_able() -> bool {
 }
 
 fn install_with(flags: libc::c_ulong) -> io::Result<OwnedFd> {
-    let code = program();
+    install_open(&program(), flags)
+}
+
+/// Puts this process, and all that it starts, under a program that asks a listener.
+pub(super) fn install_listening(code: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    match install_open(code, FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            install_open(code, FLAG_NEW_LISTENER)
+        }
+        other => other,
+    }
+}
+
+fn install_open(code: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<OwnedFd> {
+    let fd = install_code(code, flags)?;
+    // SAFETY: the kernel just made it, and nobody else knows it. It closes on exec (seccomp(2)).
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Puts this process, and all that it starts, under a program. With a flag that asks for a listener the
+/// number is that of its descriptor.
+pub(super) fn install_code(code: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<i32> {
     let program = libc::sock_fprog {
         len: u16::try_from(code.len()).map_err(io::Error::other)?,
         filter: code.as_ptr().cast_mut(),
     };
-    // SAFETY: pointer and length describe a live vector, of which the kernel makes a copy; with
-    // this flag the result is a new descriptor.
-    let fd = unsafe {
+    // SAFETY: pointer and length describe a live slice, of which the kernel makes a copy.
+    let done = unsafe {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
@@ -240,12 +262,10 @@ fn install_with(flags: libc::c_ulong) -> io::Result<OwnedFd> {
             std::ptr::from_ref(&program),
         )
     };
-    if fd < 0 {
+    if done < 0 {
         return Err(io::Error::last_os_error());
     }
-    let fd = i32::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel just made it, and nobody else knows it. It closes on exec (seccomp(2)).
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    i32::try_from(done).map_err(io::Error::other)
 }
 
 // By architecture, then number by number.

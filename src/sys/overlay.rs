@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use rustix::mount::{
@@ -17,6 +18,22 @@ use crate::base::ImagePath;
 
 /// The kernel's limit (`OVL_MAX_STACK`).
 const MOST_LAYERS: usize = 500;
+
+/// How many layers fit into the options of mount(2), by the length of the names that a store gives.
+const MOST_BY_OPTIONS: usize = 100;
+
+// What the mounts so far have shown, or a test has asked for.
+static BY_OPTIONS: AtomicBool = AtomicBool::new(false);
+
+/// Has all mounts made in the way of kernels before 6.7, which have no `lowerdir+`: for testing it.
+pub fn mount_by_options() {
+    BY_OPTIONS.store(true, Ordering::Relaxed);
+}
+
+/// Returns how many layers an overlay takes here. Known after the first [`overlay_mount`].
+pub fn most_layers() -> usize {
+    if BY_OPTIONS.load(Ordering::Relaxed) { MOST_BY_OPTIONS } else { MOST_LAYERS }
+}
 
 /// Where an overlay is written to. Both folders lie on one filesystem; `work` is empty and was
 /// never used for a mount before (the `volatile` mark in it would refuse a second one).
@@ -74,6 +91,7 @@ pub fn overlay_mount(
     lowers: &[PathBuf],
     upper: Option<Upper<'_>>,
 ) -> Result<OwnedFd, OverlayError> {
+    let lowers: &[PathBuf] = &without_repeats(lowers);
     if lowers.len() > MOST_LAYERS {
         return Err(OverlayError::TooMany(lowers.len()));
     }
@@ -93,6 +111,9 @@ pub fn overlay_mount(
         }
         return Ok(tree);
     }
+    if BY_OPTIONS.load(Ordering::Relaxed) {
+        return by_options(lowers, upper);
+    }
     match by_descriptor(lowers, upper) {
         // Linux before 6.7 has no `lowerdir+`; before 5.2 there is no fsopen.
         Err(OverlayError::Refused { step, source, hint })
@@ -101,15 +122,28 @@ pub fn overlay_mount(
                     number == Errno::INVAL.raw_os_error() || number == Errno::NOSYS.raw_os_error()
                 }) =>
         {
-            by_options(lowers, upper).map_err(|error| match error {
+            let mounted = by_options(lowers, upper).map_err(|error| match error {
                 OverlayError::Refused { step, source, hint: other } => {
                     OverlayError::Refused { step, source, hint: format!("{other}{hint}") }
                 }
                 other => other,
-            })
+            });
+            if mounted.is_ok() {
+                mount_by_options();
+            }
+            mounted
         }
         other => other,
     }
+}
+
+// Layers of the same content are one folder, and the kernel takes no folder twice (ELOOP). The upper
+// one is enough: all that the lower one has, it has as well, and nothing between can take it away.
+fn without_repeats(lowers: &[PathBuf]) -> Vec<PathBuf> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut kept: Vec<PathBuf> = lowers.iter().rev().filter(|l| seen.insert(*l)).cloned().collect();
+    kept.reverse();
+    kept
 }
 
 fn by_descriptor(lowers: &[PathBuf], upper: Option<Upper<'_>>) -> Result<OwnedFd, OverlayError> {
@@ -301,9 +335,18 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_that_comes_twice_counts_where_it_is_uppermost() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(
+            without_repeats(&paths(&["/a", "/b", "/a", "/c", "/b"])),
+            paths(&["/a", "/c", "/b"])
+        );
+    }
+
+    #[test]
     fn limits() {
         assert!(matches!(overlay_mount(&[], None), Err(OverlayError::Empty)));
-        let many = vec![PathBuf::from("/s"); 501];
+        let many: Vec<_> = (0..501).map(|n| PathBuf::from(format!("/s{n}"))).collect();
         assert!(matches!(overlay_mount(&many, None), Err(OverlayError::TooMany(501))));
     }
 }

@@ -322,7 +322,8 @@ impl Dir {
         self.rmdir(name)
     }
 
-    fn open_dir_writable(&self, name: &[u8]) -> io::Result<Dir> {
+    /// Opens the folder `name` and gives it mode 0700 first, which its owner can do whatever it was.
+    pub fn open_dir_writable(&self, name: &[u8]) -> io::Result<Dir> {
         match self.open_dir(name) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 rustix::fs::chmodat(self, single(name)?, Mode::from(0o700), AtFlags::empty())?;
@@ -400,6 +401,17 @@ impl Root {
     /// Opens the folder at `path`.
     pub fn open_dir(&self, path: &ImagePath, follow: Follow) -> io::Result<Dir> {
         Ok(Dir(self.open_with(path, follow, OFlags::RDONLY | OFlags::DIRECTORY)?))
+    }
+
+    /// Opens the folder at `path` where no part of it is a link, not even one that stays inside: for
+    /// trees that somebody else may be changing right now. One handle leads to the next, so nothing
+    /// is looked up twice.
+    pub fn open_dir_without_links(&self, path: &ImagePath) -> io::Result<Dir> {
+        let mut at = self.dir.try_clone()?;
+        for name in path.components() {
+            at = at.open_dir(name)?;
+        }
+        Ok(at)
     }
 
     /// Returns the metadata of what is at `path`.
@@ -632,6 +644,43 @@ mod tests {
             assert!(root.top().stat(name.as_bytes()).is_err(), "{name:?}");
             assert!(root.top().create_file(name.as_bytes()).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_swapped_for_a_link_is_never_left() {
+        let (temp, root) = fixture();
+        let top = temp.path().join("root");
+        for part in ["in", "link", "abs", "up", "loop", "dangling", "in/f", "none"] {
+            let opened = root.open_dir_without_links(&path(part)).is_ok();
+            assert_eq!(opened, part == "in", "{part}");
+        }
+        // The folder and a link to where the secret is change places, all the time.
+        std::os::unix::fs::symlink(temp.path(), top.join("out")).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let order = std::sync::atomic::Ordering::SeqCst;
+        let mut opened = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(order) {
+                    for (from, to) in
+                        [("in", "aside"), ("out", "in"), ("in", "out"), ("aside", "in")]
+                    {
+                        std::fs::rename(top.join(from), top.join(to)).unwrap();
+                    }
+                }
+            });
+            let mut rounds = 0;
+            while rounds < 1000 || (opened == 0 && rounds < 1_000_000) {
+                rounds += 1;
+                if let Ok(folder) = root.open_dir_without_links(&path("in")) {
+                    opened += 1;
+                    assert_eq!(read(folder.open_file(b"f")), "inside");
+                    assert!(folder.stat(b"secret").is_err());
+                }
+            }
+            done.store(true, order);
+        });
+        assert!(opened > 0);
     }
 
     #[test]

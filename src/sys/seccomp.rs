@@ -32,17 +32,36 @@ const PERSONALITIES: [u64; 5] = [0, 8, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
 
 /// The programs of a step, ready to be installed.
 pub(crate) struct Filter {
-    allow: Vec<libc::sock_filter>,
-    refuse: Vec<libc::sock_filter>,
+    pub(super) allow: Vec<libc::sock_filter>,
+    pub(super) refuse: Vec<libc::sock_filter>,
 }
 
 impl Filter {
-    /// Builds both programs.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Builds both programs. Without `network`, sockets can be of the unix family only.
+    pub(crate) fn new(network: bool) -> io::Result<Self> {
+        Self::build(allowed(), network)
+    }
+
+    /// Builds programs of which the second asks a listener about the calls that it would refuse. The
+    /// first has to leave those to it: of an error and a question the kernel takes the error.
+    pub(super) fn telling() -> io::Result<Self> {
+        let mut first = allowed();
+        first.extend(REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())));
+        let mut filter = Self::build(first, true)?;
+        let refuses = super::bpf::end(super::bpf::errno(libc::EPERM));
+        for one in &mut filter.refuse {
+            if (one.code, one.k) == (refuses.code, refuses.k) {
+                one.k = libc::SECCOMP_RET_USER_NOTIF;
+            }
+        }
+        Ok(filter)
+    }
+
+    fn build(first: Rules, network: bool) -> io::Result<Self> {
         let allow =
-            compile(allowed(), SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
+            compile(first, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
         let refuse = compile(
-            refused().map_err(io::Error::other)?,
+            refused(network).map_err(io::Error::other)?,
             SeccompAction::Allow,
             SeccompAction::Errno(libc::EPERM as u32),
         )?;
@@ -60,7 +79,7 @@ impl Filter {
     }
 
     /// Puts this process and all it starts under the filter, for good. Needs CAP_SYS_ADMIN in the
-    /// user namespace: so setuid programs inside keep working, which `no_new_privs` would end.
+    /// user namespace, so that setuid programs inside keep working; or `no_new_privs`, which ends that.
     pub(crate) fn install(&self) -> io::Result<()> {
         for program in [&self.allow, &self.refuse] {
             let program = libc::sock_fprog {
@@ -107,7 +126,7 @@ fn allowed() -> Rules {
     ALLOWED.iter().chain(ALLOWED_HERE).map(|number| (*number, Vec::new())).collect()
 }
 
-fn refused() -> Result<Rules, seccompiler::BackendError> {
+fn refused(network: bool) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules =
         REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
     let when = |argument: u8, op: SeccompCmpOp, value: u64| {
@@ -128,14 +147,15 @@ fn refused() -> Result<Rules, seccompiler::BackendError> {
         .map(|value| when(0, SeccompCmpOp::Ne, *value))
         .collect::<Result<Vec<_>, _>>()?;
     rules.insert(libc::SYS_personality, vec![SeccompRule::new(personalities)?]);
-    // Kernel crypto and the hypervisor's socket.
-    rules.insert(
-        libc::SYS_socket,
-        vec![
+    // Kernel crypto and the hypervisor's socket; or all that leaves the machine.
+    let sockets = match network {
+        true => vec![
             one(0, SeccompCmpOp::Eq, libc::AF_ALG as u64)?,
             one(0, SeccompCmpOp::Eq, libc::AF_VSOCK as u64)?,
         ],
-    );
+        false => vec![one(0, SeccompCmpOp::Ne, libc::AF_UNIX as u64)?],
+    };
+    rules.insert(libc::SYS_socket, sockets);
     // Typing into somebody's terminal.
     rules.insert(
         libc::SYS_ioctl,
@@ -291,9 +311,11 @@ mod tests {
 
     #[test]
     fn the_programs_can_be_built() {
-        let filter = Filter::new().unwrap();
-        // The kernel takes 4096 instructions (BPF_MAXINSNS).
-        assert!(filter.allow.len() < 4096 && filter.refuse.len() < 4096);
+        for network in [true, false] {
+            let filter = Filter::new(network).unwrap();
+            // The kernel takes 4096 instructions (BPF_MAXINSNS).
+            assert!(filter.allow.len() < 4096 && filter.refuse.len() < 4096);
+        }
     }
 
     #[test]

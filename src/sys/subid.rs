@@ -38,6 +38,37 @@ pub(crate) fn ranges(text: &str, uid: u32, name: Option<&str>) -> Vec<Range> {
     out
 }
 
+/// How many ids an account is usually given: enough for every id that images use.
+pub(crate) const USUAL: u32 = 65536;
+
+/// Returns the first id of [`USUAL`] ones that no line of `texts` (subuid(5)) gives away and no account
+/// of `passwd` (passwd(5)) has; `None` when there is no room. Ranges begin where useradd(8) begins.
+pub(crate) fn free<'a>(texts: impl Iterator<Item = &'a str>, passwd: &str) -> Option<u32> {
+    let number = |field: Option<&str>| field.and_then(|text| text.parse::<u64>().ok());
+    let mut taken: Vec<(u64, u64)> = Vec::new();
+    for line in texts.flat_map(str::lines) {
+        let mut fields = line.trim().split(':').skip(1);
+        if let (Some(start), Some(count)) = (number(fields.next()), number(fields.next())) {
+            taken.push((start, start.saturating_add(count)));
+        }
+    }
+    for line in passwd.lines() {
+        let mut fields = line.split(':').skip(2);
+        for id in [number(fields.next()), number(fields.next())].into_iter().flatten() {
+            taken.push((id, id + 1));
+        }
+    }
+    taken.sort_unstable();
+    let mut first = 100_000u64;
+    for (start, end) in taken {
+        if start < first + u64::from(USUAL) && end > first {
+            first = end;
+        }
+    }
+    // The last id means none (chown(2)).
+    u32::try_from(first).ok().filter(|first| first.checked_add(USUAL).is_some())
+}
+
 /// Returns the name that `passwd` (passwd(5)) has for `uid`.
 pub(crate) fn name_of(passwd: &str, uid: u32) -> Option<&str> {
     passwd.lines().find_map(|line| {
@@ -100,6 +131,17 @@ mod tests {
         check("a:900:200\n", 1000, Some("a"), &[]);
         check("a:5000:100\na:5050:100\na:6000:1\n", 1, Some("a"), &[(5000, 100), (6000, 1)]);
         check("a:4294967295:2\na:1:0\n", 7, Some("a"), &[]);
+    }
+
+    #[test]
+    fn a_free_range_lies_beside_the_others() {
+        let free = |text: &str, passwd: &str| free([text].into_iter(), passwd);
+        assert_eq!(free("", ""), Some(100_000));
+        assert_eq!(free("a:100000:65536\n", ""), Some(165_536));
+        assert_eq!(free("a:165536:65536\nb:90000:20000\n", ""), Some(231_072));
+        assert_eq!(free("a:200000:10\n", ""), Some(100_000));
+        assert_eq!(free("a:100000:65536\n", "x:x:165540:165540::/:\n"), Some(165_541));
+        assert_eq!(free("a:0:4294967295\nbad:x:1\n", ""), None);
     }
 
     #[test]

@@ -185,3 +185,29 @@ fn a_required_secret_that_is_absent_is_told() {
     assert_ne!(outcome.done.code(), 0, "{}", outcome.story());
     outcome.says(&["token", "Dockerfile:2:"]);
 }
+
+#[test]
+fn a_layer_of_the_cache_is_searched_for_a_secret_of_today() {
+    for squash in [false, true] {
+        let place = Place::new(Who::usual());
+        let text = format!(
+            "FROM busybox AS unused\nRUN echo {SECRET} > /elsewhere\n\
+             FROM busybox\nRUN echo '{SECRET}' > /leak\nRUN true\nUSER 10001\n"
+        );
+        let flag = if squash { "--squash" } else { "--no-cache-filter=unused" };
+        // Without --secret nobody knows that it is one.
+        Build::text(&place, &text).arg(flag).image();
+        fs::remove_dir_all(place.at("image.oci")).expect("it was written");
+        let outcome = with_secret(&place, &text).arg(flag).run();
+        outcome.fails(1, &["CACHED", "build-secret-leaked", "`/leak`", "***"]);
+        // The text of the Dockerfile has it too: what is shown of that is masked.
+        assert!(!outcome.err().contains(SECRET), "{}", outcome.story());
+        // As a warning, when the policy has it so; and each time.
+        for _ in 0..2 {
+            let build = with_secret(&place, &text).arg(flag);
+            let outcome = build.arg("--set=rules.build-secret-leaked=warn").run();
+            outcome.digest();
+            outcome.says(&["CACHED", "`/leak`"]);
+        }
+    }
+}

@@ -4,16 +4,22 @@
 //! Every image that a test builds is checked by `harness::Image`. What this machine cannot do is a
 //! skip that is told on stderr; with `RBUILD_TEST_NO_SKIP=1` it is an error.
 
+mod audit;
+mod authorities;
 mod bad_input;
 mod cache;
 mod call;
+mod containers;
 mod contexts;
 mod debian;
-mod entitlements;
 mod dialect;
+mod doctor;
+mod entitlements;
 mod examples;
 mod failing;
+mod foreign;
 mod harness;
+mod hosts;
 mod interrupted;
 mod judge;
 mod killed;
@@ -29,3 +35,4 @@ mod reproducible;
 mod shapes;
 mod ssh;
 mod stages;
+mod terms;

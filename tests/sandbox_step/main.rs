@@ -87,7 +87,7 @@ fn own_uid() -> u32 {
     fs::metadata("/proc/self").map_or(u32::MAX, |meta| meta.uid())
 }
 
-fn command(case: &str, who: Who, stage: &Path) -> Option<Command> {
+fn command(case: &str, who: Who, shared: bool, stage: &Path) -> Option<Command> {
     if !Path::new(BUSYBOX).exists() {
         skip("there is no /bin/busybox");
         return None;
@@ -111,13 +111,16 @@ fn command(case: &str, who: Who, stage: &Path) -> Option<Command> {
         .env("RBUILD_STEP_CASE", case)
         .env("RBUILD_STEP_MODE", format!("{who:?}"))
         .env("RBUILD_STEP_STAGE", stage);
+    if shared {
+        command.env("RBUILD_STEP_SHARED_PIDS", "1");
+    }
     Some(command)
 }
 
-fn check(case: &str) {
+fn check(case: &str, shared: bool) {
     for who in [Who::Root, Who::Range, Who::Single] {
         let stage = stage();
-        let Some(mut command) = command(case, who, stage.path()) else { continue };
+        let Some(mut command) = command(case, who, shared, stage.path()) else { continue };
         let output = command.output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
@@ -136,7 +139,11 @@ macro_rules! steps {
     ($($name:ident)*) => { $(
         #[test]
         fn $name() {
-            check(stringify!($name).strip_prefix("step_").unwrap_or_default());
+            let name = stringify!($name);
+            match name.strip_prefix("shared_") {
+                Some(case) => check(case, true),
+                None => check(name.strip_prefix("step_").unwrap_or_default(), false),
+            }
         }
     )* };
 }
@@ -144,16 +151,27 @@ macro_rules! steps {
 steps! {
     step_status step_identity step_owners step_devices step_namespaces step_powers step_calls
     step_network step_mounts step_stubs step_secrets step_output step_exec_errors
-    step_symlinked_folders step_daemons step_first_process step_cancelled step_overlay step_timing
+    step_symlinked_folders step_daemons step_keepers step_first_process step_cancelled step_overlay step_timing
     step_owned_files step_owned_users step_owned_new_files step_owned_folders step_owned_nodes
     step_owned_chroot step_owned_probes step_owned_lost step_owned_timing
 }
 
+// The same in a step that sees the processes outside, as in a container whose `/proc` is masked.
+steps! {
+    shared_status shared_identity shared_owners shared_powers shared_calls shared_network
+    shared_mounts shared_stubs shared_secrets shared_output shared_exec_errors shared_daemons
+    shared_keepers shared_cancelled shared_timing shared_owned_files shared_owned_users
+}
+
 #[test]
 fn killing_the_builder_kills_the_step() {
-    for (number, who) in [Who::Root, Who::Range, Who::Single].into_iter().enumerate() {
+    for (number, (who, shared)) in [Who::Root, Who::Range, Who::Single]
+        .into_iter()
+        .flat_map(|who| [(who, false), (who, true)])
+        .enumerate()
+    {
         let stage = stage();
-        let Some(mut command) = command("hold", who, stage.path()) else { continue };
+        let Some(mut command) = command("hold", who, shared, stage.path()) else { continue };
         let marker = format!("{}{}", 70 + number, std::process::id());
         let mut child = command.env("RBUILD_STEP_MARKER", &marker).spawn().unwrap();
         let pid_file = stage.path().join("home/builder");
@@ -184,7 +202,7 @@ fn killing_the_builder_kills_the_step() {
             assert!(killed.elapsed() < Duration::from_secs(5), "a process of rbuild's was left");
             std::thread::sleep(Duration::from_millis(5));
         }
-        eprintln!("NOTE {who:?}: all dead after {:?}", killed.elapsed());
+        eprintln!("NOTE {who:?}, shared pids: {shared}: all dead after {:?}", killed.elapsed());
         let _ = child.wait();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(stage.path().to_str().unwrap()));

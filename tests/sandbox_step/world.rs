@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rbuild::base::{ImagePath, Masker};
 use rbuild::event::Stream;
-use rbuild::sandbox::{Cancel, Error, Hardening, Network, Outcome, Spec, User};
+use rbuild::sandbox::{Cancel, Error, Hardening, Isolation, Network, Outcome, Spec, Terms, User};
 use rbuild::sys::{Entered, IdMode, enter_user_namespace};
 
 /// A case: a function that panics when something is wrong.
@@ -17,6 +17,7 @@ pub(crate) type Case = fn(&World);
 /// What a case works with.
 pub(crate) struct World {
     pub(crate) mode: IdMode,
+    pub(crate) isolation: Isolation,
     pub(crate) rbuild: PathBuf,
     pub(crate) home: PathBuf,
     pub(crate) base: PathBuf,
@@ -38,7 +39,7 @@ pub(crate) fn enter(case: Case) {
         _ => IdMode::Single,
     };
     let (mode, why) = match enter_user_namespace(None) {
-        Ok(Entered { mode, why_single }) => {
+        Ok(Entered { mode, why_single, .. }) => {
             assert_eq!(why_single.is_some(), mode == IdMode::Single);
             (mode, why_single)
         }
@@ -62,8 +63,13 @@ pub(crate) fn enter(case: Case) {
         symlink("busybox", base.join("bin").join(tool)).unwrap();
     }
     fs::write(base.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
-    let world =
-        World { mode, rbuild: stage.join("rbuild"), home, base, lines: RefCell::new(Vec::new()) };
+    // As where the `/proc` of outside is masked: the way is the same, masked or not.
+    let isolation = match std::env::var_os("RBUILD_STEP_SHARED_PIDS") {
+        Some(_) => Isolation::SharedPids,
+        None => Isolation::Namespaces,
+    };
+    let rbuild = stage.join("rbuild");
+    let world = World { mode, isolation, rbuild, home, base, lines: RefCell::default() };
     case(&world);
 }
 
@@ -96,9 +102,11 @@ impl World {
             hosts: b"127.0.0.1 localhost\n".to_vec(),
             resolv_conf: b"nameserver 192.0.2.1\n".to_vec(),
             id_mode: self.mode,
+            isolation: self.isolation.clone(),
             hardening: Hardening::Docker,
             shm_size: 1 << 20,
             ulimits: Vec::new(),
+            terms: Terms::default(),
         }
     }
 

@@ -237,7 +237,8 @@ fn home_path(path: &str) -> PathBuf {
 
 fn secret_file(path: &str) -> Result<Vec<u8>, String> {
     let path = home_path(path);
-    let mut bytes = Vec::new();
+    // Large enough from the start: a vector that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(SECRET_LIMIT as usize + 32);
     std::fs::File::open(&path)
         .and_then(|file| file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;

@@ -3,6 +3,7 @@
 mod brought;
 mod contexts;
 mod given;
+mod host;
 mod outcome;
 mod steps;
 
@@ -32,6 +33,7 @@ use tempfile::TempDir;
 use brought::{Brought, Means, Origin};
 pub(super) use given::read_dockerfile;
 use given::{agents, annotations, compression, dockerfile, pairs, secrets, times};
+use host::{Choice, Host};
 pub(super) use outcome::tell_not_prepared;
 use outcome::{exit_of, tell_failure, write_metadata};
 use steps::{StepArgs, Steps};
@@ -100,6 +102,15 @@ pub(crate) struct Args {
     pub(crate) pull: bool,
     #[command(flatten)]
     pub(crate) steps: StepArgs,
+    /// What stands around RUN steps
+    #[arg(
+        long,
+        value_name = "auto|userns|chroot",
+        default_value = "auto",
+        hide_possible_values = true,
+        env = "RBUILD_ISOLATION"
+    )]
+    pub(crate) isolation: Choice,
     /// One layer above the base
     #[arg(long)]
     pub(crate) squash: bool,
@@ -125,6 +136,8 @@ pub(crate) struct Args {
     /// How many steps run at once [default: the CPUs this process may use]
     #[arg(long, value_name = "N", env = "RBUILD_JOBS")]
     pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) terms: super::terms::TermArgs,
     /// Write the image's config digest (the image id) into FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
@@ -304,11 +317,8 @@ impl Command {
         }
 
         // From here on this process is root of its own namespace. One thread until here.
-        let entered = sys::enter_user_namespace(None).map_err(|error| Stop {
-            exit: Exit::Sandbox,
-            text: error.to_string(),
-            help: Some(error.cure),
-        })?;
+        environment::test_hooks();
+        let host = Host::enter(self.args.isolation, &policy)?;
         let cancel = Cancel::new();
         let on_signal = cancel.clone();
         let signal = Arc::new(AtomicI32::new(0));
@@ -342,10 +352,10 @@ impl Command {
                 progress.show(&event, &sources);
             })
         };
-        if let Some(why) = &entered.why_single
+        if let Some(why) = host.why_single()
             && self.format == Format::Plain
         {
-            events.note(format!("one user id only: {}; {}", why.cause, why.cure));
+            events.note(why);
         }
 
         let root = environment::store_root(&self.args.store);
@@ -392,6 +402,14 @@ impl Command {
             return self.refused(&prepared.report, &prepared.sources, &policy);
         }
 
+        if let Err(failure) = host.judge(&prepared.plan, &policy, &events) {
+            let sources = sources.read().unwrap_or_else(PoisonError::into_inner);
+            let exit = exit_of(failure.cause);
+            tell_failure(&failure, &sources, &progress, exit, events.masker());
+            self.failed(exit, &failure, &sources, events.masker());
+            return Ok(exit);
+        }
+        let stacking = host.stacking(&store, &prepared.plan, &events);
         let bases = resolver.images(&prepared.plan);
         let contexts = self.contexts(&means, &events);
         if interrupted().is_some() {
@@ -406,7 +424,9 @@ impl Command {
             events: &events,
             cancel: &cancel,
             program: environment::program(),
-            id_mode: entered.mode,
+            id_mode: host.mode,
+            stacking,
+            isolation: host.isolation.clone(),
             context: contexts.main.as_ref(),
             named: &contexts.named,
             bases: &bases,
@@ -428,7 +448,7 @@ impl Command {
         match result {
             Ok(done) => {
                 let digest = done.built.image.digest.to_string();
-                self.written(&done.built)?;
+                self.written(&done.built, &prepared)?;
                 self.summary(&done.built, &progress);
                 super::policy::write_reports(&self.args.policy, &done.report, &sources, &policy)?;
                 if self.format != Format::None {
@@ -443,8 +463,8 @@ impl Command {
             Err(Ended::Refused(report)) => self.refused(&report, &sources, &policy),
             Err(Ended::Failed(failure)) => {
                 let exit = interrupted().unwrap_or_else(|| exit_of(failure.cause));
-                tell_failure(&failure, &sources, &progress, exit);
-                self.failed(exit, &failure, &sources);
+                tell_failure(&failure, &sources, &progress, exit, events.masker());
+                self.failed(exit, &failure, &sources, events.masker());
                 Ok(exit)
             }
         }
@@ -508,7 +528,7 @@ impl Command {
             }
             root = _empty.insert(tempfile::tempdir().ok()?).path().to_owned();
         }
-        let entered = sys::enter_user_namespace(None).ok()?;
+        let host = Host::enter(self.args.isolation, policy).ok()?;
         let store = Store::open(&root).ok()?;
         self.args.store.offline = true;
         let (events, cancel) = (Events::silent(), Cancel::new());
@@ -532,7 +552,9 @@ impl Command {
             events: &events,
             cancel: &cancel,
             program: environment::program(),
-            id_mode: entered.mode,
+            id_mode: host.mode,
+            stacking: host.stacking(&store, &prepared.plan, &events),
+            isolation: host.isolation.clone(),
             context: contexts.main.as_ref(),
             named: &contexts.named,
             bases: &bases,
@@ -577,6 +599,7 @@ impl Command {
             resolv_conf: environment::resolv_conf(),
             shm_size: self.steps.shm_size,
             ulimits: self.steps.ulimits.clone(),
+            terms: args.terms.terms(policy)?,
             leak_is_error: policy.setting("build-secret-leaked").level == Level::Error,
             tables: policy.looks_at_files(),
             name: std::path::absolute(&self.job.name)

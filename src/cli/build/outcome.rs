@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use rbuild::build::NotPrepared;
+use rbuild::base::Masker;
+use rbuild::build::{NotPrepared, Prepared};
 use rbuild::diag::{Sources, render};
 use rbuild::exec::{Built, Cause, Failure};
+use rbuild::facts::Observed;
 use rbuild::policy::{Policy, Report};
 use serde_json::json;
 
@@ -70,7 +72,7 @@ impl Command {
     }
 
     /// Writes `--iidfile` and `--metadata-file` of a build that succeeded.
-    pub(super) fn written(&self, built: &Built) -> Result<(), Stop> {
+    pub(super) fn written(&self, built: &Built, prepared: &Prepared) -> Result<(), Stop> {
         let image = &built.image;
         if let Some(path) = &self.args.iidfile {
             write_file(path, &image.config_digest().to_string()).map_err(|error| Stop {
@@ -103,19 +105,19 @@ impl Command {
                     "size": image.manifest_bytes.len(),
                 },
                 "image.name": names.join(","),
-                "rbuild": { "layers": layers },
+                "rbuild": { "layers": layers, "behaviour": behaviour(built, prepared) },
             });
             write_metadata(path, &document);
         }
         Ok(())
     }
 
-    pub(super) fn failed(&self, exit: Exit, failure: &Failure, sources: &Sources) {
+    pub(super) fn failed(&self, exit: Exit, failure: &Failure, sources: &Sources, masker: &Masker) {
         if let Some(path) = &self.args.metadata_file {
             let place = failure.diagnostic.span.map(|span| sources.place(span));
             let error = json!({
                 "kind": failure.diagnostic.code.0,
-                "message": failure.diagnostic.message,
+                "message": masker.mask_text(&failure.diagnostic.message),
                 "place": place,
                 "status": failure.status,
                 "exit": exit as u8,
@@ -145,8 +147,68 @@ impl Command {
             count(built.layers.len(), "layer"),
             count(run, "step")
         ));
+        let (emulated, took) = progress.emulated();
+        if emulated > 0 {
+            text.push_str(&format!(
+                "emulated: {emulated} of these steps, {:.1} s; what a stage `FROM \
+                 --platform=$BUILDPLATFORM` cross-compiles for $TARGETOS/$TARGETARCH runs at full speed\n",
+                took.as_secs_f64()
+            ));
+        }
         say(&text);
     }
+}
+
+/// What steps did, where that was asked for: `null` where not.
+fn behaviour(built: &Built, prepared: &Prepared) -> serde_json::Value {
+    if built.behaviour.is_empty() {
+        return serde_json::Value::Null;
+    }
+    let steps: Vec<_> = built
+        .behaviour
+        .iter()
+        .map(|(id, observed)| {
+            let step = &prepared.plan.steps[*id];
+            let place = prepared.sources.place(step.span);
+            let seen = match observed {
+                Observed::Skipped(cause) => {
+                    return json!({"place": place, "title": step.title, "skipped": cause});
+                }
+                Observed::Watched(seen) => seen,
+            };
+            let parents = |index: Option<usize>| -> Vec<&str> {
+                let chain = index.map(|index| seen.chain(index)).unwrap_or_default();
+                chain.iter().map(|program| program.path.as_str()).collect()
+            };
+            let execs: Vec<_> = (0..)
+                .zip(&seen.execs)
+                .map(|(index, program)| {
+                    json!({"path": program.path, "argv": program.argv, "sha256": program.sha256,
+                           "status": program.status, "parents": parents(Some(index))})
+                })
+                .collect();
+            let connects: Vec<_> = seen
+                .connects
+                .iter()
+                .map(|one| {
+                    let by = one.by.and_then(|by| seen.execs.get(by));
+                    json!({"addr": one.addr, "by": by.map(|program| &program.path),
+                           "parents": parents(one.by)})
+                })
+                .collect();
+            let denied = seen.denied.as_ref().map(|denied| -> Vec<_> {
+                let shown = |one: &rbuild::facts::Denied| {
+                    let by = one.by.and_then(|by| seen.execs.get(by));
+                    json!({"syscall": one.syscall, "count": one.count,
+                           "by": by.map(|program| &program.path), "parents": parents(one.by)})
+                };
+                denied.iter().map(shown).collect()
+            });
+            json!({"place": place, "title": step.title, "execs": execs, "connects": connects,
+                   "denied": denied, "untold": seen.untold})
+        })
+        .collect();
+    json!({"steps": steps})
 }
 
 /// Tells all that is wrong with a text.
@@ -161,7 +223,13 @@ pub(in crate::cli) fn tell_not_prepared(not: &NotPrepared) {
 }
 
 /// Tells why a build ended: the last lines of the step's output, the place, the remedy.
-pub(super) fn tell_failure(failure: &Failure, sources: &Sources, progress: &Progress, exit: Exit) {
+pub(super) fn tell_failure(
+    failure: &Failure,
+    sources: &Sources,
+    progress: &Progress,
+    exit: Exit,
+    masker: &Masker,
+) {
     if matches!(exit, Exit::Interrupted | Exit::Terminated) {
         say("interrupted\n");
         return;
@@ -178,7 +246,8 @@ pub(super) fn tell_failure(failure: &Failure, sources: &Sources, progress: &Prog
     }
     text.push_str(&render(&failure.diagnostic, sources, colour()));
     text.push('\n');
-    say(&text);
+    // A value that is a secret may stand in the command, or in the text around it.
+    say(&masker.mask_text(&text));
 }
 
 /// The exit code of a kind of failure.

@@ -10,6 +10,8 @@ pub(super) static RULE: Rule = Rule {
            of the target and the stages it is built FROM, else the user of the base image. \
            Variables are expanded with the build arguments. Other stages do not count: build as \
            root, ship as somebody.\n\n\
+           A number that is no user id (they go from 0 to 2147483647) counts as root: runtimes have \
+           cut such numbers down to 0, or left the process as it was.\n\n\
            In a finished image, a user whose id in /etc/passwd is 0 is root by whatever name.\n\n\
            Where the base was not looked up and no USER is written, the image cannot be shown to be \
            without root: a finding as well.",
@@ -38,6 +40,14 @@ pub(super) static RULE: Rule = Rule {
         "FROM busybox\nUSER 0:1000\n",
         "FROM busybox\nARG U=root\nUSER ${U}\n",
         "FROM busybox AS a\nUSER 00\nFROM a\nRUN true\n",
+        "FROM busybox\nUSER +0\n",
+        "FROM busybox\nUSER -0:1\n",
+        "FROM busybox\nUSER :0\n",
+        "FROM busybox\nUSER \"root \"\n",
+        "FROM busybox\nUSER 4294967296\n",
+        "FROM busybox\nUSER 4294967295\n",
+        "FROM busybox\nUSER -1\n",
+        "FROM busybox\nARG U=18446744073709551616\nUSER $U\n",
         "FROM busybox\nUSER 10001\nUSER root\nRUN true\n",
         "FROM scratch\n",
     ],
@@ -49,7 +59,11 @@ pub(super) static RULE: Rule = Rule {
 
 fn is_root(user: &str) -> bool {
     let name = user.split(':').next().unwrap_or("").trim();
-    name.is_empty() || name == "root" || name.parse::<u64>() == Ok(0)
+    let digits = name.strip_prefix(['+', '-']).unwrap_or(name);
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return !name.parse::<i64>().is_ok_and(|id| (1..=i64::from(i32::MAX)).contains(&id));
+    }
+    name.is_empty() || name == "root"
 }
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {

@@ -3,6 +3,7 @@
 
 mod bases;
 mod build;
+mod container;
 mod engine;
 mod folder;
 mod host;
@@ -15,6 +16,7 @@ mod server;
 
 pub(crate) use bases::{busybox, debian};
 pub(crate) use build::{Build, Outcome};
+pub(crate) use container::{Cell, Containers, Profile, StoreOn, User};
 pub(crate) use engine::Engine;
 pub(crate) use host::{Who, have, is_root, measured, skip};
 pub(crate) use oci::{Image, Kind};

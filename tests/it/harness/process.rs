@@ -15,8 +15,7 @@ pub(crate) struct Done {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
     pub(crate) wall: Duration,
-    /// The most memory that it had at once, or one of the children that it waited for: bytes. As
-    /// the kernel has it, not less than the test program had when it started this one.
+    /// The most memory that it had at once, in bytes: looked at every two milliseconds.
     #[allow(dead_code, reason = "only `tests/attacks` has bounds for it")]
     pub(crate) peak: u64,
 }
@@ -91,9 +90,11 @@ impl Running {
     /// test fails with what it had written.
     pub(crate) fn wait(mut self, limit: Duration) -> Done {
         let mut late = false;
-        let (status, peak) = loop {
-            if let Some(ended) = try_wait(&self.child) {
-                break ended;
+        let mut peak = 0;
+        let status = loop {
+            peak = high_water(self.child.id()).max(peak);
+            if let Some(status) = self.child.try_wait().expect("waiting for a child") {
+                break status;
             }
             if self.start.elapsed() > limit && !late {
                 late = true;
@@ -109,20 +110,13 @@ impl Running {
     }
 }
 
-// What std has no word for: how a child ended, together with its memory. Called until it gives
-// something, and not again.
-#[expect(unsafe_code, reason = "neither std nor rustix has `wait4`")]
-fn try_wait(child: &Child) -> Option<(ExitStatus, u64)> {
-    let mut status = 0;
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    let pid = child.id() as libc::pid_t;
-    // SAFETY: both pointers are to values that live here; an rusage of zeros is a valid one.
-    let (got, usage) = unsafe {
-        let got = libc::wait4(pid, &mut status, libc::WNOHANG, usage.as_mut_ptr());
-        (got, usage.assume_init())
-    };
-    assert!(got >= 0, "waiting for a child: {}", std::io::Error::last_os_error());
-    (got == pid).then(|| (ExitStatus::from_raw(status), usage.ru_maxrss as u64 * 1024))
+// The most memory that a process has had since it was executed. `ru_maxrss` of `wait4` would count
+// what this program had when it started the other one.
+fn high_water(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    number.unwrap_or(0) * 1024
 }
 
 /// Runs a program that has to succeed within a minute; gives its standard output.

@@ -1,0 +1,321 @@
+//! What a step did: programs, connections, ends; seen by its first process, told to the builder.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+
+use super::init::{Report, TERMINATE, say};
+use super::setup::Raw;
+use crate::base::{Blob, Hasher};
+use crate::sys::child::{self, Child, End};
+use crate::sys::notify::{Errno, Listener};
+use crate::sys::seccomp::Filter;
+use crate::sys::socket;
+use crate::sys::trace::{Happened, Tracer};
+use crate::sys::watch::{name_of, stop_at_connects};
+
+/// Events of one step that are told one by one; more are counted.
+const MOST_EVENTS: usize = 20_000;
+
+/// Bytes of a program's arguments that are told.
+const MOST_ARGUMENTS: u64 = 4096;
+
+/// A program larger than this is not hashed.
+const LARGEST: u64 = 1 << 30;
+
+/// One thing that a process of a step did.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) enum Act {
+    /// A process was made.
+    Made { parent: u32, child: u32 },
+    /// A process runs another program from now on.
+    Executed { pid: u32, path: Raw, argv: Vec<Raw>, sha256: Option<String> },
+    /// Refused calls are told from now on.
+    Listening,
+    /// A process asked for what is refused.
+    Denied { pid: u32, call: String },
+    /// A process wanted to connect.
+    Connected { pid: u32, to: String },
+    /// A process ended.
+    Ended { pid: u32, end: End },
+    /// So many acts were not told.
+    More(u64),
+}
+
+/// Puts this process under the filter of steps, so that who watches hears of what it refuses. That
+/// takes a listener; there can be only one, and with a single id (not `many`) it is the owners'. Without
+/// a filter (`RUN --security=insecure`) only connections are told.
+pub(super) fn submit(watcher: &UnixStream, filter: Option<&Filter>, many: bool) -> io::Result<()> {
+    stop_at_connects()?;
+    let Some(filter) = filter else { return Ok(()) };
+    if many && let Ok(listener) = Filter::install_telling() {
+        return socket::send(watcher, &[listener.as_fd()], &[]);
+    }
+    filter.install()
+}
+
+/// Watches until the command has ended, as `watch_over` does without an audit.
+pub(super) fn watch(
+    command: &Child,
+    control: &UnixStream,
+    signals: &OwnedFd,
+    tracer: &Tracer,
+    command_says: UnixStream,
+) -> Option<End> {
+    let mut listening = true;
+    let mut command_says = Some(command_says);
+    let mut listener: Option<Listener> = None;
+    let mut notes = Notes { control, told: 0, untold: 0, hashes: BTreeMap::new() };
+    loop {
+        while let Some(happened) = tracer.next() {
+            if let Happened::Ended(pid, end) = happened
+                && command.is(pid)
+            {
+                notes.tell(Act::Ended { pid, end });
+                notes.finish();
+                return Some(end);
+            }
+            notes.take(happened, tracer);
+        }
+        let ask = listening.then(|| control.as_fd());
+        let says = command_says.as_ref().map(AsFd::as_fd);
+        let hears = listener.as_ref().map(AsFd::as_fd);
+        let Ok([ended, asked, said, heard]) =
+            child::poll([Some(signals.as_fd()), ask, says, hears], -1)
+        else {
+            return None;
+        };
+        if said && let Some(socket) = command_says.take() {
+            // It closes by itself when the command begins; nothing comes of that.
+            listener =
+                socket::receive(&socket).ok().and_then(|(mut fds, _)| fds.pop()).map(Listener::new);
+            if listener.is_some() {
+                notes.tell(Act::Listening);
+            }
+        }
+        if heard && let Some(open) = &listener {
+            if open.is_over() {
+                listener = None;
+            } else if let Ok(Some(call)) = open.receive() {
+                let pid = tracer.process(call.pid);
+                notes.tell(Act::Denied { pid, call: name_of(call.number) });
+                open.answer(&call, Err(Errno::PERM));
+            }
+        }
+        if ended {
+            child::drain(signals);
+        }
+        if asked {
+            let mut byte = [0];
+            match { control }.read(&mut byte) {
+                Ok(1) if byte[0] == TERMINATE => command.terminate_group(),
+                Ok(1) => {}
+                _ => listening = false,
+            }
+        }
+    }
+}
+
+/// A file that was hashed: device, number, size, time of change.
+type Identity = (u64, u64, u64, i64, i64);
+
+struct Notes<'a> {
+    control: &'a UnixStream,
+    told: usize,
+    untold: u64,
+    hashes: BTreeMap<Identity, Option<String>>,
+}
+
+impl Notes<'_> {
+    fn tell(&mut self, act: Act) {
+        if self.told >= MOST_EVENTS {
+            self.untold += 1;
+            return;
+        }
+        self.told += 1;
+        say(self.control, &Report::Act(act));
+    }
+
+    fn finish(&mut self) {
+        if self.untold > 0 {
+            say(self.control, &Report::Act(Act::More(self.untold)));
+        }
+    }
+
+    fn take(&mut self, happened: Happened, tracer: &Tracer) {
+        match happened {
+            Happened::Executed(pid) => {
+                // Read while it is stopped, before its first instruction.
+                if let Ok((path, file)) = tracer.program(pid) {
+                    let argv = tracer.arguments(pid, MOST_ARGUMENTS).unwrap_or_default();
+                    let argv = argv.into_iter().map(Raw).collect();
+                    let sha256 = self.hash(file).unwrap_or(None);
+                    self.tell(Act::Executed { pid, path: Raw(path), argv, sha256 });
+                }
+                tracer.go_on(pid);
+            }
+            Happened::Connects(thread) => {
+                let pid = tracer.process(thread);
+                let to = tracer.destination(thread).unwrap_or_else(|_| "unknown".to_owned());
+                self.tell(Act::Connected { pid, to });
+                tracer.go_on(thread);
+            }
+            Happened::Made { parent, child } => self.tell(Act::Made { parent, child }),
+            Happened::Ended(pid, end) => self.tell(Act::Ended { pid, end }),
+            Happened::Nothing => {}
+        }
+    }
+
+    // One file is hashed once, as long as it is not changed.
+    fn hash(&mut self, mut file: File) -> io::Result<Option<String>> {
+        let meta = file.metadata()?;
+        let identity = (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec());
+        if let Some(known) = self.hashes.get(&identity) {
+            return Ok(known.clone());
+        }
+        let mut hash = None;
+        if meta.size() <= LARGEST {
+            let mut hasher = Hasher::new();
+            let mut buffer = vec![0; 256 << 10];
+            loop {
+                match file.read(&mut buffer)? {
+                    0 => break,
+                    read => hasher.update(&buffer[..read]),
+                }
+            }
+            hash = Some(hasher.finish::<Blob>().hex());
+        }
+        if self.hashes.len() < MOST_EVENTS {
+            self.hashes.insert(identity, hash.clone());
+        }
+        Ok(hash)
+    }
+}
+
+/// What a step did, as its processes hang together.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Deeds {
+    /// The programs, in the order in which they began.
+    pub programs: Vec<Ran>,
+    /// Connections that were asked for: by which program, and where to.
+    pub connections: Vec<(Option<usize>, String)>,
+    /// Calls that were refused: by which program, which, and how often. `None` if that was not told.
+    pub denied: Option<BTreeMap<(Option<usize>, String), u64>>,
+    /// Events that were counted only.
+    pub untold: u64,
+}
+
+/// A program that ran in a step.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ran {
+    /// The file, as the step sees it.
+    pub path: Vec<u8>,
+    /// Its arguments.
+    pub argv: Vec<Vec<u8>>,
+    /// SHA-256 of the file, in hex.
+    pub sha256: Option<String>,
+    /// The program that started it, by its place in the list.
+    pub parent: Option<usize>,
+    /// Its status, or 128 and the signal.
+    pub status: Option<i32>,
+}
+
+/// Puts together what was told.
+pub(super) fn deeds<'a>(acts: impl Iterator<Item = &'a Act>) -> Deeds {
+    let mut deeds = Deeds::default();
+    // What each process runs, and whether it was the one that began to.
+    let mut runs: BTreeMap<u32, (usize, bool)> = BTreeMap::new();
+    for act in acts {
+        match act {
+            Act::Made { parent, child } => {
+                if let Some((program, _)) = runs.get(parent).copied() {
+                    runs.insert(*child, (program, false));
+                }
+            }
+            Act::Executed { pid, path, argv, sha256 } => {
+                let parent = runs.get(pid).map(|(program, _)| *program);
+                runs.insert(*pid, (deeds.programs.len(), true));
+                deeds.programs.push(Ran {
+                    path: path.0.clone(),
+                    argv: argv.iter().map(|word| word.0.clone()).collect(),
+                    sha256: sha256.clone(),
+                    parent,
+                    status: None,
+                });
+            }
+            Act::Connected { pid, to } => {
+                let by = runs.get(pid).map(|(program, _)| *program);
+                deeds.connections.push((by, to.clone()));
+            }
+            Act::Ended { pid, end } => {
+                if let Some((program, true)) = runs.remove(pid) {
+                    deeds.programs[program].status = Some(match end {
+                        End::Exited(status) => *status,
+                        End::Signaled(signal) => 128 + signal,
+                    });
+                }
+            }
+            Act::Listening => deeds.denied = Some(BTreeMap::new()),
+            Act::Denied { pid, call } => {
+                let by = runs.get(pid).map(|(program, _)| *program);
+                let denied = deeds.denied.get_or_insert_default();
+                *denied.entry((by, call.clone())).or_default() += 1;
+            }
+            Act::More(count) => deeds.untold += count,
+        }
+    }
+    deeds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acts_become_a_tree_of_programs() {
+        let executed = |pid, path: &str| Act::Executed {
+            pid,
+            path: Raw(path.into()),
+            argv: Vec::new(),
+            sha256: None,
+        };
+        let ended = |pid, status| Act::Ended { pid, end: End::Exited(status) };
+        let acts = [
+            executed(2, "/bin/sh"),
+            Act::Made { parent: 2, child: 3 },
+            // A subshell, which starts one and ends without having been a program itself.
+            Act::Made { parent: 3, child: 4 },
+            executed(4, "/bin/cat"),
+            Act::Connected { pid: 4, to: "unix:/x".into() },
+            Act::Listening,
+            Act::Denied { pid: 4, call: "mount".into() },
+            Act::Denied { pid: 4, call: "mount".into() },
+            ended(4, 1),
+            ended(3, 7),
+            executed(2, "/bin/true"),
+            Act::Ended { pid: 2, end: End::Signaled(9) },
+            Act::More(5),
+        ];
+        let deeds = deeds(acts.iter());
+        let told: Vec<_> = deeds
+            .programs
+            .iter()
+            .map(|one| (String::from_utf8_lossy(&one.path).into_owned(), one.parent, one.status))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("/bin/sh".into(), None, None),
+                ("/bin/cat".into(), Some(0), Some(1)),
+                ("/bin/true".into(), Some(0), Some(137)),
+            ]
+        );
+        assert_eq!(deeds.connections, [(Some(1), "unix:/x".to_owned())]);
+        assert_eq!(deeds.denied, Some([((Some(1), "mount".to_owned()), 2)].into()));
+        assert_eq!(deeds.untold, 5);
+    }
+}

@@ -1,0 +1,314 @@
+//! A step in a mere change of the root folder: what namespaces would mount is put into its tree before,
+//! and taken out afterwards.
+//!
+//! The tree is a copy that nobody else has. What was at a place before is set aside and put back, so that
+//! nothing of `/dev`, `/proc`, `/etc/hosts`, of mounts and of secrets becomes part of the image. What comes
+//! from elsewhere are copies that the caller made: they are moved in, and back out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use super::Cancel;
+use super::run::{Error, Outcome, Watched, run_watched};
+use super::setup::{LINKS, NODES};
+use super::spec::{FileMount, Mount, MountKind, Source, Spec};
+use super::stubs::Points;
+use crate::base::{ImagePath, Masker};
+use crate::event::Stream;
+use crate::sys::mount as kernel;
+use crate::sys::{self, FileKind, Follow, Root};
+
+/// Files of the `/proc` of outside that a step gets a copy of; there is nothing of processes in them.
+const FACTS: [&str; 7] =
+    ["cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version"];
+
+/// Like [`run`], for [`super::Isolation::Chroot`]: [`Spec::upper`] is the whole tree, and mounts are of
+/// folders and files on its file system that nobody else uses. Those of kind [`MountKind::Cache`] are
+/// afterwards where they were, with what the step left in them. Returns also which files were taken away
+/// and put back: their times of change are not the step's.
+pub fn run_in_copy(
+    spec: &Spec,
+    program: &Path,
+    masker: &Masker,
+    cancel: &Cancel,
+    output: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<(Outcome, Option<Watched>, BTreeSet<ImagePath>), Error> {
+    let mut visit = Visit::new(spec)?;
+    let ended = visit.fill(spec).and_then(|()| run_watched(spec, program, masker, cancel, output));
+    let spared = visit.leave();
+    // What became of the step comes before what became of what it was lent.
+    let (outcome, watched) = ended?;
+    Ok((outcome, watched, spared?))
+}
+
+/// What was put into the tree.
+struct Visit {
+    tree: OwnedFd,
+    root: Root,
+    aside: PathBuf,
+    put: Vec<Put>,
+    made: Vec<ImagePath>,
+    /// Folders in which something was put: their times before, and after that.
+    times: BTreeMap<ImagePath, (Time, Option<Time>)>,
+}
+
+type Time = (i64, i64);
+
+/// One thing that was put into the tree.
+struct Put {
+    at: ImagePath,
+    /// What was there before lies aside under this number.
+    old: Option<usize>,
+    /// Where it goes back to.
+    back: Option<PathBuf>,
+    /// What was there before was a file.
+    file: bool,
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let doing = doing.into();
+    move |error| Error::Setup { doing, cause: error.to_string() }
+}
+
+impl Visit {
+    fn new(spec: &Spec) -> Result<Self, Error> {
+        let open = || failed("open the tree of the step");
+        let aside = spec.scratch.join("aside");
+        std::fs::create_dir(&aside).map_err(failed("make a folder for the step"))?;
+        Ok(Visit {
+            tree: File::open(&spec.upper).map_err(open())?.into(),
+            root: Root::open_host(&spec.upper).map_err(open())?,
+            aside,
+            put: Vec::new(),
+            made: Vec::new(),
+            times: BTreeMap::new(),
+        })
+    }
+
+    fn fill(&mut self, spec: &Spec) -> Result<(), Error> {
+        self.devices()?;
+        self.facts()?;
+        for (at, content) in [
+            ("etc/resolv.conf", spec.resolv_conf.as_slice()),
+            ("etc/hosts", &spec.hosts),
+            ("etc/hostname", spec.hostname.as_bytes()),
+        ] {
+            let file = FileMount { content: (), uid: 0, gid: 0, mode: 0o644 };
+            self.file(&path(at)?, content, &file)?;
+        }
+        let mut mounts: Vec<&Mount> = spec.mounts.iter().collect();
+        mounts.sort_by_key(|mount| mount.target.components().count());
+        for mount in mounts {
+            self.mount(mount)?;
+        }
+        for (folder, (_, after)) in &mut self.times {
+            let status = kernel::open_in_root(&self.tree, folder, true).and_then(kernel::status);
+            *after = status.ok().map(|status| status.mtime);
+        }
+        Ok(())
+    }
+
+    fn mount(&mut self, mount: &Mount) -> Result<(), Error> {
+        let target = &mount.target;
+        let doing = || failed(format!("put `{target}` into the tree"));
+        if target.is_root() {
+            let why = "the target of a mount cannot be the root";
+            return Err(doing()(io::Error::new(io::ErrorKind::InvalidInput, why)));
+        }
+        match &mount.kind {
+            MountKind::Bind { source: Source::Path(from), .. }
+            | MountKind::Cache { source: Source::Path(from), .. } => {
+                let status = std::fs::symlink_metadata(from).map_err(doing())?;
+                let dir = status.is_dir();
+                let at = self.take(target, dir).map_err(doing())?;
+                let put = self.host(&at);
+                // A socket serves its other names too.
+                if status.file_type().is_socket() {
+                    return std::fs::hard_link(from, put).map_err(doing());
+                }
+                std::fs::rename(from, put).map_err(doing())?;
+                if let Some(last) = self.put.last_mut() {
+                    last.back = Some(from.clone());
+                }
+                Ok(())
+            }
+            MountKind::Bind { .. } | MountKind::Cache { .. } | MountKind::Device(_) => {
+                Err(Error::Lost("a mount was not prepared for this kind of isolation".into()))
+            }
+            MountKind::Tmpfs { .. } => self.folder(target, 0o1777).map(drop),
+            MountKind::Secret(file) => self.file(target, file.content.expose(), file),
+            MountKind::File(file) => self.file(target, &file.content, file),
+        }
+    }
+
+    fn devices(&mut self) -> Result<(), Error> {
+        let dev = path("dev")?;
+        self.folder(&dev, 0o755)?;
+        let doing = |at: &str| failed(format!("make the device `{at}`"));
+        let folder = kernel::open_in_root(&self.tree, &dev, true).map_err(doing("/dev"))?;
+        for (at, major, minor) in NODES {
+            let name = at.trim_start_matches("/dev/").as_bytes();
+            kernel::make_device(&folder, name, major, minor).map_err(doing(at))?;
+        }
+        // Seen here once, rather than by each program in the step.
+        let null = path("dev/null")?;
+        std::fs::OpenOptions::new().write(true).open(self.host(&null)).map_err(|error| {
+            let why = format!("{error}; is the store on a file system without devices (`nodev`)?");
+            doing("/dev/null")(io::Error::new(error.kind(), why))
+        })?;
+        for (at, to) in LINKS {
+            if at != "/dev/ptmx" {
+                let name = at.trim_start_matches("/dev/").as_bytes();
+                kernel::make_link(&folder, name, to.as_bytes()).map_err(doing(at))?;
+            }
+        }
+        let shm = self.host(&path("dev/shm")?);
+        std::fs::create_dir(&shm)
+            .and_then(|()| sys::set_mode(File::open(&shm)?, 0o1777))
+            .map_err(failed("make `/dev/shm`"))
+    }
+
+    fn facts(&mut self) -> Result<(), Error> {
+        let proc = path("proc")?;
+        self.folder(&proc, 0o555)?;
+        for name in FACTS {
+            // What is masked or missing outside is missing inside.
+            if let Ok(text) = std::fs::read(Path::new("/proc").join(name)) {
+                let at = self.host(&proc).join(name);
+                std::fs::write(&at, text).map_err(failed(format!("make `/proc/{name}`")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an empty folder at a path.
+    fn folder(&mut self, target: &ImagePath, mode: u32) -> Result<ImagePath, Error> {
+        let doing = || failed(format!("make `{target}`"));
+        let at = self.take(target, true).map_err(doing())?;
+        let host = self.host(&at);
+        std::fs::create_dir(&host)
+            .and_then(|()| sys::set_mode(File::open(&host)?, mode))
+            .map_err(doing())?;
+        Ok(at)
+    }
+
+    fn file<T>(
+        &mut self,
+        target: &ImagePath,
+        content: &[u8],
+        file: &FileMount<T>,
+    ) -> Result<(), Error> {
+        let doing = || failed(format!("make `{target}`"));
+        let at = self.take(target, false).map_err(doing())?;
+        let write = || -> io::Result<()> {
+            let (dir, name) = self.root.parent(&at)?;
+            let mut made = dir.create_file(&name)?;
+            made.write_all(content)?;
+            sys::set_owner(&made, file.uid, file.gid)?;
+            sys::set_mode(&made, file.mode)
+        };
+        write().map_err(doing())
+    }
+
+    // The path of the host for a path without links of the tree: the tree is ours alone until the step
+    // begins, and `take` has followed the links.
+    fn host(&self, at: &ImagePath) -> PathBuf {
+        sys::path_of(&self.tree).join(sys::as_path(at.relative()))
+    }
+
+    /// Makes room at a path, links followed inside the tree; returns where that is. Folders on the way are
+    /// made, what is there is set aside.
+    fn take(&mut self, target: &ImagePath, dir: bool) -> io::Result<ImagePath> {
+        let mut points = Points::new(&self.tree)?;
+        let at = points.reach(target, dir, true)?;
+        let (made, around) = points.into_made();
+        for (folder, before) in around {
+            if let Some(before) = before {
+                self.times.entry(folder).or_insert((before, None));
+            }
+        }
+        let fresh = made.contains(&at);
+        self.made.extend(made.into_iter().filter(|path| *path != at));
+        let Some(parent) = at.parent() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the root"));
+        };
+        let folder = kernel::open_in_root(&self.tree, &parent, true)?;
+        self.times.entry(parent).or_insert((kernel::status(&folder)?.mtime, None));
+        let is_dir = kernel::status_at(&folder, at.name())?.is_dir();
+        let number = self.put.len();
+        let mut put = Put { at: at.clone(), old: None, back: None, file: !is_dir };
+        if fresh {
+            kernel::remove(&folder, at.name(), is_dir)?;
+        } else {
+            std::fs::rename(self.host(&at), self.aside.join(number.to_string()))?;
+            put.old = Some(number);
+        }
+        self.put.push(put);
+        Ok(at)
+    }
+
+    /// Takes out what was put in, and puts back what was there. All processes of the step are dead.
+    fn leave(mut self) -> Result<BTreeSet<ImagePath>, Error> {
+        let now: BTreeMap<ImagePath, Time> = self
+            .times
+            .keys()
+            .filter_map(|path| {
+                let status = kernel::open_in_root(&self.tree, path, true).and_then(kernel::status);
+                Some((path.clone(), status.ok()?.mtime))
+            })
+            .collect();
+        let mut spared = BTreeSet::new();
+        while let Some(put) = self.put.pop() {
+            let doing = || failed(format!("take `{}` out of the tree", put.at));
+            let Some(parent) = put.at.parent() else { continue };
+            // The step may have removed the folder around it: then what was in it is gone too.
+            let Ok(dir) = self.root.open_dir(&parent, Follow::No) else { continue };
+            let name = put.at.name();
+            let there = dir.stat_opt(name).map_err(doing())?;
+            if let (Some(back), Some(_)) = (&put.back, &there) {
+                std::fs::rename(self.host_in(&dir, name), back).map_err(doing())?;
+            } else if there.is_some_and(|stat| stat.kind == FileKind::Dir) {
+                dir.remove_all(name).map_err(doing())?;
+            } else if there.is_some() {
+                dir.unlink(name).map_err(doing())?;
+            }
+            if let Some(number) = put.old {
+                let old = self.aside.join(number.to_string());
+                std::fs::rename(old, self.host_in(&dir, name)).map_err(doing())?;
+                if put.file {
+                    spared.insert(put.at.clone());
+                }
+            }
+        }
+        // What was made last lies deepest; what the step has put something into stays.
+        for path in self.made.iter().rev() {
+            if let Some(parent) = path.parent()
+                && let Ok(dir) = self.root.open_dir(&parent, Follow::No)
+            {
+                let _ = dir.rmdir(path.name());
+            }
+        }
+        for (path, (before, after)) in &self.times {
+            let Some(now) = now.get(path) else { continue };
+            let Ok(folder) = kernel::open_in_root(&self.tree, path, true) else { continue };
+            // Times that the step has set are its own, those that we have are not.
+            let time = if Some(*now) == *after { before } else { now };
+            kernel::set_mtime(folder, *time)
+                .map_err(failed(format!("set the time of `{path}`")))?;
+        }
+        Ok(spared)
+    }
+
+    fn host_in(&self, dir: &sys::Dir, name: &[u8]) -> PathBuf {
+        sys::path_of(dir).join(sys::as_path(name))
+    }
+}
+
+fn path(text: &str) -> Result<ImagePath, Error> {
+    ImagePath::from_entry(text.as_bytes())
+        .map_err(|error| Error::Lost(format!("a path of our own is none: {error}")))
+}

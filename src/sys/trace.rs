@@ -1,0 +1,282 @@
+//! Watching all processes of a step from its first one (ptrace(2)): what they execute, whom they
+//! connect to, how they end.
+//!
+//! The stop of an exec comes after the new image is in place and before its first instruction, so what
+//! is read then is what runs. Nobody else can trace these processes meanwhile.
+
+use std::ffi::{OsStr, c_long};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::process::Pid;
+
+use super::child::{Child, End};
+
+/// What happened to a process of the step.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    /// It executes a program now; it is stopped until [`Tracer::go_on`].
+    Executed(u32),
+    /// It is about to connect; it is stopped until [`Tracer::go_on`].
+    Connects(u32),
+    /// A process (not a thread) was made by another.
+    Made { parent: u32, child: u32 },
+    /// It ended.
+    Ended(u32, End),
+    /// Nothing of interest.
+    Nothing,
+}
+
+/// Traces a process and all that it starts.
+pub(crate) struct Tracer {
+    /// A procfs that shows the step's processes.
+    proc: OwnedFd,
+}
+
+const OPTIONS: c_long = (libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK
+    | libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACESECCOMP
+    | libc::PTRACE_O_EXITKILL) as c_long;
+
+fn ptrace(request: libc::c_uint, pid: u32, address: c_long, data: c_long) -> io::Result<c_long> {
+    // SAFETY: the requests used here (SEIZE, CONT, LISTEN) take numbers in both places, and touch no
+    // memory of this process; GETEVENTMSG has a function of its own.
+    let done = unsafe { libc::ptrace(request as _, pid as libc::pid_t, address, data) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
+}
+
+fn event_message(pid: u32) -> io::Result<u32> {
+    let mut message: libc::c_ulong = 0;
+    // SAFETY: the kernel writes one long into a variable that lives until the call is over.
+    let done = unsafe {
+        libc::ptrace(
+            libc::PTRACE_GETEVENTMSG as _,
+            pid as libc::pid_t,
+            0 as c_long,
+            &raw mut message,
+        )
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(message as u32) }
+}
+
+impl Tracer {
+    /// Begins to trace a child that has not yet done anything. `proc` is a handle of a procfs that
+    /// shows it.
+    pub(crate) fn begin(child: &Child, proc: OwnedFd) -> io::Result<Self> {
+        ptrace(libc::PTRACE_SEIZE, child.number(), 0, OPTIONS)?;
+        Ok(Tracer { proc })
+    }
+
+    /// Returns the next thing that happened; `None` if there is none yet. What is stopped for anything
+    /// else than the named events goes on by itself.
+    pub(crate) fn next(&self) -> Option<Happened> {
+        let mut status = 0;
+        // SAFETY: the kernel writes one int into a variable that lives until the call is over.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
+        let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+        if libc::WIFEXITED(status) {
+            return Some(Happened::Ended(pid, End::Exited(libc::WEXITSTATUS(status))));
+        }
+        if libc::WIFSIGNALED(status) {
+            return Some(Happened::Ended(pid, End::Signaled(libc::WTERMSIG(status))));
+        }
+        let signal = libc::WSTOPSIG(status);
+        Some(match status >> 16 {
+            libc::PTRACE_EVENT_EXEC => Happened::Executed(pid),
+            libc::PTRACE_EVENT_SECCOMP => match event_message(pid) {
+                Ok(super::watch::CONNECT) => Happened::Connects(pid),
+                _ => self.pass(pid, 0),
+            },
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
+                let child = event_message(pid);
+                self.go_on(pid);
+                match child {
+                    Ok(child) if self.is_process(child) => {
+                        Happened::Made { parent: self.process_of(pid).unwrap_or(pid), child }
+                    }
+                    _ => Happened::Nothing,
+                }
+            }
+            libc::PTRACE_EVENT_STOP => match signal {
+                // Stopped by a job's signal: it stays so until SIGCONT.
+                libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => {
+                    // It may be gone already.
+                    let _ = ptrace(libc::PTRACE_LISTEN, pid, 0, 0);
+                    Happened::Nothing
+                }
+                _ => self.pass(pid, 0),
+            },
+            // A signal on its way to the process.
+            0 => self.pass(pid, signal),
+            _ => self.pass(pid, 0),
+        })
+    }
+
+    fn pass(&self, pid: u32, signal: i32) -> Happened {
+        // It may be gone already.
+        let _ = ptrace(libc::PTRACE_CONT as _, pid, 0, c_long::from(signal));
+        Happened::Nothing
+    }
+
+    /// Lets a stopped process go on.
+    pub(crate) fn go_on(&self, pid: u32) {
+        self.pass(pid, 0);
+    }
+
+    fn open(&self, pid: u32, file: &str) -> io::Result<File> {
+        let path = format!("{pid}/{file}");
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.proc, path, flags, rustix::fs::Mode::empty())?.into())
+    }
+
+    fn status(&self, pid: u32, name: &str) -> Option<u32> {
+        let mut text = String::new();
+        self.open(pid, "status").ok()?.take(8192).read_to_string(&mut text).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    }
+
+    fn is_process(&self, pid: u32) -> bool {
+        self.status(pid, "Tgid:") == Some(pid)
+    }
+
+    fn process_of(&self, thread: u32) -> Option<u32> {
+        self.status(thread, "Tgid:")
+    }
+
+    /// The process that a stopped thread belongs to.
+    pub(crate) fn process(&self, thread: u32) -> u32 {
+        self.process_of(thread).unwrap_or(thread)
+    }
+
+    /// The program that a process runs: its path as the step sees it, and the file itself.
+    pub(crate) fn program(&self, pid: u32) -> io::Result<(Vec<u8>, File)> {
+        let path = rustix::fs::readlinkat(&self.proc, format!("{pid}/exe"), Vec::new())?;
+        Ok((path.into_bytes(), self.open(pid, "exe")?))
+    }
+
+    /// The arguments of a process, at most so many bytes of them.
+    pub(crate) fn arguments(&self, pid: u32, most: u64) -> io::Result<Vec<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        self.open(pid, "cmdline")?.take(most).read_to_end(&mut bytes)?;
+        let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+        Ok(bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect())
+    }
+
+    /// Where a process that is stopped before a connect wants to go: `192.0.2.1:443`, `unix:/run/x`.
+    /// Another thread of it may still change that: a note, no fence.
+    pub(crate) fn destination(&self, pid: u32) -> io::Result<String> {
+        let arguments = call_arguments(pid)?;
+        let size = (arguments[2] as usize).min(128);
+        let mut address = vec![0u8; size];
+        let read = read_memory(pid, arguments[1], &mut address)?;
+        Ok(address_in_words(&address[..read]))
+    }
+}
+
+/// `struct ptrace_syscall_info` of a stop by a filter: two bytes of kind and padding, the architecture,
+/// two addresses, the number, six arguments (ptrace(2), Linux 5.3).
+fn call_arguments(pid: u32) -> io::Result<[u64; 6]> {
+    const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
+    let mut info = [0u64; 12];
+    // SAFETY: the kernel writes at most as many bytes as it is told.
+    let done = unsafe {
+        libc::ptrace(
+            GET_SYSCALL_INFO as _,
+            pid as libc::pid_t,
+            size_of_val(&info) as c_long,
+            info.as_mut_ptr(),
+        )
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Words: op and arch, instruction pointer, stack pointer, number, arguments.
+    info[4..10].try_into().map_err(io::Error::other)
+}
+
+fn read_memory(pid: u32, address: u64, into: &mut [u8]) -> io::Result<usize> {
+    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
+    // SAFETY: what is local is our own slice; what is remote is checked by the kernel.
+    let read = unsafe { libc::process_vm_readv(pid as libc::pid_t, &local, 1, &remote, 1, 0) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+fn address_in_words(address: &[u8]) -> String {
+    use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+    let port = |at: usize| u16::from_be_bytes([address[at], address[at + 1]]);
+    let Some(family) = address.get(..2).map(|f| u16::from_ne_bytes([f[0], f[1]])) else {
+        return "nowhere".to_owned();
+    };
+    match i32::from(family) {
+        libc::AF_INET if address.len() >= 8 => {
+            let ip: [u8; 4] = [address[4], address[5], address[6], address[7]];
+            SocketAddr::new(IpAddr::from(ip), port(2)).to_string()
+        }
+        libc::AF_INET6 if address.len() >= 24 => {
+            let mut ip = [0u8; 16];
+            ip.copy_from_slice(&address[8..24]);
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::from(ip)), port(2)).to_string()
+        }
+        libc::AF_UNIX => {
+            let name = &address[2..];
+            match name.first() {
+                Some(0) => {
+                    let end = name.iter().rposition(|byte| *byte != 0).map_or(1, |at| at + 1);
+                    format!("unix:@{}", String::from_utf8_lossy(&name[1..end.max(1)]))
+                }
+                _ => {
+                    let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+                    let path = Path::new(OsStr::from_bytes(&name[..end]));
+                    format!("unix:{}", path.display())
+                }
+            }
+        }
+        libc::AF_UNSPEC => "nowhere".to_owned(),
+        other => format!("family {other}"),
+    }
+}
+
+impl Child {
+    fn number(&self) -> u32 {
+        Pid::as_raw(Some(self.pid())) as u32
+    }
+
+    /// Tells whether this is the child's number.
+    pub(crate) fn is(&self, pid: u32) -> bool {
+        self.number() == pid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_in_words() {
+        let v4 = [2, 0, 1, 187, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut v6 = vec![10, 0, 0, 53, 0, 0, 0, 0];
+        v6.extend([0; 15]);
+        v6.extend([1, 0, 0, 0, 0]);
+        for (bytes, want) in [
+            (v4.to_vec(), "192.0.2.1:443"),
+            (v6, "[::1]:53"),
+            (b"\x01\0/run/x\0rest".to_vec(), "unix:/run/x"),
+            (b"\x01\0\0abstract\0\0".to_vec(), "unix:@abstract"),
+            (b"\x01\0".to_vec(), "unix:"),
+            (b"\x01\0\0".to_vec(), "unix:@"),
+            (b"\0\0".to_vec(), "nowhere"),
+            (b"\x10\0".to_vec(), "family 16"),
+            (b"\x02\0\0".to_vec(), "family 2"),
+            (Vec::new(), "nowhere"),
+        ] {
+            assert_eq!(address_in_words(&bytes), want);
+        }
+    }
+}
