@@ -1,6 +1,7 @@
 //! `--call`: what can be said of a build without running it. The answer goes to stdout; neither a
 //! store nor a namespace is needed, and bases are not looked up. Where there is a store, `plan` tells
-//! which results it has; bases are then looked up there and in layouts, never in the network.
+//! which results it has; bases are then looked up there and in layouts, never in the network, as
+//! `outline` does for their ONBUILD.
 
 mod graph;
 mod outline;
@@ -54,6 +55,11 @@ impl CallArgs {
         !self.check && self.call == "plan"
     }
 
+    /// Tells whether it is the outline that is asked for.
+    pub(crate) fn is_outline(&self) -> bool {
+        !self.check && self.call == "outline"
+    }
+
     /// Tells whether nothing is to be run.
     pub(crate) fn is_asked(&self) -> bool {
         self.check || self.call != "build"
@@ -79,7 +85,10 @@ impl CallArgs {
         }
         let unread = |_: &Wanted| -> Result<Found, Diagnostic> { Ok(Found::Unread) };
         if let Some((prepared, steps)) = foreseen {
-            print(&graph::answer(&prepared, &steps, form));
+            print(&match call {
+                "outline" => outline::answer(&prepared, form),
+                _ => graph::answer(&prepared, &steps, form),
+            });
             return Ok(Some(Exit::Success));
         }
         let result = prepare(job, policy, &unread);

@@ -60,7 +60,7 @@ fn registry(name: &str, args: &Args) -> Result<Ability, Stop> {
     let image =
         ImageRef::parse(name).map_err(|error| Stop::usage(format!("--registry: {error}")))?;
     let events = Events::new(Masker::new(), |_| {});
-    let registry = environment::registry(&args.store, &events, &Cancel::new())?;
+    let registry = environment::registry(&args.store, &[], &events, &Cancel::new())?;
     let found = match registry.manifest(&image) {
         Ok(_) => Ok(Some(image.to_string())),
         Err(error) => Err(No::new(

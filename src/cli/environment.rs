@@ -50,9 +50,11 @@ fn writable(folder: &Path) -> bool {
         || folder.join(".cache/rbuild").is_dir()
 }
 
-/// The client for registries, with the user's settings; `cancel` breaks its connections off.
+/// The client for registries, with the user's settings; `cancel` breaks its connections off. Those of
+/// `insecure` need not prove who they are.
 pub(crate) fn registry(
     args: &StoreArgs,
+    insecure: &[String],
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Registry, Stop> {
@@ -67,6 +69,7 @@ pub(crate) fn registry(
                 .map_err(|error| Stop::usage(format!("`{}`: {error}", path.display())))?
         }
     };
+    insecure.iter().for_each(|host| config.allow_insecure(host));
     config.proxies = proxies();
     config.ca_files.clone_from(&args.ca_file);
     config.cancel = cancel.clone();

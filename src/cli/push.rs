@@ -69,7 +69,7 @@ fn push(args: &Args) -> Result<Vec<String>, Stop> {
         .collect::<Result<Vec<_>, _>>()?;
     let progress = Arc::new(Progress::new(format, super::build::colour()));
     let events = Events::new(Masker::new(), move |event| progress.show(&event, &Sources::new()));
-    let registry = environment::registry(&args.store, &events, &Cancel::new())?;
+    let registry = environment::registry(&args.store, &[], &events, &Cancel::new())?;
 
     // Lives as long as the layout in it is read.
     let unpacked;

@@ -3,6 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::{Diagnostic, Severity, Sources};
+use crate::base::Span;
 
 /// Renders `diagnostic` in up to a dozen lines, without a trailing newline. Control characters
 /// that come from the texts are shown escaped by the renderer.
@@ -15,20 +16,33 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> Strin
     let message = printable(&diagnostic.message);
     let title = level.primary_title(message.as_str()).id(diagnostic.code.0);
     let mut group = Group::with_title(title);
-    let shown = diagnostic
-        .span
-        .map(|span| without_logins(&sources.get(span.source).text))
-        .unwrap_or_default();
+    let spans = || {
+        let labels = diagnostic.labels.iter().map(|label| label.span);
+        let own = diagnostic.span.into_iter();
+        own.clone()
+            .chain(labels.filter(move |label| own.clone().any(|span| span.source == label.source)))
+    };
+    let (shown, from) = match diagnostic.span {
+        Some(span) => {
+            let text = &sources.get(span.source).text;
+            let (text, from) = window(text, spans().map(|span| span.range()));
+            (without_logins(text), from)
+        }
+        None => Default::default(),
+    };
     if let Some(span) = diagnostic.span {
         let source = sources.get(span.source);
-        let range = clamp(&source.text, span.range());
+        let range = |span: Span| {
+            let range = clamp(&source.text, span.range());
+            range.start - from..range.end - from
+        };
         let mut snippet = Snippet::source(shown.as_str())
+            .line_start(source.text[..from].matches('\n').count() + 1)
             .path(source.name.as_str())
-            .annotation(AnnotationKind::Primary.span(range).label(diagnostic.label.as_str()));
+            .annotation(AnnotationKind::Primary.span(range(span)).label(diagnostic.label.as_str()));
         for label in diagnostic.labels.iter().filter(|label| label.span.source == span.source) {
-            let range = clamp(&source.text, label.span.range());
-            snippet =
-                snippet.annotation(AnnotationKind::Context.span(range).label(label.text.as_str()));
+            let context = AnnotationKind::Context.span(range(label.span));
+            snippet = snippet.annotation(context.label(label.text.as_str()));
         }
         group = group.element(snippet);
     }
@@ -53,6 +67,22 @@ fn printable(text: &str) -> String {
             c => vec![c],
         })
         .collect()
+}
+
+// Texts up to this size are handed over whole.
+const SMALL: usize = 64 << 10;
+
+// The lines of a large text that ranges stand in, and where they begin: for each line that it is
+// given, shown or not, the renderer keeps more than the line.
+fn window(text: &str, ranges: impl Iterator<Item = std::ops::Range<usize>>) -> (&str, usize) {
+    let all = ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+    let Some(all) = all.filter(|_| text.len() > SMALL) else { return (text, 0) };
+    let all = clamp(text, all);
+    // With the line before: a place at the very end may have no line of its own.
+    let before = text[..all.start].rfind('\n').unwrap_or(0);
+    let start = text[..before].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[all.end..].find('\n').map_or(text.len(), |newline| all.end + newline + 1);
+    (&text[start..end], start)
 }
 
 fn clamp(text: &str, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
@@ -88,8 +118,40 @@ fn without_logins(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Span;
     use crate::diag::Code;
+
+    #[test]
+    fn a_place_in_a_large_text_is_shown_as_in_a_small_one() {
+        let check = |before: &str, shown: &str, after: &str, range: std::ops::Range<usize>| {
+            let text = format!("{before}{shown}{after}");
+            let mut sources = Sources::new();
+            let id = sources.add("Dockerfile", &text);
+            let at = before.len();
+            let diagnostic = Diagnostic::error(Code("x"), "wrong")
+                .at(Span::new(id, at + range.start, at + range.end))
+                .also(Span::new(id, at, at + 1), "and here");
+            render(&diagnostic, &sources, false)
+        };
+        let many = "RUN a\r\n".repeat(40_000);
+        for range in [0..3, 4..10, 3..9, 10..11, 12..12] {
+            for after in ["", "USER ä\n", "USER ä\nx"] {
+                let small = check("", "COPY ä b\nX\n", after, range.clone());
+                let large = check(&many, "COPY ä b\nX\n", after, range.clone());
+                // What stands right of the numbers is the same.
+                let shown = |text: &str| -> Vec<String> {
+                    let right =
+                        |line: &str| line.split_once('|').map(|(_, right)| right.to_owned());
+                    text.lines().filter_map(right).collect()
+                };
+                assert_eq!(shown(&large), shown(&small), "{range:?} {after:?}");
+            }
+        }
+        let large = check(&many, "COPY a b\n", "", 0..4);
+        assert!(
+            large.contains("Dockerfile:40001:1") && large.contains("40001 | COPY a b"),
+            "{large}"
+        );
+    }
 
     #[test]
     fn looks_like_rustc() {

@@ -30,6 +30,9 @@ pub const EXPANSION_LIMIT: usize = 1 << 20;
 /// The most instructions of one file. Real files have some dozens; what looks at each of them, and
 /// keeps something for each, is bounded by this.
 pub const INSTRUCTION_LIMIT: usize = 10_000;
+/// The most words of one file, not counting those that are a shell's: sources, pairs, elements of
+/// arrays, heredoc markers. Each is kept as several strings; 16 MiB of `a=b` would be a gigabyte.
+pub const WORD_LIMIT: usize = 100_000;
 /// How deep `${…}` may be nested.
 pub const NESTING_LIMIT: usize = 64;
 

@@ -2,7 +2,7 @@
 
 use super::{
     Comment, Directive, Dockerfile, ExecForm, FILE_LIMIT, Flag, Heredoc, INSTRUCTION_LIMIT,
-    Keyword, LINE_LIMIT, Line, Text, exec_form, heredoc,
+    Keyword, LINE_LIMIT, Line, Text, WORD_LIMIT, exec_form, heredoc, words,
 };
 use crate::base::{SourceId, Span};
 use crate::diag::{Code, Diagnostic};
@@ -22,6 +22,7 @@ pub fn parse(source: SourceId, text: &str) -> (Dockerfile, Vec<Diagnostic>) {
             lines: Vec::new(),
         },
         errors: Vec::new(),
+        words: 0,
     };
     if text.len() > FILE_LIMIT {
         let message = format!("the file is longer than {} MiB", FILE_LIMIT >> 20);
@@ -56,6 +57,7 @@ struct Parser<'a> {
     at: usize,
     file: Dockerfile,
     errors: Vec<Diagnostic>,
+    words: usize,
 }
 
 // A physical line: `start..end` without its line end; the next one begins at `next`.
@@ -182,6 +184,13 @@ impl<'a> Parser<'a> {
             return;
         }
         let Some(mut line) = instruction(&joined, self.file.escape, 0) else { return };
+        self.words += words::pieces(&line);
+        if self.words > WORD_LIMIT {
+            let message = format!("the file has more than {WORD_LIMIT} words");
+            self.error("too-many-words", message, start..start + 1);
+            self.at = self.text.len();
+            return;
+        }
         line.span = Span::new(self.source, line.keyword.span.start as usize, end);
         self.heredocs(&mut line);
         self.file.lines.push(line);

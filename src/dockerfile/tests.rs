@@ -186,6 +186,29 @@ fn attack_85_limits_are_clean_errors() {
     assert_eq!(code(&"RUN x\\\n".repeat(400_000)), Some("line-too-long"));
     assert_eq!(code(&format!("{}# a\n\n", "RUN x\n".repeat(INSTRUCTION_LIMIT))), None);
     assert_eq!(code(&"RUN x\n".repeat(INSTRUCTION_LIMIT + 1)), Some("too-many-instructions"));
+    // What is split into words may not have too many of them, on one line or on many.
+    for (start, word) in [
+        ("LABEL", " a=b"),
+        ("ENV", " a=b"),
+        ("ARG", " a"),
+        ("COPY", " a"),
+        ("EXPOSE", " 1"),
+        ("ONBUILD VOLUME", " a"),
+        ("CMD [\"a\"", ",\"a\""),
+        ("HEALTHCHECK CMD [\"a\"", ",\"a\""),
+        ("RUN", " <<a"),
+        ("RUN --mount=a", ",a"),
+    ] {
+        let end = if start.contains('[') { "]\n" } else { "\n" };
+        let line = |count: usize| format!("{start}{}{end}", word.repeat(count));
+        assert_eq!(code(&line(WORD_LIMIT)), Some("too-many-words"), "{start}");
+        assert_eq!(code(&line(9).repeat(9_000)).is_some(), start == "RUN", "{start}");
+        // The first heredoc takes all that follows.
+        let want = if start == "RUN" { "unterminated-heredoc" } else { "too-many-words" };
+        assert_eq!(code(&line(99).repeat(1_100)), Some(want), "{start}");
+    }
+    // A shell's are not ours.
+    assert_eq!(code(&format!("RUN x{}\n", " a".repeat(WORD_LIMIT * 2))), None);
 }
 
 #[test]

@@ -2,8 +2,24 @@
 
 use std::ops::Range;
 
-use super::{Text, Word};
+use super::{Line, Text, Word};
 use crate::base::Span;
+
+/// Counts what a line will be split into, or a little more, without splitting it.
+pub(super) fn pieces(line: &Line) -> usize {
+    let values = line.flags.iter().filter_map(|flag| flag.value.as_ref());
+    let flags = values.map(|value| value.as_str().matches(',').count()).sum::<usize>();
+    let line = line.nested.as_deref().unwrap_or(line);
+    let body = line.body.as_str();
+    let own = match line.keyword.upper().as_str() {
+        _ if body.trim_start().starts_with('[') => body.matches(',').count(),
+        "RUN" => body.matches("<<").count(),
+        "CMD" | "ENTRYPOINT" => 0,
+        "HEALTHCHECK" => body.matches(',').count(),
+        _ => body.split_whitespace().count(),
+    };
+    line.flags.len() + flags + own + 1
+}
 
 /// Splits at white space alone: quotes mean nothing here.
 pub fn blank_words(text: &Text) -> Vec<Word> {

@@ -49,10 +49,13 @@ pub struct Tools {
     pub network: Network,
     /// How long one repository may take.
     pub time_limit: Duration,
+    /// How long a server may leave a question without an answer; a transfer may stand still for
+    /// five times that, as git is quiet while it puts together what came.
+    pub idle_limit: Duration,
 }
 
 impl Tools {
-    /// Allows nothing but the programs in `path`, and an hour of time.
+    /// Allows nothing but the programs in `path`, an hour of time, and a minute for an answer.
     pub fn new(path: Option<OsString>, network: Network) -> Self {
         Tools {
             path,
@@ -64,6 +67,7 @@ impl Tools {
             cancel: Cancel::new(),
             network,
             time_limit: Duration::from_secs(3600),
+            idle_limit: Duration::from_secs(60),
         }
     }
 
@@ -188,6 +192,9 @@ impl Error {
             Error::Checksum { found, .. } => {
                 Some(format!("if the new commit is meant, write `--checksum={found}`"))
             }
+            Error::Limit { .. } => {
+                Some("see with `git ls-remote` whether the server answers".to_owned())
+            }
             Error::NoRef { .. } => {
                 Some("write a branch, a tag, or the full id of a commit".to_owned())
             }
@@ -259,7 +266,7 @@ pub fn resolve(remote: &Remote, tools: &Tools, store: &Store) -> Result<Resolved
     };
     let mut arguments = vec!["ls-remote", "--quiet", "--", &remote.url];
     arguments.extend(wanted.iter().map(String::as_str));
-    let list = runner.run("ask", &work.0.join("home"), Open::Remote, &arguments)?;
+    let list = runner.run("ask", &work.0.join("home"), Open::Question, &arguments)?;
     let list = String::from_utf8_lossy(&list);
     let refs: Vec<_> = list.lines().filter_map(|line| line.split_once('\t')).collect();
     let found = wanted.iter().find_map(|name| {

@@ -515,6 +515,46 @@ mod tests {
         verdict.excluded
     }
 
+    /// The table recorded from the original, where `RBUILD_MATCHING` names its folder: blocks of `P`
+    /// (a line of the pattern file) and `F` (a path), and for each path its number and answer.
+    #[test]
+    fn agrees_with_the_recorded_table() {
+        let Some(folder) = std::env::var_os("RBUILD_MATCHING") else {
+            return crate::base::skipped("the recorded table", "RBUILD_MATCHING names no folder");
+        };
+        let read = |name: &str| std::fs::read_to_string(Path::new(&folder).join(name)).unwrap();
+        let (cases, expected) = (read("dockerignore-cases.txt"), read("dockerignore-expected.txt"));
+        let mut answers = expected.lines();
+        let (mut wrong, mut asked) = (Vec::new(), 0);
+        for (at, block) in cases.split("---\n").enumerate() {
+            let lines =
+                |kind: &'static str| block.lines().filter_map(move |line| line.strip_prefix(kind));
+            let patterns: Vec<String> = lines("P ").map(str::to_owned).collect();
+            let text = patterns.join("\n") + "\n";
+            for path in lines("F ") {
+                asked += 1;
+                let given = |found: Result<Ignore, PatternError>| match found {
+                    Ok(ignore) => excludes(&ignore, path).to_string(),
+                    Err(_) => "ERR".to_owned(),
+                };
+                let found = given(Ignore::parse(text.as_bytes()));
+                let line = format!("{}\t{path}\t{found}", at + 1);
+                let want = answers.next().unwrap_or("nothing");
+                // A list has no comments, blanks or byte order mark to be taken away, and a leading
+                // slash means itself in it: reading the file drops that, as in the original.
+                let is_plain = |one: &String| {
+                    one.trim() == one && !one.starts_with(['#', '\u{feff}', '/']) && !one.is_empty()
+                };
+                let as_list = given(Ignore::from_patterns(&patterns));
+                if line != want || (patterns.iter().all(is_plain) && as_list != found) {
+                    wrong.push(format!("{line}, as a list {as_list}, instead of {want}"));
+                }
+            }
+        }
+        assert_eq!(wrong, Vec::<String>::new());
+        assert!(asked >= 100 && answers.next().is_none(), "{asked}");
+    }
+
     #[test]
     fn agrees_with_moby() {
         // Answers of moby's own matcher: pattern file, excluded, not excluded. Neither: an error.

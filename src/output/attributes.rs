@@ -18,7 +18,9 @@ impl Attributes {
         let mut map = BTreeMap::new();
         for (key, value) in pairs {
             let key = if key == "destination" { "dest" } else { key };
-            if key != "type" && !keys.contains(&key) {
+            let known = keys.contains(&key)
+                || (key.starts_with("annotation") && keys.contains(&"annotation.*"));
+            if key != "type" && !known {
                 let near = crate::diag::nearest(key, keys.iter().copied().chain(["type"]));
                 let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
                 return Err(TargetError::new(format!("unknown key `{key}` of this output{hint}")));
@@ -26,6 +28,34 @@ impl Attributes {
             map.insert(key.to_owned(), value.clone());
         }
         Ok(Attributes(map))
+    }
+
+    /// Annotations, `annotation.KEY`, `annotation[PLATFORM].KEY` or `annotation-KIND[PLATFORM].KEY`,
+    /// each as the flag `--annotation` has it: `KIND[PLATFORM]:KEY`.
+    pub(super) fn annotations(&mut self) -> Result<Vec<(String, String)>, TargetError> {
+        let mut found = Vec::new();
+        for (key, value) in &self.0 {
+            let Some(rest) = key.strip_prefix("annotation") else { continue };
+            // A platform may have dots in it.
+            let (place, name) = match rest.split_once("].") {
+                Some((place, name)) if !place.contains('.') || place.contains('[') => {
+                    (format!("{place}]"), name)
+                }
+                _ => rest.split_once('.').map_or((String::new(), ""), |(a, b)| (a.to_owned(), b)),
+            };
+            let (kind, platform) = place.split_at(place.find('[').unwrap_or(place.len()));
+            let kind = match kind {
+                "" => "manifest",
+                "-manifest" | "-index" | "-manifest-descriptor" | "-index-descriptor" => &kind[1..],
+                _ => "",
+            };
+            if kind.is_empty() || name.is_empty() {
+                return Err(TargetError::new(format!("`{key}`: write annotation.KEY=VALUE")));
+            }
+            found.push((format!("{kind}{platform}:{name}"), value.clone()));
+        }
+        self.0.retain(|key, _| !key.starts_with("annotation"));
+        Ok(found)
     }
 
     /// A path, if one is given.

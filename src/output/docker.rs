@@ -13,8 +13,11 @@ use super::{Attributes, Error, Means, Output, Place, TargetError, Type, archive,
 use crate::base::ImageRef;
 use crate::image::Image;
 
-pub(super) const TYPE: Type =
-    Type { name: "docker", keys: &["dest", "name"], make: |attributes| make(attributes) };
+pub(super) const TYPE: Type = Type {
+    name: "docker",
+    keys: &["dest", "name", "annotation.*"],
+    make: |attributes| make(attributes),
+};
 
 #[derive(Debug)]
 struct Docker {

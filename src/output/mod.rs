@@ -70,6 +70,11 @@ trait Output: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Hosts whose certificates do not matter, or that need have none.
+    fn insecure_hosts(&self, _tags: &[ImageRef]) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the user has to allow (`--allow`) before this may be done.
     fn permission(&self) -> Option<&'static str> {
         None
@@ -105,7 +110,16 @@ pub struct Means<'a> {
 
 /// Where an image goes (`-o`).
 #[derive(Clone, Debug)]
-pub struct Target(Arc<dyn Output>);
+pub struct Target {
+    output: Arc<dyn Output>,
+    annotations: Vec<(String, String)>,
+}
+
+impl From<Arc<dyn Output>> for Target {
+    fn from(output: Arc<dyn Output>) -> Self {
+        Target { output, annotations: Vec::new() }
+    }
+}
 
 /// Why a `-o` was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -176,29 +190,32 @@ impl Error {
 impl Target {
     /// The destination when none is asked for: the folder `./image.oci`.
     pub fn default_layout() -> Self {
-        Target(Arc::new(oci::Oci {
+        let output: Arc<dyn Output> = Arc::new(oci::Oci {
             dest: "image.oci".into(),
             tar: false,
             names: Vec::new(),
             append: false,
             shallow: false,
-        }))
+        });
+        output.into()
     }
 
     /// A push to the names that the image has (`--push`).
     pub fn push() -> Self {
-        Target(Arc::new(registry::Push { names: Vec::new(), by_digest: false }))
+        let output: Arc<dyn Output> = Arc::new(registry::Push::default());
+        output.into()
     }
 
     /// What an `-o` without attributes means: a path is `type=local,dest=PATH`, `-` is
     /// `type=tar,dest=-`; `None` for one with attributes.
     pub fn bare(text: &str) -> Option<Self> {
-        match text {
-            "-" => Some(Target(Arc::new(tar::Tar { dest: "-".into() }))),
-            "" => None,
-            path if path.contains(['=', ',']) => None,
-            path => Some(Target(Arc::new(local::Local::at(path)))),
-        }
+        let output: Arc<dyn Output> = match text {
+            "-" => Arc::new(tar::Tar { dest: "-".into() }),
+            "" => return None,
+            path if path.contains(['=', ',']) => return None,
+            path => Arc::new(local::Local::at(path)),
+        };
+        Some(output.into())
     }
 
     /// Makes a target of the attributes of one `-o`: `type=oci,dest=PATH,tar=false,name=REF`.
@@ -216,31 +233,45 @@ impl Target {
             };
             return Err(TargetError::new(format!("unknown output type `{kind}`; {hint}")));
         };
-        (found.make)(Attributes::new(attributes, found.keys)?).map(Target)
+        let mut attributes = Attributes::new(attributes, found.keys)?;
+        let annotations = attributes.annotations()?;
+        Ok(Target { output: (found.make)(attributes)?, annotations })
+    }
+
+    /// The annotations that it wants on the image (`annotation.KEY=VALUE`), as `--annotation` has
+    /// them: `manifest[PLATFORM]:KEY` and the value.
+    pub fn annotations(&self) -> &[(String, String)] {
+        &self.annotations
+    }
+
+    /// Hosts of registries that need not prove who they are (`insecure=true`), for an image with
+    /// these names.
+    pub fn insecure_hosts(&self, tags: &[ImageRef]) -> Vec<String> {
+        self.output.insecure_hosts(tags)
     }
 
     /// Tells whether standard output is the destination, so that no digest line may go there.
     pub fn is_stdout(&self) -> bool {
-        matches!(self.0.place(), Place::Stdout)
+        matches!(self.output.place(), Place::Stdout)
     }
 
     /// The paths that it may write: they are no part of the context.
     pub fn paths(&self) -> Vec<PathBuf> {
-        let dest = match self.0.place() {
+        let dest = match self.output.place() {
             Place::Path(path) => Some(path.to_owned()),
             Place::Stdout | Place::Elsewhere => None,
         };
-        dest.into_iter().chain(self.0.beside()).collect()
+        dest.into_iter().chain(self.output.beside()).collect()
     }
 
     /// What the user has to allow (`--allow`) before this may be done: `local.delete`.
     pub fn permission(&self) -> Option<&'static str> {
-        self.0.permission()
+        self.output.permission()
     }
 
     /// Tells early, before the first step, that the image cannot be written there.
     pub fn check(&self, tags: &[ImageRef]) -> Result<(), Error> {
-        self.0.check(tags)
+        self.output.check(tags)
     }
 
     /// Writes the image, whose blobs are in the store, and says in words where it is now.
@@ -250,7 +281,7 @@ impl Target {
         tags: &[ImageRef],
         means: &Means<'_>,
     ) -> Result<String, Error> {
-        self.0.write(image, tags, means)
+        self.output.write(image, tags, means)
     }
 }
 

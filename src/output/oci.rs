@@ -9,7 +9,7 @@ use crate::image::Image;
 
 pub(super) const TYPE: Type = Type {
     name: "oci",
-    keys: &["dest", "tar", "name", "append", "blobs"],
+    keys: &["dest", "tar", "name", "append", "blobs", "annotation.*"],
     make: |attributes| make(attributes),
 };
 

@@ -127,7 +127,7 @@ fn write(world: &World, spec: &str, image: &Image, tags: &[&str]) -> Result<Stri
 #[test]
 fn attributes_become_targets() {
     let check = |text: &str, want: Result<&str, &str>| match (target(text), want) {
-        (Ok(found), Ok(want)) => assert_eq!(format!("{found:?}"), format!("Target({want})")),
+        (Ok(found), Ok(want)) => assert_eq!(format!("{:?}", found.output), want),
         (Err(found), Err(want)) => assert!(found.to_string().contains(want), "{found}"),
         (found, want) => panic!("{text}: {found:?} instead of {want:?}"),
     };
@@ -142,7 +142,10 @@ fn attributes_become_targets() {
     check("type=oci,dest=-,tar=false", Err("archive"));
     check("type=oci,append=true", Err("write tar=false"));
     check("type=oci,blobs=some", Err("full or shallow"));
-    check("type=registry,name-canonical=true", Ok("Push { names: [], by_digest: false }"));
+    check(
+        "type=registry,name-canonical=true",
+        Ok("Push { names: [], by_digest: false, insecure: false }"),
+    );
     check("type=oci,dets=x", Err("did you mean `dest`"));
     check("type=oic", Err("did you mean `oci`"));
     check("type=zip", Err("there are oci, docker, local, tar, registry, image, cacheonly"));
@@ -158,9 +161,30 @@ fn attributes_become_targets() {
     check("type=cacheonly", Ok("CacheOnly"));
     check("type=cacheonly,dest=x", Err("unknown key `dest`"));
     check("type=image", Err("push=true"));
-    check("type=image,push=true", Ok("Push { names: [], by_digest: false }"));
-    check("type=registry,push-by-digest", Ok("Push { names: [], by_digest: true }"));
-    check("type=registry,insecure=true", Err("http = true"));
+    check("type=image,push=true", Ok("Push { names: [], by_digest: false, insecure: false }"));
+    check(
+        "type=registry,push-by-digest",
+        Ok("Push { names: [], by_digest: true, insecure: false }"),
+    );
+    check(
+        "type=registry,insecure=true",
+        Ok("Push { names: [], by_digest: false, insecure: true }"),
+    );
+    check("type=local,dest=x,annotation.a=b", Err("unknown key `annotation.a`"));
+    check("type=oci,annotation=b", Err("annotation.KEY=VALUE"));
+    check("type=oci,annotation-layer.a=b", Err("annotation.KEY=VALUE"));
+    check("type=oci,annotation.=b", Err("annotation.KEY=VALUE"));
+    let annotations = |text: &str| target(text).unwrap().annotations().to_vec();
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(
+        annotations("type=oci,annotation.org.a=b,annotation[linux/arm64].c=d,annotation-index.e=f"),
+        [pair("index:e", "f"), pair("manifest:org.a", "b"), pair("manifest[linux/arm64]:c", "d")]
+    );
+    let names = [ImageRef::parse("r.example.com:5000/a:1").unwrap()];
+    let hosts = |text: &str| target(text).unwrap().insecure_hosts(&names);
+    assert_eq!(hosts("type=registry,insecure=true"), ["r.example.com:5000"]);
+    assert_eq!(hosts("type=registry,insecure=true,name=x.example.com/b"), ["x.example.com"]);
+    assert_eq!(hosts("type=registry"), Vec::<String>::new());
     check("type=registry,name=A", Err("lower-case"));
     assert_eq!(target("type=local,dest=x,mode=delete").unwrap().permission(), Some("local.delete"));
 }
@@ -168,7 +192,7 @@ fn attributes_become_targets() {
 #[test]
 fn outputs_without_attributes() {
     let check = |text: &str, want: Option<&str>| {
-        assert_eq!(Target::bare(text).map(|found| format!("{:?}", found.0)).as_deref(), want);
+        assert_eq!(Target::bare(text).map(|found| format!("{:?}", found.output)).as_deref(), want);
     };
     check("Out", Some(r#"Local { dest: "Out", delete: false, split: false }"#));
     check("-", Some(r#"Tar { dest: "-" }"#));

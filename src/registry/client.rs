@@ -149,12 +149,18 @@ impl Registry {
         Ok(())
     }
 
-    // HTTPS, unless the configuration says otherwise or a loopback address does not speak TLS.
+    // HTTPS, unless the configuration says otherwise, or a loopback address or one that may be
+    // insecure does not speak TLS.
     fn scheme(&self, authority: &str, registry: &str) -> Scheme {
-        if let Some(host) = self.transport.config().host(registry) {
-            return if host.http { Scheme::Http } else { Scheme::Https };
-        }
-        if !is_loopback(authority) || self.network == Network::Offline {
+        let host = self.transport.config().host(registry);
+        let asks = match host {
+            Some(host) if !host.plain_will_do => {
+                return if host.http { Scheme::Http } else { Scheme::Https };
+            }
+            Some(_) => true,
+            None => is_loopback(authority),
+        };
+        if !asks || self.network == Network::Offline {
             return Scheme::Https;
         }
         if let Some(known) = self.schemes().get(authority) {
@@ -162,7 +168,7 @@ impl Registry {
         }
         // A server with TLS answers a plain request with 400 or hangs up; one without TLS may wait
         // for the rest of a handshake for ever. So the plain question is asked first; it carries
-        // no login, and on the loopback nobody listens.
+        // no login, and on the loopback nobody listens (or it was said that all may).
         let probe = Origin::new(Scheme::Http, authority).at("/v2/");
         let scheme = match self.transport.send(&Request::get(probe)) {
             Ok(response) if response.status != 400 => Scheme::Http,

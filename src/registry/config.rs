@@ -49,6 +49,9 @@ pub(super) struct HostConfig {
     pub(super) key: Option<PathBuf>,
     pub(super) deny: bool,
     pub(super) token_hosts: Vec<String>,
+    /// Plain HTTP will do where TLS is not answered.
+    #[serde(skip)]
+    pub(super) plain_will_do: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -127,6 +130,15 @@ impl RegistryConfig {
             hosts.insert(key(authority, prefix), host);
         }
         Ok(RegistryConfig { hosts, ..Self::default() })
+    }
+
+    /// Lets `authority` (`host:port`) be anybody: no certificate is looked at, and plain HTTP will do
+    /// where it does not answer with TLS. What the file says of it otherwise stands.
+    pub fn allow_insecure(&mut self, authority: &str) {
+        let host = self.hosts.entry(key(authority, None)).or_default();
+        if !host.http {
+            (host.insecure, host.plain_will_do) = (true, true);
+        }
     }
 
     /// What is said of `repository` on `authority`: the longest prefix counts, alone.

@@ -47,6 +47,25 @@ fn check(arguments: &[&str], code: i32, said: &[&str]) -> Done {
 }
 
 #[test]
+fn an_outline_has_what_the_base_asks_for() {
+    let place = Place::new(Who::usual());
+    let text = "FROM scratch\nONBUILD ARG EXTRA=7\nONBUILD RUN --mount=type=secret,id=tok x\n";
+    Build::text(&place, text).run().digest();
+    std::fs::rename(place.at("image.oci"), place.at("base")).expect("it was written");
+    let named = format!("--build-context=base=oci-layout://{}:latest", place.at("base").display());
+    let nowhere = place.at("nowhere");
+    for store in [place.at("store"), nowhere.clone()] {
+        let build = Build::text(&place, "FROM base\nARG OWN\n").arg(&named).store(store);
+        let done = build.arg("--call=outline").run().done;
+        assert_eq!(done.code(), 0, "{}", done.err());
+        for words in ["OWN", "EXTRA       7", "tok"] {
+            assert!(done.out().contains(words), "{words}\n{}", done.out());
+        }
+    }
+    assert!(!nowhere.exists(), "no store is made");
+}
+
+#[test]
 fn calls_need_neither_a_store_nor_a_namespace() {
     check(&["--check", "."], 1, &["final-user-root"]);
     check(&["--check", "--policy=none", "--build-arg=VERSON=2", "."], 0, &["build-arg-unused"]);

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
-use crate::harness::{Build, Image, Kind, Place, Who, have, ok};
+use crate::harness::{Build, Image, Kind, Place, Who, have, ok, skip};
 
 /// Builds this text as every user, with what `prepare` puts into the place; `judge` sees the image.
 fn check(dockerfile: &str, prepare: impl Fn(&Place), said: &[&str], judge: impl Fn(&Image)) {
@@ -169,4 +169,60 @@ fn several_outputs_at_once() {
     assert_eq!(fs::read_to_string(folder.join("a")).expect("a file"), "hello\n");
     let listed = ok(Command::new("tar").arg("-tf").arg(&store));
     assert!(listed.lines().any(|line| line.trim_start_matches("./") == "a"), "{listed}");
+}
+
+#[test]
+fn annotations_of_an_output() {
+    let place = Place::new(Who::usual());
+    let layout = |more: &str| {
+        let output = format!("-o=type=oci,dest=image.oci,tar=false{more}");
+        Build::text(&place, "FROM scratch\nCOPY <<x /x\ny\nx\n").arg(output)
+    };
+    let given = layout(",annotation.org.example.a=b,annotation[linux/s390x].c=d");
+    let (_, image) = given.arg("--annotation=e=f").image();
+    let want = serde_json::json!({ "org.example.a": "b", "e": "f" });
+    assert_eq!(image.manifest["annotations"], want);
+    fs::remove_dir_all(place.at("image.oci")).expect("it was written");
+    layout(",annotation.e=g").arg("--annotation=e=f").run().fails(2, &["both `f` and `g`"]);
+}
+
+#[test]
+fn attributes_of_files_come_along() {
+    if !have(&["tar"]) {
+        return;
+    }
+    for who in Who::every() {
+        let place = Place::new(who);
+        let set = |path: &std::path::Path, value: &[u8]| {
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(path, "user.note", value, flags)
+        };
+        let file = place.file("ctx/file", "f");
+        let inner = place.file("made/inner", "i");
+        if let Err(error) = set(&file, b"copied").and_then(|()| set(&inner, b"unpacked")) {
+            return skip(&format!("attributes of files in {}: {error}", place.path().display()));
+        }
+        let tar = place.file("ctx/made.tar", "");
+        let mut pack = Command::new("tar");
+        pack.args(["--xattrs", "--format=pax", "-C"]).arg(place.at("made"));
+        ok(pack.arg("-cf").arg(&tar).arg("."));
+        let (_, image) = Build::text(
+            &place,
+            "FROM busybox\nCOPY file /file\nADD made.tar /made/\n\
+             RUN chmod 0600 /file /made/inner\n",
+        )
+        .arg("--compression=uncompressed")
+        .image();
+        let layers = image.manifest["layers"].as_array().expect("layers");
+        let holds = |layer: usize, words: &str| {
+            let digest = layers[layer]["digest"].as_str().expect("a digest");
+            let hex = digest.strip_prefix("sha256:").expect("a SHA-256");
+            let blob = place.at("image.oci/blobs/sha256").join(hex);
+            let bytes = fs::read(blob).expect("a blob of the layout");
+            bytes.windows(words.len()).any(|window| window == words.as_bytes())
+        };
+        let (copied, unpacked) = ("xattr.user.note=copied\n", "xattr.user.note=unpacked\n");
+        assert!(holds(1, copied) && holds(2, unpacked), "{who:?}: COPY and ADD");
+        assert!(holds(3, copied) && holds(3, unpacked), "{who:?}: RUN");
+    }
 }

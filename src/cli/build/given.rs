@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rbuild::base::{Platform, Secret, Timestamp};
 use rbuild::exec::{Agent, KEY_LIMIT, Keyring, Times};
 use rbuild::layer::Compression;
+use rbuild::output::Target;
 
 use super::super::context::{dockerfile_in, ignore_file};
 use super::super::environment;
@@ -25,8 +26,34 @@ pub(super) fn pairs(list: &[KeyValue]) -> BTreeMap<String, String> {
     list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
 }
 
-/// Reads annotations, `[manifest[PLATFORM]:]KEY=VALUE`: those of the manifest, for this platform.
+/// The annotations of the image, for this platform: those of `--annotation`, and those that outputs
+/// want. All outputs get the same image, so they may not contradict each other.
 pub(super) fn annotations(
+    list: &[KeyValue],
+    outputs: &[Target],
+    platform: &Platform,
+) -> Result<BTreeMap<String, String>, Stop> {
+    let mut all = read_annotations(list, platform)?;
+    for output in outputs {
+        let wanted = output.annotations().iter();
+        let wanted = wanted.map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() });
+        for (key, value) in read_annotations(&wanted.collect::<Vec<_>>(), platform)? {
+            match all.get(&key) {
+                Some(other) if *other != value => {
+                    let text = format!("annotation `{key}` is both `{other}` and `{value}`");
+                    return Err(
+                        Stop::usage(text).help("all outputs get one image: write one value")
+                    );
+                }
+                _ => drop(all.insert(key, value)),
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Reads annotations, `[manifest[PLATFORM]:]KEY=VALUE`: those of the manifest, for this platform.
+fn read_annotations(
     list: &[KeyValue],
     platform: &Platform,
 ) -> Result<BTreeMap<String, String>, Stop> {
@@ -275,7 +302,7 @@ mod tests {
     fn annotations_are_of_the_manifest() {
         let here = Platform::parse("linux/amd64").unwrap();
         let check = |text: &str, want: Result<Option<&str>, &str>| {
-            let found = annotations(&[text.parse().unwrap()], &here);
+            let found = annotations(&[text.parse().unwrap()], &[], &here);
             match (found, want) {
                 (Ok(found), Ok(want)) => {
                     assert_eq!(found.keys().next().map(String::as_str), want, "{text}");

@@ -248,7 +248,7 @@ impl Command {
                 ImageRef::parse(tag).map_err(|error| Stop::usage(format!("--tag: {error}")))?,
             );
         }
-        let annotations = annotations(&args.annotation, &platform)?;
+        let annotations = annotations(&args.annotation, &outputs, &platform)?;
         let mut request = Request::new(platform);
         request.build_platform = Platform::host();
         request.target = args.target.clone();
@@ -366,7 +366,9 @@ impl Command {
 
         let root = environment::store_root(&self.args.store);
         let store = open_store(&root)?;
-        let registry = environment::registry(&self.args.store, &events, &cancel)?;
+        let insecure: Vec<_> =
+            self.outputs.iter().flat_map(|target| target.insecure_hosts(&self.tags)).collect();
+        let registry = environment::registry(&self.args.store, &insecure, &events, &cancel)?;
         let mut git = environment::git(&self.args.store);
         git.auth.clone_from(&self.secrets);
         git.cancel = cancel.clone();
@@ -508,7 +510,7 @@ impl Command {
         })?;
         let store = open_store(folder.path())?;
         let events = Events::silent();
-        let registry = environment::registry(&self.args.store, &events, &Cancel::new())?;
+        let registry = environment::registry(&self.args.store, &[], &events, &Cancel::new())?;
         let mut git = environment::git(&self.args.store);
         git.auth.clone_from(&self.secrets);
         let _keys = self.git_agent(&mut git)?;
@@ -516,23 +518,35 @@ impl Command {
         self.bring(&means, &events)
     }
 
-    /// Looks what of the plan is in the store, where `--call plan` asks and there is a store. Neither
-    /// the network nor another place is asked; without a namespace of our own nothing is known.
+    /// Looks what of the plan is in the store, where `--call plan` asks and there is a store; for
+    /// `--call outline`, which bases are there or in layouts, whose ONBUILD counts. Neither the network
+    /// nor another place is asked; without a namespace of our own nothing is known.
     fn foresee(&mut self, policy: &Policy) -> Option<(Prepared, Foresight)> {
-        let root = environment::store_root(&self.args.store);
-        if !self.args.call.is_plan() || !root.is_dir() {
+        let mut root = environment::store_root(&self.args.store);
+        let is_plan = self.args.call.is_plan();
+        if !is_plan && !self.args.call.is_outline() {
             return None;
+        }
+        let mut _empty = None;
+        if !root.is_dir() {
+            if is_plan {
+                return None;
+            }
+            root = _empty.insert(tempfile::tempdir().ok()?).path().to_owned();
         }
         let host = Host::enter(self.args.isolation, policy).ok()?;
         let store = Store::open(&root).ok()?;
         self.args.store.offline = true;
         let (events, cancel) = (Events::silent(), Cancel::new());
-        let registry = environment::registry(&self.args.store, &events, &cancel).ok()?;
+        let registry = environment::registry(&self.args.store, &[], &events, &cancel).ok()?;
         let git = environment::git(&self.args.store);
         let named = self.named.clone();
         let resolver = Resolver::new(&store, &registry, &events, &named);
         let known = |wanted: &Wanted| Ok(resolver.base(wanted).unwrap_or(Found::Unread));
         let prepared = rbuild::build::prepare(&self.job, policy, &known).ok()?;
+        if !is_plan {
+            return Some((prepared, Foresight::new()));
+        }
         let means = Means { store: &store, registry: &registry, git: &git };
         let contexts = self.contexts(&means, &events).ok()?;
         let options = self.options(&prepared, policy).ok()?;

@@ -60,6 +60,8 @@ pub(super) enum Open {
     Nothing,
     /// The repository's own.
     Remote,
+    /// The same, for an answer that comes at once.
+    Question,
     /// Those of submodules: any on the network, none of this host's files.
     Submodules,
 }
@@ -73,6 +75,7 @@ pub(super) struct Runner<'a> {
     environment: Vec<(OsString, OsString)>,
     masker: Masker,
     until: Instant,
+    idle: Duration,
     cancel: Cancel,
 }
 
@@ -152,7 +155,8 @@ impl<'a> Runner<'a> {
         }
         let until = Instant::now() + tools.time_limit;
         let cancel = tools.cancel.clone();
-        Ok(Runner { remote, git, work, environment, masker, until, cancel })
+        let idle = tools.idle_limit;
+        Ok(Runner { remote, git, work, environment, masker, until, idle, cancel })
     }
 
     /// Runs git in `folder` of the work folder, and returns what it wrote to stdout. `what` is what
@@ -179,7 +183,7 @@ impl<'a> Runner<'a> {
             .stderr(create(&err)?)
             .spawn()
             .map_err(Error::io("start git by /bin/sh"))?;
-        let mut watch = Watch::new(self.work);
+        let mut watch = Watch::new(self.work, self.patience(open));
         let mut pause = Duration::from_millis(1);
         let ended = loop {
             match child.try_wait() {
@@ -220,15 +224,24 @@ impl<'a> Runner<'a> {
         Err(Error::Failed { what, remote: self.remote.to_string(), said: lines.join("; ") })
     }
 
+    // Only http knows a server that has died; those of git:// and ssh can keep us for ever.
+    fn patience(&self, open: Open) -> Option<Duration> {
+        match open {
+            Open::Nothing => None,
+            Open::Question => Some(self.idle),
+            Open::Remote | Open::Submodules => Some(self.idle * 5),
+        }
+    }
+
     // Redirects are held to these as well.
     fn protocols(&self, open: Open) -> &'static str {
         match (open, self.remote.scheme) {
             (Open::Nothing, _) => "none",
             (Open::Submodules, _) => "https:http:git:ssh",
-            (Open::Remote, Scheme::Https) => "https",
-            (Open::Remote, Scheme::Http) => "http:https",
-            (Open::Remote, Scheme::Git) => "git",
-            (Open::Remote, Scheme::Ssh) => "ssh",
+            (Open::Remote | Open::Question, Scheme::Https) => "https",
+            (Open::Remote | Open::Question, Scheme::Http) => "http:https",
+            (Open::Remote | Open::Question, Scheme::Git) => "git",
+            (Open::Remote | Open::Question, Scheme::Ssh) => "ssh",
         }
     }
 }
@@ -315,15 +328,23 @@ fn clean(line: &str) -> String {
     line.trim().chars().take(200).map(|c| if hidden(&c) { '\u{fffd}' } else { c }).collect()
 }
 
-// Looks from time to time how much there is. A look takes a tenth of the time at most.
+// Looks from time to time how much there is, and whether it has grown. A look takes a tenth of the
+// time at most.
 struct Watch<'a> {
     folder: &'a Path,
     next: Instant,
+    patience: Option<Duration>,
+    seen: (u64, u64),
+    moved: Instant,
 }
 
+const BETWEEN: Duration = Duration::from_secs(2);
+
 impl<'a> Watch<'a> {
-    fn new(folder: &'a Path) -> Self {
-        Watch { folder, next: Instant::now() + Duration::from_secs(2) }
+    fn new(folder: &'a Path, patience: Option<Duration>) -> Self {
+        let now = Instant::now();
+        let next = now + patience.map_or(BETWEEN, |patience| patience.min(BETWEEN));
+        Watch { folder, next, patience, seen: (0, 0), moved: now }
     }
 
     fn look(&mut self) -> Option<&'static str> {
@@ -353,8 +374,12 @@ impl<'a> Watch<'a> {
                 }
             }
         }
-        let took = started.elapsed();
-        self.next = Instant::now() + (took * 10).max(Duration::from_secs(2));
+        if self.seen != (bytes, entries) {
+            (self.seen, self.moved) = ((bytes, entries), started);
+        } else if self.patience.is_some_and(|patience| self.moved.elapsed() > patience) {
+            return Some("nothing comes from its server any more");
+        }
+        self.next = Instant::now() + (started.elapsed() * 10).max(BETWEEN);
         None
     }
 }

@@ -307,6 +307,22 @@ fn a_repository_that_takes_too_long_is_given_up() {
     assert!(error.to_string().ends_with("it takes too long"), "{error}");
 }
 
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    let Some(served) = served() else { return };
+    // It takes connections, and that is all.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = dead.local_addr().unwrap().to_string();
+    let idle_limit = Duration::from_millis(200);
+    let tools = Tools { idle_limit, ..tools(Network::Online) };
+    let remote = Remote::parse(&format!("git://{host}/r")).unwrap();
+    let started = std::time::Instant::now();
+    let error = resolve(&remote, &tools, &served.store).unwrap_err();
+    assert!(error.to_string().contains("nothing comes from its server"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(error.help().is_some());
+}
+
 // A web server that wants a login and has nothing. The login is in no argument and no message.
 #[test]
 fn attack_56_a_login_is_used_and_not_shown() {

@@ -31,6 +31,20 @@ impl Registry {
 
     /// Starts one; with `login`, only `tester` with [`PASSWORD`] may enter.
     pub(crate) fn with_login(login: bool) -> Registry {
+        Registry::launch(login, false)
+    }
+
+    /// Starts one that speaks TLS alone, with a certificate that nobody knows but [`Registry::ca`].
+    pub(crate) fn with_tls() -> Registry {
+        Registry::launch(false, true)
+    }
+
+    /// The certificate authority of one with TLS: a PEM file that everybody may read.
+    pub(crate) fn ca(&self) -> std::path::PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    fn launch(login: bool, tls: bool) -> Registry {
         let folder = Folder::new();
         let at = |name: &str| folder.path().join(name).display().to_string();
         fs::write(at("htpasswd"), HTPASSWD).expect("a file of ours");
@@ -42,6 +56,17 @@ impl Registry {
         );
         if login {
             config += &format!("auth: {{htpasswd: {{realm: tests, path: {}}}}}\n", at("htpasswd"));
+        }
+        if tls {
+            certificate(folder.path());
+            config = config.replace(
+                "addr: \"127.0.0.1:0\"",
+                &format!(
+                    "addr: \"127.0.0.1:0\", tls: {{certificate: {}, key: {}}}",
+                    at("leaf.pem"),
+                    at("leaf.key")
+                ),
+            );
         }
         fs::write(at("config.yml"), config).expect("a file of ours");
         let log = folder.path().join("log");
@@ -93,6 +118,19 @@ impl Registry {
         let size = fs::metadata(&path).expect("a blob of the registry").len();
         fs::write(path, vec![0; size as usize]).expect("a file of ours");
     }
+}
+
+// A certificate authority, `ca.pem`, and a certificate of it for 127.0.0.1, `leaf.pem`.
+fn certificate(folder: &Path) {
+    let script = "set -e
+        new() { openssl req -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 \"$@\"; }
+        new -x509 -days 30 -subj '/CN=tests of rbuild' -keyout ca.key -out ca.pem
+        new -subj /CN=leaf -keyout leaf.key -out leaf.csr
+        printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' > ext
+        openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 \
+            -extfile ext -out leaf.pem
+        chmod 0644 ca.pem";
+    ok(Command::new("sh").args(["-c", script]).current_dir(folder));
 }
 
 // `msg="listening on 127.0.0.1:43567"`
