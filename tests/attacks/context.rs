@@ -469,16 +469,17 @@ fn attack_58_owners_and_modes() {
 
 #[test]
 fn attack_59_secrets_in_the_context() {
-    // A finding for `.env`, keys and tokens that COPY takes is not built yet (there is no such
-    // rule). What there is: the ignore file keeps them out, and a value that the build was given
-    // as a secret is found in what was copied.
+    // Named in a COPY they are a finding of the text; taken with all the rest, the ignore file keeps
+    // them out, and a value that the build was given as a secret is found in what was copied.
     every_mode(|ground| {
         ground.place().file("ctx/.env", "TOKEN=correct-horse-battery-staple\n");
         ground.place().file("ctx/id_ed25519", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
         ground.place().file("ctx/f", "x");
         let secret = ground.place().file("secret", "correct-horse-battery-staple");
         let text = "FROM scratch\nCOPY . /\nUSER 1000:1000\n";
-        let build = ground.build(text).policy("hardened");
+        let named = "FROM scratch\nCOPY .env id_ed25519 /\nUSER 1000:1000\n";
+        ground.build(named).policy("hardened").run().refused_with(1, &["copy-sensitive-file"]);
+        let build = ground.build(text).policy("hardened").arg("--only=build-secret-leaked");
         let build = build.arg(format!("--secret=id=token,src={}", secret.display()));
         let err = build.run().refused_with(1, &["build-secret-leaked", ".env"]);
         assert!(!err.contains("correct-horse"), "{err}");

@@ -93,16 +93,10 @@ const EVASIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Rules of the table that are still to be written: their attacks succeed today.
-const WAITS_FOR_RULE: &[&str] = &[
-    "download-executed-unverified",
-    "file-capabilities",
-    "hidden-executable",
-    "loader-env",
-    "miner-indicator",
-    "obfuscated-command",
-    "secret-token-in-layer",
-    "user-privileged-group",
-];
+const WAITS_FOR_RULE: &[&str] = &["miner-indicator", "secret-token-in-layer"];
+
+/// Attacks of the table that their rule does not see: they succeed today.
+const UNSEEN: &[&str] = &["curl by another name"];
 
 /// The ids of all rules that the program has.
 fn catalogue(ground: &Ground) -> BTreeSet<String> {
@@ -132,6 +126,11 @@ fn attack_95_ways_around_the_policy() {
         // This rule alone, at its level of `hardened` or higher.
         let set = format!("--set=rules.{rule}=error");
         let outcome = ground.build(&text).policy("hardened").arg(set).run();
+        if UNSEEN.contains(name) {
+            assert!(!outcome.err().contains(rule), "`{name}` is seen: take it off the list");
+            std::fs::remove_dir_all(ground.place().at("image.oci")).expect("it was built");
+            continue;
+        }
         assert_eq!(outcome.done.code(), 1, "{name}\n{}", outcome.story());
         outcome.refused(&[rule]);
     }
