@@ -68,7 +68,7 @@ impl Loans {
     /// Puts what came back of the step in place of what it was a copy of.
     pub(super) fn give_back(&mut self) -> Result<(), Failure> {
         for (copy, of) in self.back.drain(..) {
-            sys::exchange(&copy, &of).map_err(|error| {
+            take_back(&copy, &of).map_err(|error| {
                 Failure::new(
                     Cause::Internal,
                     "store",
@@ -78,6 +78,22 @@ impl Loans {
         }
         Ok(())
     }
+}
+
+/// Puts `copy` in place of the cache `of`. Where it is gone, the step has emptied the cache; a cache is
+/// never anything but a folder.
+fn take_back(copy: &Path, of: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(copy) {
+        Ok(left) if left.is_dir() => {}
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::create_dir(copy)?;
+            let (from, to) = (std::fs::File::open(of)?, std::fs::File::open(copy)?);
+            sys::copy::copy_metadata(&from, &to, true, |name| name.starts_with(b"user."))?;
+        }
+        Err(error) => return Err(error),
+    }
+    sys::exchange(copy, of)
 }
 
 impl Execution<'_> {
@@ -215,5 +231,35 @@ impl Execution<'_> {
             loans.back.push((path.clone(), cache.to_owned()));
         }
         Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_a_folder_becomes_a_cache() {
+        let check = |leave: &dyn Fn(&Path, &Path), want: Option<&str>| {
+            let dir = tempfile::tempdir().unwrap();
+            let [cache, copy, host] = ["cache", "copy", "host"].map(|name| dir.path().join(name));
+            for (folder, text) in [(&cache, "old"), (&copy, "new"), (&host, "host")] {
+                fs::create_dir(folder).unwrap();
+                fs::write(folder.join("f"), text).unwrap();
+            }
+            leave(&copy, &host);
+            take_back(&copy, &cache).unwrap();
+            assert!(fs::symlink_metadata(&cache).unwrap().is_dir());
+            assert_eq!(fs::read_to_string(cache.join("f")).ok().as_deref(), want);
+        };
+        check(&|_, _| {}, Some("new"));
+        check(&|copy, _| fs::remove_dir_all(copy).unwrap(), None);
+        let replace = |copy: &Path, host: &Path| {
+            fs::remove_dir_all(copy).unwrap();
+            std::os::unix::fs::symlink(host, copy).unwrap();
+        };
+        check(&replace, Some("old"));
     }
 }

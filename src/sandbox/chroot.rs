@@ -65,6 +65,8 @@ struct Put {
     old: Option<usize>,
     /// Where it goes back to.
     back: Option<PathBuf>,
+    /// What was put there. Held, so that no other file gets its number while the step runs.
+    lent: Option<OwnedFd>,
     /// What was there before was a file.
     file: bool,
 }
@@ -134,7 +136,7 @@ impl Visit {
                 if let Some(last) = self.put.last_mut() {
                     last.back = Some(from.clone());
                 }
-                Ok(())
+                self.hold_last().map_err(doing())
             }
             MountKind::Bind { .. } | MountKind::Cache { .. } | MountKind::Device(_) => {
                 Err(Error::Lost("a mount was not prepared for this kind of isolation".into()))
@@ -214,6 +216,13 @@ impl Visit {
         write().map_err(doing())
     }
 
+    // Takes hold of what was put into the tree just now.
+    fn hold_last(&mut self) -> io::Result<()> {
+        let Some(last) = self.put.last_mut() else { return Ok(()) };
+        last.lent = Some(kernel::open_in_root(&self.tree, &last.at, true)?);
+        Ok(())
+    }
+
     // The path of the host for a path without links of the tree: the tree is ours alone until the step
     // begins, and `take` has followed the links.
     fn host(&self, at: &ImagePath) -> PathBuf {
@@ -240,7 +249,7 @@ impl Visit {
         self.times.entry(parent).or_insert((kernel::status(&folder)?.mtime, None));
         let is_dir = kernel::status_at(&folder, at.name())?.is_dir();
         let number = self.put.len();
-        let mut put = Put { at: at.clone(), old: None, back: None, file: !is_dir };
+        let mut put = Put { at: at.clone(), old: None, back: None, lent: None, file: !is_dir };
         if fresh {
             kernel::remove(&folder, at.name(), is_dir)?;
         } else {
@@ -269,7 +278,13 @@ impl Visit {
             let Ok(dir) = self.root.open_dir(&parent, Follow::No) else { continue };
             let name = put.at.name();
             let there = dir.stat_opt(name).map_err(doing())?;
-            if let (Some(back), Some(_)) = (&put.back, &there) {
+            let lent = put.lent.as_ref().map(kernel::status).transpose().map_err(doing())?;
+            // Only what was put in goes back: a link in its place would lead to wherever the step wants.
+            let same = there
+                .as_ref()
+                .zip(lent.as_ref())
+                .is_some_and(|(there, lent)| (there.dev, there.ino) == (lent.device, lent.ino));
+            if let (Some(back), true) = (&put.back, same) {
                 std::fs::rename(self.host_in(&dir, name), back).map_err(doing())?;
             } else if there.is_some_and(|stat| stat.kind == FileKind::Dir) {
                 dir.remove_all(name).map_err(doing())?;
