@@ -4,7 +4,7 @@
 //! layer by layer, what reads a whole tree gets a folder with further names of the layers' files, and a
 //! RUN gets a copy, whose changes are found by comparing it before and after.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use super::stage::Execution;
 use super::{Cause, Failure};
 use crate::base::ImagePath;
 use crate::rootfs::{self, Flatten, Lookup, Snapshot, Stacking, Tree, TreeLookup, Work};
-use crate::sandbox::{Isolation, MountKind, Source};
+use crate::sandbox::{Isolation, Lent, MountKind, Source};
 use crate::store::{self, Store};
 use crate::sys::{self, Follow, Root};
 
@@ -119,13 +119,13 @@ impl Execution<'_> {
     pub(super) fn settle(
         &self,
         place: Place,
-        spared: &BTreeSet<ImagePath>,
+        lent: &Lent,
         work: &Work,
         lower: &dyn Lookup,
     ) -> Result<(), Failure> {
         let Some((copy, snapshot)) = place.copy else { return Ok(()) };
         let mode = self.services.id_mode;
-        let changes = snapshot.changes(copy.path(), spared, mode)?;
+        let changes = snapshot.changes(copy.path(), &lent.spared, &lent.inodes, mode)?;
         rootfs::materialise(&changes, &work.root()?, mode, lower)?;
         Ok(())
     }

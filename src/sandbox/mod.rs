@@ -25,7 +25,7 @@ mod terms;
 pub use crate::event::Cancel;
 pub use audit::{Deeds, Ran};
 pub use cgroup::can_limit;
-pub use chroot::run_in_copy;
+pub use chroot::{Lent, run_in_copy};
 pub use foreign::{Emulators, Foreign, ForeignError, Runs};
 pub use init::sandbox_main;
 pub use isolation::Isolation;

@@ -60,6 +60,9 @@ pub enum Error {
         /// `no such file or directory`, …
         cause: String,
     },
+    /// The step left a secret's file in its tree or in a cache, under another name.
+    #[error("the step gave the secret at `{0}` another name, so that it would have been kept")]
+    Kept(String),
     /// The step vanished without telling how.
     #[error("the first process of the step was lost: {0}")]
     Lost(String),
