@@ -447,6 +447,8 @@ impl Inside<'_> {
         if chroot {
             child::change_root(&self.fds[0]).doing(|| "change the root".into())?;
         }
+        // Where the host has none, it has been none all the time.
+        let _ = child::renew_stdin();
         mount::enter(&cwd.folder).doing(|| "go to the working directory".into())?;
         child::close_all_on_exec().doing(|| "close descriptors".into())?;
         let mut keep = match orders.hardening {
