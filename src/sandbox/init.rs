@@ -128,8 +128,10 @@ fn first(control: &UnixStream) -> Result<(), Failure> {
             }
             let _ = init.wait();
             // Where the kernel does not, and the one inside could not.
-            if let Some(keeper) = keeper {
-                keeper.kill_all();
+            if let Some(keeper) = keeper
+                && !keeper.kill_all()
+            {
+                say(control, &keep::left());
             }
             Ok(())
         }
