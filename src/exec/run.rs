@@ -153,7 +153,7 @@ impl Execution<'_> {
         self.done(id, since);
 
         authorities.take_back(&work)?;
-        let changes = work.changes(&lower, mode)?;
+        let changes = work.changes(&lower, self.services.stacking, mode)?;
         let tree = work.commit()?;
         let cell = Cell::fresh(id, Some(store.tree_path(&tree)));
         let job = Job {
@@ -179,7 +179,7 @@ impl Execution<'_> {
         }
     }
 
-    fn hardening(&self, run: &Run) -> Hardening {
+    pub(super) fn hardening(&self, run: &Run) -> Hardening {
         match run.security {
             Security::Sandbox => self.options.hardening,
             Security::Insecure => Hardening::Insecure,

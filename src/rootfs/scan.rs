@@ -95,17 +95,17 @@ impl Snapshot {
                 if lent.contains(&(stat.dev, stat.ino)) {
                     continue;
                 }
-                let was = self.was.remove(&path);
-                let was_folder = was.as_ref().is_some_and(|was| was.more.is_some());
-                let was = was.filter(|_| !new);
+                let known = self.was.remove(&path);
+                let was_folder = known.as_ref().is_some_and(|was| was.more.is_some());
+                let was = known.as_ref().filter(|_| !new);
                 if stat.kind != FileKind::Dir
-                    && was
-                        .as_ref()
-                        .is_some_and(|was| same_file(&was.stat, &stat, spared.contains(&path)))
+                    && was.is_some_and(|was| same_file(&was.stat, &stat, spared.contains(&path)))
                 {
                     continue;
                 }
-                let Some((entry, stat)) = meta::entry_at(&dir, &name, &path, mode)? else {
+                let Some((entry, stat)) = meta::left_at(&dir, &name, &path, mode)? else {
+                    // A socket is in no image: what was in its place is gone.
+                    self.was.extend(known.map(|known| (path, known)));
                     continue;
                 };
                 if stat.kind != FileKind::Dir {
@@ -117,14 +117,12 @@ impl Snapshot {
                     continue;
                 }
                 let more = more_of(&dir, &name, entry.clone())?;
-                let old = was.as_ref().and_then(|was| was.more.as_ref());
+                let old = was.and_then(|was| was.more.as_ref());
                 let same = was
-                    .as_ref()
                     .zip(old)
                     .is_some_and(|(was, old)| was.stat.ino == stat.ino && old.born == more.born);
-                let touched = was
-                    .as_ref()
-                    .is_none_or(|was| old != Some(&more) || !same_folder(&was.stat, &stat));
+                let touched =
+                    was.is_none_or(|was| old != Some(&more) || !same_folder(&was.stat, &stat));
                 if !same || touched {
                     found.push(Change::bare(entry));
                 }
@@ -267,6 +265,24 @@ mod tests {
             },
             &[],
             &["dir /d", "dir /keep", "file /own", "whiteout /top"],
+        );
+    }
+
+    #[test]
+    fn what_no_image_has_hides_what_was_there() {
+        check(
+            |at| {
+                let mark = |name: &str| {
+                    let file = fs::File::create(at.join(name)).unwrap();
+                    sys::xattr::set(file, b"user.rbuild.whiteout", b"y").unwrap();
+                };
+                mark("top");
+                mark("own");
+                fs::remove_file(at.join("keep/f")).unwrap();
+                std::os::unix::net::UnixListener::bind(at.join("keep/f")).unwrap();
+            },
+            &[],
+            &["dir /keep", "whiteout /keep/f", "file /own", "file /top"],
         );
     }
 
