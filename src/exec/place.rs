@@ -171,12 +171,13 @@ impl Execution<'_> {
         Ok(path)
     }
 
-    /// The mount of `path` in a tree of `layers`, for a step of this host.
+    /// The mount of `path` in a tree of `layers`, for a step of this host. A step with all powers
+    /// (`insecure`) is never shown the store's own folders: it could make their mount writable.
     pub(super) fn shown_mount(
         &self,
         layers: Vec<PathBuf>,
         path: &ImagePath,
-        writable: bool,
+        (writable, insecure): (bool, bool),
         loans: &mut Loans,
     ) -> Result<MountKind, Failure> {
         if self.services.stacking != Stacking::Plain {
@@ -185,13 +186,17 @@ impl Execution<'_> {
         }
         let mode = self.services.id_mode;
         // Without a mount nothing keeps a step from writing: it gets a copy, as if it had asked to.
-        let (folder, kind): (PathBuf, fn(Source) -> MountKind) = if writable || self.is_chroot() {
+        let own = writable || self.is_chroot();
+        let (folder, kind): (PathBuf, fn(Source) -> MountKind) = if own || insecure {
             let copy = Scratch::new(self.services.store)?;
             rootfs::flatten(&layers, copy.path(), Flatten::Copy, mode)?;
             let path = copy.path().to_owned();
             loans.copies.push(copy);
             // A folder that nobody else has, and that goes with the step.
-            (path, |source| MountKind::Cache { source, readonly: false })
+            match own {
+                true => (path, |source| MountKind::Cache { source, readonly: false }),
+                false => (path, |source| MountKind::Bind { source, writable: false }),
+            }
         } else {
             let path = if layers.len() > 1 { Some(self.merged(layers.clone())?) } else { None };
             let path = path.or_else(|| layers.into_iter().next()).unwrap_or_default();
