@@ -5,6 +5,7 @@
 //! command. It does not know layers, caches or Dockerfiles: a tree is a list of folders, and what
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
+mod attach;
 mod audit;
 mod cgroup;
 mod chroot;
