@@ -76,6 +76,8 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         squash: false,
         today: None,
         known: Bases::none(),
+        tags: None,
+        files: None,
     };
     let policy = Policy::builtin("hardened").expect("a built-in profile");
     let resolver = Resolver::new(&store, &registry, &events, &named);

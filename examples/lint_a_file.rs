@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         squash: false,
         today: None,
         known: Bases::none(),
+        tags: None,
+        files: None,
     };
     let policy = Policy::builtin("hardened").expect("a built-in profile");
     // A base could be looked up here; without one, rules that need it are told as skipped.

@@ -6,8 +6,10 @@
 
 mod bases;
 mod execute;
+mod listing;
 mod prepare;
 
 pub use bases::{NamedSource, NamedSourceError, Resolver};
 pub use execute::{Done, Ended, Work, execute};
+pub use listing::FolderFiles;
 pub use prepare::{Job, NotPrepared, Prepared, parse, prepare};

@@ -1,10 +1,12 @@
 //! From text to plan: everything that can be said before anything runs.
 
+use std::sync::Arc;
+
 use crate::diag::{Diagnostic, Severity, Sources};
 use crate::dockerfile::{self, Dockerfile};
 use crate::instruction::{self, Instruction};
 use crate::plan::{self, BaseLookup, Plan, Request};
-use crate::policy::{Bases, Level, Policy, Report, TextInput, check_text};
+use crate::policy::{Bases, ContextFiles, Level, Policy, Report, TextInput, check_text};
 
 /// A Dockerfile and what is asked of it.
 #[derive(Clone, Debug)]
@@ -21,6 +23,16 @@ pub struct Job {
     pub today: Option<String>,
     /// What is known of bases from elsewhere (`lint --bases`); used where none is looked up.
     pub known: Bases,
+    /// The names that the image will have; `None` where none can be known.
+    pub tags: Option<Vec<String>>,
+    /// The files of the main context, for rules; `None` where there is no folder.
+    pub files: Option<Arc<dyn ContextFiles + Send + Sync>>,
+}
+
+impl Job {
+    fn context(&self) -> Option<&dyn ContextFiles> {
+        self.files.as_deref().map(|files| files as &dyn ContextFiles)
+    }
 }
 
 /// A plan with the texts that it comes from.
@@ -54,6 +66,8 @@ impl Prepared {
             bases: &self.bases,
             squash: self.squash,
             today: job.today.as_deref(),
+            tags: job.tags.as_deref(),
+            context: job.context(),
         }
     }
 }
@@ -121,6 +135,8 @@ fn not_prepared(
         bases: &job.known,
         squash: job.squash,
         today: job.today.as_deref(),
+        tags: job.tags.as_deref(),
+        context: job.context(),
     };
     let report = check_text(input, policy);
     Box::new(NotPrepared { sources, diagnostics, file, instructions, parsed, report })
@@ -187,6 +203,8 @@ mod tests {
             squash: false,
             today: None,
             known: Bases::none(),
+            tags: None,
+            files: None,
         };
         let policy = Policy::builtin("none").unwrap();
         match prepare(&job, &policy, &|_: &Wanted| Ok(Found::Unread)) {

@@ -215,6 +215,8 @@ mod tests {
             squash: false,
             today: None,
             known: Bases::none(),
+            tags: None,
+            files: None,
         }
     }
 

@@ -8,9 +8,11 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Subcommand;
 use rbuild::base::ImagePath;
+use rbuild::build::FolderFiles;
 use rbuild::diag::chain;
 use rbuild::input::{Context, Ignore, Pick, Rule, select};
 use rbuild::layer::{Entry, EntryKind};
@@ -133,6 +135,18 @@ pub(crate) fn ignore(
         }
     }
     Ok(if ignore.is_empty() { None } else { Some(ignore) })
+}
+
+/// Returns the files of a context for rules: listed when the first one asks.
+pub(crate) fn listed(
+    folder: &Path,
+    dockerfile: Option<&Path>,
+    written: &[PathBuf],
+) -> Result<Arc<FolderFiles>, Stop> {
+    let file = ignore_file(Some(folder), dockerfile);
+    let ignore = ignore(file.as_deref(), folder, written)?;
+    let name = file.and_then(|file| Some(file.file_name()?.to_string_lossy().into_owned()));
+    Ok(Arc::new(FolderFiles::new(folder.to_owned(), ignore, name)))
 }
 
 /// The largest ignore file, in bytes.

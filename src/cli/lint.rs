@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use rbuild::base::Platform;
+use rbuild::base::{Platform, SourceId};
 use rbuild::build::{Job, prepare};
 use rbuild::diag::{Diagnostic, Sources};
 use rbuild::plan::{Found, Request, Wanted};
-use rbuild::policy::{Bases, Policy, Report};
+use rbuild::policy::{Bases, Policy, Report, diff};
 
 use super::environment;
 use super::exit::Exit;
@@ -41,15 +41,25 @@ pub(crate) struct Args {
     /// What is known of bases, as JSON: {"debian:12": {"config": {"User": "65532"}}}
     #[arg(long, value_name = "FILE")]
     bases: Option<PathBuf>,
+    /// Take NAME[:TAG] for a name of the image
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    tag: Vec<String>,
     /// The layers of the build become one
     #[arg(long)]
     squash: bool,
     /// Never use the network (lint does not, in this version)
     #[arg(long)]
     offline: bool,
-    /// The report's form
-    #[arg(long, value_name = "human|json", default_value = "human")]
+    /// The report's form: human, json, sarif, github, gitlab, junit or checkstyle
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: String,
+    /// Make the changes that mend findings and keep what the build does; with `unsafe`, all
+    #[arg(long, value_name = "safe|unsafe", num_args = 0..=1, default_missing_value = "safe",
+          require_equals = true, value_parser = ["safe", "unsafe"])]
+    fix: Option<String>,
+    /// Print the changes that --fix would make, and make none
+    #[arg(long)]
+    diff: bool,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -77,7 +87,14 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
     for path in &args.paths {
         let (dockerfile, context) = locate(path, args)?;
         let policy = effective(&args.policy, &context)?;
-        let (sources, report, parsed) = judge(&dockerfile, args, &policy, &known)?;
+        let folder = path.is_dir().then_some(path.as_path());
+        if args.fix.is_some() || args.diff {
+            mend(&dockerfile, folder, args, &policy, &known)?;
+            if args.diff {
+                continue;
+            }
+        }
+        let (sources, report, parsed) = judge(&dockerfile, folder, args, &policy, &known)?;
         let text = if args.format == "human" {
             format!("{}\n", report.human(&sources, &policy, super::build::colour()))
         } else {
@@ -122,11 +139,64 @@ fn locate(path: &Path, args: &Args) -> Result<(PathBuf, PathBuf), Stop> {
 
 fn judge(
     dockerfile: &Path,
+    folder: Option<&Path>,
     args: &Args,
     policy: &Policy,
     known: &Bases,
 ) -> Result<(Sources, Report, bool), Stop> {
     let (name, text) = super::build::read_dockerfile(dockerfile)?;
+    judge_text(name, text, dockerfile, folder, args, policy, known)
+}
+
+/// Rounds of changes: one may make room for another.
+const ROUNDS: usize = 5;
+
+/// Makes the changes that mend findings, or prints them.
+fn mend(
+    dockerfile: &Path,
+    folder: Option<&Path>,
+    args: &Args,
+    policy: &Policy,
+    known: &Bases,
+) -> Result<(), Stop> {
+    let (name, bytes) = super::build::read_dockerfile(dockerfile)?;
+    let Ok(old) = String::from_utf8(bytes) else {
+        return Err(Stop::usage(format!("`{name}` is no text: nothing is changed in it")));
+    };
+    let all = args.fix.as_deref() == Some("unsafe");
+    let mut text = old.clone();
+    for _ in 0..ROUNDS {
+        let bytes = text.clone().into_bytes();
+        let (_, report, _) =
+            judge_text(name.clone(), bytes, dockerfile, folder, args, policy, known)?;
+        match report.mended(SourceId::default(), &text, all) {
+            Some((next, _)) => text = next,
+            None => break,
+        }
+    }
+    if args.diff {
+        let _ = std::io::stdout().lock().write_all(diff(&name, &old, &text).as_bytes());
+    } else if text != old {
+        if dockerfile == Path::new("-") {
+            return Err(Stop::usage("--fix writes files: standard input is none")
+                .help("add --diff, or name the file"));
+        }
+        // In place: its mode and its links stay.
+        std::fs::write(dockerfile, &text)
+            .map_err(|error| Stop::usage(format!("cannot write `{name}`: {error}")))?;
+    }
+    Ok(())
+}
+
+fn judge_text(
+    name: String,
+    text: Vec<u8>,
+    dockerfile: &Path,
+    folder: Option<&Path>,
+    args: &Args,
+    policy: &Policy,
+    known: &Bases,
+) -> Result<(Sources, Report, bool), Stop> {
     let platform = match &args.platform {
         Some(text) => Platform::parse(text).map_err(|error| Stop::usage(error.to_string()))?,
         None => Platform::host(),
@@ -148,6 +218,14 @@ fn judge(
         squash: args.squash,
         today: Some(environment::today()),
         known: known.clone(),
+        tags: (!args.tag.is_empty()).then(|| args.tag.clone()),
+        files: match folder {
+            Some(folder) => {
+                let files = super::context::listed(folder, Some(dockerfile), &[])?;
+                Some(files as std::sync::Arc<_>)
+            }
+            None => None,
+        },
     };
     if let Ok(instructions) = rbuild::build::parse(&job, policy) {
         super::arguments::check_target(args.target.as_deref(), &instructions)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rbuild::diag::Sources;
-use rbuild::policy::{FailOn, Overrides, PROFILES, Policy, PolicyError, Report};
+use rbuild::policy::{FailOn, Format, Overrides, PROFILES, Policy, PolicyError, Report};
 
 use super::environment;
 use super::shared::{PolicyArgs, Stop, write_file};
@@ -16,7 +16,7 @@ const REPOSITORY: &str = ".rbuild/policy.toml";
 pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Stop> {
     // Told before the work, not after it.
     for pair in &args.report {
-        if !FORMATS.contains(&pair.key.as_str()) {
+        if !is_format(&pair.key) {
             return Err(unknown_format(&pair.key));
         }
     }
@@ -114,12 +114,19 @@ pub(crate) fn rendered(
     match format {
         "human" => Ok(format!("{}\n", report.human(sources, policy, false))),
         "json" => Ok(format!("{:#}\n", report.json(sources, policy, environment::VERSION))),
-        other => Err(unknown_format(other)),
+        other => match Format::parse(other) {
+            Some(format) => Ok(report.formatted(format, sources, policy, environment::VERSION)),
+            None => Err(unknown_format(other)),
+        },
     }
 }
 
-const FORMATS: [&str; 2] = ["human", "json"];
+fn is_format(name: &str) -> bool {
+    matches!(name, "human" | "json") || Format::parse(name).is_some()
+}
 
 fn unknown_format(name: &str) -> Stop {
-    Stop::usage(format!("unknown report format `{name}`; there are {}", FORMATS.join(", ")))
+    let others = Format::ALL.iter().map(|(name, _)| *name);
+    let names: Vec<&str> = ["human", "json"].into_iter().chain(others).collect();
+    Stop::usage(format!("unknown report format `{name}`; there are {}", names.join(", ")))
 }

@@ -212,7 +212,7 @@ impl Ignore {
 
     /// Tells whether a pattern brings back what another excludes: then an excluded folder may hold
     /// something that is not.
-    pub(super) fn brings_back(&self) -> bool {
+    pub fn brings_back(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.brings_back)
     }
 

@@ -48,6 +48,8 @@ impl Level {
 pub enum Moment {
     /// At the text, before anything runs.
     Static,
+    /// At what a step does, while it runs.
+    Behaviour,
     /// At the finished image, before anything leaves.
     Image,
 }
@@ -91,6 +93,15 @@ pub struct Suppressed {
     pub justification: String,
 }
 
+/// A change of the text that mends a finding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fix {
+    /// Whether it keeps what the build does; others are made only on demand.
+    pub safe: bool,
+    /// Places and what they become, in no order; they do not overlap.
+    pub edits: Vec<(Span, String)>,
+}
+
 /// One thing that a rule found.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Finding {
@@ -118,6 +129,10 @@ pub struct Finding {
     pub evidence: BTreeMap<&'static str, serde_json::Value>,
     /// The remedy.
     pub help: Option<String>,
+    /// A change that mends it, if one is known.
+    pub fix: Option<Fix>,
+    /// Whether the words at the place are a secret: people are told the line, not the words.
+    pub hidden: bool,
     /// How sure it is.
     pub confidence: Confidence,
     /// Set when it does not count.
@@ -140,6 +155,8 @@ impl Finding {
             image: None,
             evidence: BTreeMap::new(),
             help: None,
+            fix: None,
+            hidden: false,
             confidence: Confidence::High,
             suppressed: None,
         }
@@ -192,6 +209,27 @@ impl Finding {
     #[must_use]
     pub fn facet(mut self, facet: &'static str) -> Self {
         self.facet = Some(facet);
+        self
+    }
+
+    /// Has the words at its place not shown.
+    #[must_use]
+    pub fn hide(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    /// Sets a change that mends it and keeps what the build does.
+    #[must_use]
+    pub fn fix(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.fix = Some(Fix { safe: true, edits: vec![(span, text.into())] });
+        self
+    }
+
+    /// Sets a change that mends it and may change what the build does.
+    #[must_use]
+    pub fn unsafe_fix(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.fix = Some(Fix { safe: false, edits: vec![(span, text.into())] });
         self
     }
 

@@ -5,28 +5,45 @@
 //! one word in the list there; what it is worth is said by every profile in `policies/`. Nothing
 //! here stops a build: `build` asks [`Report::verdict`].
 
+mod bases;
+mod comments;
+mod context;
+mod copied;
+mod credentials;
 mod finding;
+mod fix;
+mod flow;
+mod formats;
 mod glob;
+mod look;
 mod outline;
 mod profile;
 mod read;
 mod report;
 mod rule;
 mod rules;
+mod scripts;
+mod sections;
 mod suppress;
+mod units;
 mod values;
 
+pub use bases::{BaseFacts, BaseSignature, Bases};
+pub use context::{ContextFile, ContextFiles, GivenFiles};
 pub use finding::{
-    Confidence, FailOn, Finding, ImagePlace, Level, Moment, Place, Report, Skipped, Suppressed,
-    Verdict,
+    Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped,
+    Suppressed, Verdict,
 };
-pub use outline::{BaseName, Bases, Item, Outline, Stage, TextInput};
+pub use fix::diff;
+pub use formats::Format;
+pub use look::{Transfer, variables};
+pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
-    Exception, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, RuleName, Setting,
-    find_rules, rule,
+    Behaviour, Exception, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, RuleName,
+    Setting, find_rules, rule,
 };
-pub use rule::{Alias, Found, Param, ParamKind, Rule};
-pub use rules::{RULES, explain};
+pub use rule::{Alias, Around, Found, Param, ParamKind, Rule};
+pub use rules::{CATEGORIES, RULES, explain};
 
 use std::collections::BTreeMap;
 
@@ -51,16 +68,30 @@ pub struct Judged<'a> {
 
 /// Judges the text: before anything runs.
 pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
-    let outline = Outline::new(input);
+    let mut outline = Outline::new(input);
     let mut report = Report::default();
+    let asked = RULES
+        .iter()
+        .any(|rule| rule.text_check.is_some() && rule.inline && policy.setting(rule.id).on());
+    let followed = match input.context {
+        Some(context) if asked => copied::follow(&mut outline, context),
+        _ => Vec::new(),
+    };
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.text_check) else { continue };
-        if setting.level > Level::Off {
-            let moment = Moment::Static;
-            check(&outline, &mut Found { rule, setting, moment, report: &mut report });
+        if setting.on() {
+            let (moment, report) = (Moment::Static, &mut report);
+            check(&outline, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
     }
-    cover(&mut report, Some(&outline), policy);
+    for finding in &mut report.findings {
+        let script = followed.iter().find(|(span, _)| finding.span == Some(*span));
+        if let Some((_, script)) = script {
+            finding.evidence.insert("script", script.as_str().into());
+            finding.label.push_str(&format!(" (it runs `{script}`)"));
+        }
+    }
+    cover(&mut report, Some(&outline), policy, true);
     report.sort();
     report
 }
@@ -75,25 +106,64 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };
-        if setting.level > Level::Off {
-            let moment = Moment::Image;
-            check(&judged, &mut Found { rule, setting, moment, report: &mut report });
+        if setting.on() {
+            let (moment, report) = (Moment::Image, &mut report);
+            check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
     }
-    cover(&mut report, outline.as_ref(), policy);
+    cover(&mut report, outline.as_ref(), policy, false);
     report.sort();
     report
 }
 
-fn cover(report: &mut Report, outline: Option<&Outline<'_>>, policy: &Policy) {
+// Applies comments and waivers; at the text, judges them too.
+fn cover(report: &mut Report, outline: Option<&Outline<'_>>, policy: &Policy, text: bool) {
     let Some(outline) = outline else {
         suppress::exceptions(report, policy, "", &BTreeMap::new(), None);
         return;
     };
-    suppress::comments(report, outline, policy);
+    let comments = comments::read(outline);
+    let used = suppress::comments(report, outline, policy, &comments);
+    if text {
+        let covering = Covering { outline, comments: &comments, used: &used };
+        for rule in RULES {
+            let (setting, Some(check)) = (policy.setting(rule.id), rule.cover_check) else {
+                continue;
+            };
+            if setting.on() {
+                let moment = Moment::Static;
+                let report = &mut *report;
+                check(&covering, &mut Found { rule, setting, policy, moment, report, count: 0 });
+            }
+        }
+    }
     let file = &outline.input.sources.get(outline.input.file.source).name;
     let stages = outline.stages.iter().map(|stage| (stage.index, stage.shown())).collect();
     suppress::exceptions(report, policy, file, &stages, outline.input.today);
+}
+
+/// What a rule about comments and waivers is given.
+pub struct Covering<'a> {
+    outline: &'a Outline<'a>,
+    comments: &'a comments::Comments,
+    used: &'a [bool],
+}
+
+impl Covering<'_> {
+    // Judges the text by one rule alone, whatever the policy makes of it.
+    fn findings_of(&self, rule: &'static Rule, policy: &Policy) -> Vec<Finding> {
+        let mut report = Report::default();
+        let Some(check) = rule.text_check else { return Vec::new() };
+        let setting = policy.setting(rule.id);
+        let alone = Setting { level: Level::Error, facets: BTreeMap::new(), ..setting.clone() };
+        let moment = Moment::Static;
+        let out = &mut report;
+        check(
+            self.outline,
+            &mut Found { rule, setting: &alone, policy, moment, report: out, count: 0 },
+        );
+        report.findings
+    }
 }
 
 #[cfg(test)]

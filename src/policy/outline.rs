@@ -8,15 +8,18 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::bases::{BaseFacts, Bases};
+use super::context::ContextFiles;
 use super::finding::Place;
+use super::scripts;
 use super::values::{Snapshot, Values};
 use crate::base::{ImageRef, Span};
 use crate::diag::{Diagnostic, Sources};
 use crate::dockerfile::{Dockerfile, Expander, Scope};
-use crate::facts::shell::{self, Body, Dialect, Script};
+use crate::facts::shell::{Command, Script};
 use crate::image::RunConfig;
-use crate::instruction::{From, Instruction, Run, RunForm};
-use crate::plan::{Plan, Request};
+use crate::instruction::{From, Instruction};
+use crate::plan::Request;
 
 /// All that is known before anything runs.
 #[derive(Clone, Copy)]
@@ -37,55 +40,10 @@ pub struct TextInput<'a> {
     pub squash: bool,
     /// Today, `YYYY-MM-DD`: waivers end. `None` lets none end.
     pub today: Option<&'a str>,
-}
-
-/// The configs of base images, by the name in the Dockerfile (expanded).
-#[derive(Clone, Debug, Default)]
-pub struct Bases(BTreeMap<String, RunConfig>);
-
-impl Bases {
-    /// Nothing is known: `lint --offline`.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Takes what a plan has looked up.
-    pub fn of_plan(plan: &Plan) -> Self {
-        Bases(
-            plan.bases
-                .iter()
-                .filter_map(|(_, base)| {
-                    let image = base.image.as_ref()?;
-                    Some((base.wanted.name.clone(), image.config.config.clone()))
-                })
-                .collect(),
-        )
-    }
-
-    /// Adds a base.
-    pub fn insert(&mut self, name: impl Into<String>, config: RunConfig) {
-        self.0.insert(name.into(), config);
-    }
-
-    /// Reads stand-in facts, `{"debian:12": {"config": {"User": "65532"}}}`: what `lint --bases`
-    /// takes. `None` if the text is not of that form.
-    pub fn from_json(text: &str) -> Option<Self> {
-        let value: serde_json::Value = serde_json::from_str(text).ok()?;
-        let mut bases = Bases::default();
-        for (name, facts) in value.as_object()? {
-            let Some(config) = facts.get("config") else { continue };
-            bases.insert(name.clone(), serde_json::from_value(config.clone()).ok()?);
-        }
-        Some(bases)
-    }
-
-    fn get(&self, name: &str) -> Option<&RunConfig> {
-        self.0.get(name).or_else(|| {
-            let wanted = ImageRef::parse(name).ok()?;
-            let same = |known: &&String| ImageRef::parse(known).is_ok_and(|known| known == wanted);
-            self.0.get(self.0.keys().find(same)?)
-        })
-    }
+    /// The names that the image will have (`-t`); `None` where none can be known.
+    pub tags: Option<&'a [String]>,
+    /// The files of the build context; `None` where there is no folder.
+    pub context: Option<&'a dyn ContextFiles>,
 }
 
 /// What a FROM names.
@@ -115,6 +73,8 @@ pub struct Stage<'a> {
     pub base: BaseName,
     /// The config of its base image, if that was looked up.
     pub config: Option<&'a RunConfig>,
+    /// All that is known of its base image.
+    pub facts: Option<&'a BaseFacts>,
     /// Its instructions after FROM.
     pub items: Vec<Item<'a>>,
 }
@@ -133,7 +93,13 @@ pub struct Item<'a> {
     /// Where it stands.
     pub place: Place,
     values: Snapshot,
-    shell: Rc<Vec<String>>,
+    names: Snapshot,
+    /// The shell of shell forms.
+    pub shell: Rc<Vec<String>>,
+    /// The working directory, if it can be told: `/` where nothing sets one.
+    pub workdir: Option<Rc<str>>,
+    /// Whether a WORKDIR stands before it, and whether one is absolute.
+    pub below_workdir: (bool, bool),
     escape: char,
     script: OnceCell<Script>,
 }
@@ -144,14 +110,57 @@ impl Item<'_> {
         expand(raw, &self.values, self.escape)
     }
 
-    /// Returns what the RUN runs; nothing for other instructions and for bodies that are no shell.
+    /// Returns what a RUN runs; nothing for other instructions and for bodies that are no shell.
     pub fn script(&self) -> &Script {
-        self.script.get_or_init(|| match self.instruction {
-            Instruction::Run(run) => script(run, &self.values, &self.shell),
-            _ => Script { parsed: true, ..Script::default() },
-        })
+        if self.is_run() { self.program() } else { &NOTHING }
+    }
+
+    /// Returns what a RUN runs, and what CMD, ENTRYPOINT and HEALTHCHECK will.
+    pub fn program(&self) -> &Script {
+        self.script.get_or_init(|| scripts::script(self.instruction, &self.values, &self.shell))
+    }
+
+    /// Returns the value of a variable, if it is known.
+    pub fn value(&self, name: &str) -> Option<String> {
+        self.values.get(name)
+    }
+
+    /// Tells whether the text sets a variable, to whatever value.
+    pub fn declares(&self, name: &str) -> bool {
+        self.names.get(name).is_some() || self.values.get(name).is_some()
+    }
+
+    /// Returns the names of all variables that the text sets.
+    pub fn declared(&self) -> Vec<String> {
+        self.names.all().into_keys().collect()
+    }
+
+    /// Reads a text as the script of a shell, as if it stood at `span`; `None` if its `#!` names
+    /// another program.
+    pub fn read_script(&self, text: &str, span: Span) -> Option<Script> {
+        scripts::file(text, &self.values, span)
+    }
+
+    /// Adds commands to those of a RUN.
+    pub(super) fn add_commands(&mut self, more: Vec<Command>) {
+        if let Some(script) = self.script.get_mut() {
+            script.commands.extend(more);
+        }
+    }
+
+    /// Tells whether it is a RUN.
+    pub fn is_run(&self) -> bool {
+        matches!(self.instruction, Instruction::Run(_))
     }
 }
+
+static NOTHING: Script = Script {
+    commands: Vec::new(),
+    parsed: true,
+    error: None,
+    pipelines: Vec::new(),
+    notes: Vec::new(),
+};
 
 /// The whole text.
 pub struct Outline<'a> {
@@ -172,7 +181,10 @@ impl<'a> Outline<'a> {
         let mut builder = Builder {
             input,
             values: globals.beside(BTreeMap::new()),
+            names: globals.beside(BTreeMap::new()),
             globals,
+            workdir: Some("/".into()),
+            below_workdir: (false, false),
             shell: Rc::new(vec!["/bin/sh".into(), "-c".into()]),
             stages: Vec::new(),
             ends: Vec::new(),
@@ -246,13 +258,23 @@ impl<'a> Outline<'a> {
     }
 }
 
-// Environment and shell at the end of a stage.
-type End = (Values, Rc<Vec<String>>);
+// What a stage hands on to those that are built on it.
+struct End {
+    env: Values,
+    // Names of ENV with and without a known value.
+    names: Values,
+    shell: Rc<Vec<String>>,
+    workdir: Option<Rc<str>>,
+    below_workdir: (bool, bool),
+}
 
 struct Builder<'a> {
     input: TextInput<'a>,
     globals: Values,
     values: Values,
+    names: Values,
+    workdir: Option<Rc<str>>,
+    below_workdir: (bool, bool),
     shell: Rc<Vec<String>>,
     stages: Vec<Stage<'a>>,
     ends: Vec<End>,
@@ -281,6 +303,9 @@ impl<'a> Builder<'a> {
             instruction,
             place,
             values: self.values.now(),
+            names: self.names.now(),
+            workdir: self.workdir.clone(),
+            below_workdir: self.below_workdir,
             shell: self.shell.clone(),
             escape: self.input.file.escape,
             script: OnceCell::new(),
@@ -289,6 +314,7 @@ impl<'a> Builder<'a> {
             Instruction::Arg(arg) => {
                 for declared in &arg.args {
                     let name = &declared.name.raw;
+                    self.names.set(name, Some(String::new()));
                     let value = self.argument(name, declared.default.as_ref(), false);
                     if value.is_some() {
                         self.values.set(name, value);
@@ -306,8 +332,10 @@ impl<'a> Builder<'a> {
                     .collect();
                 let last = self.ends.last_mut().expect("a stage is open");
                 for (name, value) in new {
+                    last.names.set(&name, Some(String::new()));
+                    self.names.set(&name, Some(String::new()));
                     if value.is_some() {
-                        last.0.set(&name, value.clone());
+                        last.env.set(&name, value.clone());
                     }
                     self.values.set(&name, value);
                 }
@@ -315,7 +343,18 @@ impl<'a> Builder<'a> {
             Instruction::Shell(shell) => {
                 self.shell = Rc::new(shell.words.iter().map(|word| word.raw.clone()).collect());
                 let last = self.ends.last_mut().expect("a stage is open");
-                last.1 = self.shell.clone();
+                last.shell = self.shell.clone();
+            }
+            Instruction::Workdir(workdir) => {
+                let path = item.expand(&workdir.path.raw);
+                let absolute = path.as_deref().is_none_or(|path| path.starts_with('/'));
+                self.workdir = path.and_then(|path| {
+                    super::look::absolute(&path, self.workdir.as_deref()).map(Rc::from)
+                });
+                self.below_workdir = (true, self.below_workdir.1 || absolute);
+                let last = self.ends.last_mut().expect("a stage is open");
+                last.workdir.clone_from(&self.workdir);
+                last.below_workdir = self.below_workdir;
             }
             _ => {}
         }
@@ -365,9 +404,19 @@ impl<'a> Builder<'a> {
         } else {
             ImageRef::parse(&name).map_or(BaseName::Unknown, BaseName::Image)
         };
-        let config = self.input.bases.get(&name);
-        let (env, shell) = match &base {
-            BaseName::Stage(below) => (self.ends[*below].0.child(), self.ends[*below].1.clone()),
+        let facts = self.input.bases.get(&name);
+        let config = facts.and_then(|facts| facts.config.as_ref());
+        let end = match &base {
+            BaseName::Stage(below) => {
+                let below = &self.ends[*below];
+                End {
+                    env: below.env.child(),
+                    names: below.names.child(),
+                    shell: below.shell.clone(),
+                    workdir: below.workdir.clone(),
+                    below_workdir: below.below_workdir,
+                }
+            }
             _ => {
                 let env = config.map(|config| &config.env).into_iter().flatten();
                 let env = env.filter_map(|pair| {
@@ -376,13 +425,31 @@ impl<'a> Builder<'a> {
                 let shell = config
                     .and_then(|config| config.shell.clone())
                     .unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
-                (self.globals.beside(env.collect()), Rc::new(shell))
+                let env: BTreeMap<String, String> = env.collect();
+                let names = env.keys().map(|name| (name.clone(), String::new())).collect();
+                // The base's own is where relative ones begin.
+                let workdir = match (&base, config) {
+                    (_, Some(config)) if config.working_dir.starts_with('/') => {
+                        config.working_dir.as_str()
+                    }
+                    _ => "/",
+                };
+                End {
+                    names: self.globals.beside(names),
+                    env: self.globals.beside(env),
+                    shell: Rc::new(shell),
+                    workdir: Some(workdir.into()),
+                    below_workdir: (false, false),
+                }
             }
         };
-        self.values = env.child();
-        self.shell = shell.clone();
-        self.ends.push((env, shell));
-        self.stages.push(Stage { index, from, place, base, config, items: Vec::new() });
+        self.values = end.env.child();
+        self.names = end.names.child();
+        self.shell = end.shell.clone();
+        self.workdir.clone_from(&end.workdir);
+        self.below_workdir = end.below_workdir;
+        self.ends.push(end);
+        self.stages.push(Stage { index, from, place, base, config, facts, items: Vec::new() });
     }
 }
 
@@ -403,72 +470,4 @@ fn platform_args(request: &Request) -> BTreeMap<String, String> {
         out.insert(format!("{prefix}VARIANT"), platform.variant.clone().unwrap_or_default());
     }
     out
-}
-
-const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"];
-
-fn script(run: &Run, snapshot: &Snapshot, shell: &[String]) -> Script {
-    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    let dialect = |name: &str| match name {
-        "bash" | "zsh" | "ksh" | "mksh" => Dialect::Bash,
-        _ => Dialect::Posix,
-    };
-    let program = shell.first().map(|program| name(program)).unwrap_or_default();
-    match &run.form {
-        RunForm::Exec(words) => {
-            let words: Vec<(String, Span)> =
-                words.iter().map(|word| (word.raw.clone(), word.span)).collect();
-            let known: String = words.iter().flat_map(|(word, _)| [word, "\n"]).collect();
-            shell::analyse_exec(&words, &snapshot.mentioned(&known), Dialect::Posix)
-        }
-        RunForm::Shell { text, heredocs } => {
-            let mut body = Body::new();
-            let marker = crate::dockerfile::marker(text.as_str().trim());
-            // `RUN <<EOF` alone: the content is the script, for the shell or for its own `#!`.
-            if let ([only], Some(_)) = (heredocs.as_slice(), marker) {
-                let start = only.span.start as usize;
-                body.push(&only.content, |range| {
-                    Span::new(only.span.source, start + range.start, start + range.end)
-                });
-                let first = only.content.lines().next().unwrap_or("");
-                let interpreter = match first.strip_prefix("#!") {
-                    Some(line) => {
-                        let mut words = line.split_whitespace();
-                        let mut word = words.next().map(name).unwrap_or_default();
-                        if word == "env" {
-                            word =
-                                words.find(|word| !word.starts_with('-')).unwrap_or("").to_owned();
-                        }
-                        word
-                    }
-                    None => program,
-                };
-                if !SHELLS.contains(&interpreter.as_str()) {
-                    return Script { parsed: true, ..Script::default() };
-                }
-                let values = snapshot.mentioned(&only.content);
-                return shell::analyse(&body, &values, dialect(&interpreter));
-            }
-            if !SHELLS.contains(&program.as_str()) {
-                return Script { parsed: true, ..Script::default() };
-            }
-            body.push(text.as_str(), |range| text.span(range));
-            for heredoc in heredocs {
-                let start = heredoc.span.start as usize;
-                body.push_at("\n", heredoc.marker);
-                body.push(&heredoc.content, |range| {
-                    Span::new(heredoc.span.source, start + range.start, start + range.end)
-                });
-                body.push_at(&heredoc.name, heredoc.marker);
-            }
-            if !heredocs.is_empty() {
-                body.push_at("\n", run.keyword);
-            }
-            let mut values = snapshot.mentioned(text.as_str());
-            for heredoc in heredocs {
-                values.extend(snapshot.mentioned(&heredoc.content));
-            }
-            shell::analyse(&body, &values, dialect(&program))
-        }
-    }
 }

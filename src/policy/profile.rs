@@ -11,6 +11,7 @@ use super::finding::{FailOn, Level};
 use super::read;
 use super::rule::Rule;
 use super::rules;
+use super::sections;
 use crate::base::{Blob, Digest};
 use crate::diag::nearest;
 
@@ -64,12 +65,33 @@ pub enum Offline {
 pub struct Setting {
     /// What it is worth.
     pub level: Level,
+    /// What parts of it are worth, where that differs.
+    pub facets: BTreeMap<&'static str, Level>,
     /// Its parameters, defaults included.
     pub params: Table,
     /// Who said so last: `hardened`, a file, `--set`.
     pub origin: String,
     /// Named by `--only`.
     pub only: bool,
+}
+
+impl Setting {
+    /// Tells whether the rule, or a part of it, is on.
+    pub fn on(&self) -> bool {
+        self.level > Level::Off || self.facets.values().any(|level| *level > Level::Off)
+    }
+}
+
+/// Whether what steps do must have been seen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Behaviour {
+    /// Nobody looks.
+    Off,
+    /// Where the host can.
+    Auto,
+    /// A host that cannot is an error.
+    Required,
 }
 
 /// A waiver in a policy file.
@@ -99,7 +121,7 @@ pub struct RuleName {
     /// The rule's id.
     pub rule: &'static str,
     /// The facet, if one was named.
-    pub facet: Option<String>,
+    pub facet: Option<&'static str>,
 }
 
 /// What the command line says.
@@ -126,10 +148,14 @@ pub struct Policy {
     pub offline: Offline,
     /// From which level on an image is refused.
     pub fail_on: FailOn,
+    /// Whether steps are watched.
+    pub behaviour: Behaviour,
     /// Steps may run without namespaces, where that is asked for (`--isolation=chroot`).
     pub chroot: bool,
     /// Every rule.
     pub rules: BTreeMap<&'static str, Setting>,
+    /// What rules share: `[registries]`, `[bases]`, `[labels]` …, as far as it was set.
+    pub sections: BTreeMap<&'static str, Table>,
     /// Waivers.
     pub exceptions: Vec<Exception>,
     /// What may not be weakened: `inline`, `chroot`, `rules.ID`.
@@ -166,7 +192,8 @@ impl Policy {
                     .map(|param| (param.name.to_owned(), default(param.default)))
                     .collect();
                 let origin = "default".to_owned();
-                (rule.id, Setting { level: Level::Off, params, origin, only: false })
+                let facets = BTreeMap::new();
+                (rule.id, Setting { level: Level::Off, facets, params, origin, only: false })
             })
             .collect();
         Policy {
@@ -174,8 +201,10 @@ impl Policy {
             inline: Inline::Allow,
             offline: Offline::Skip,
             fail_on: FailOn::Error,
+            behaviour: Behaviour::Auto,
             chroot: true,
             rules,
+            sections: BTreeMap::new(),
             exceptions: Vec::new(),
             locked: BTreeSet::new(),
             skipped_errors: BTreeSet::new(),
@@ -214,14 +243,30 @@ impl Policy {
             self.set(key.trim(), value, &place)?;
         }
         if !overrides.only.is_empty() {
-            let mut only = BTreeSet::new();
+            let mut only = Vec::new();
             for name in &overrides.only {
-                only.extend(find_rules(name, "--only")?.into_iter().map(|name| name.rule));
+                only.extend(find_rules(name, "--only")?);
             }
             for (id, setting) in &mut self.rules {
-                setting.only = only.contains(id);
-                setting.level =
-                    if setting.only { setting.level.max(Level::Warn) } else { Level::Off };
+                let mut names = only.iter().filter(|name| name.rule == *id).peekable();
+                setting.only = names.peek().is_some();
+                let base = setting.level.max(Level::Warn);
+                setting.level = Level::Off;
+                for name in names {
+                    match name.facet {
+                        None => setting.level = base,
+                        Some(facet) => {
+                            let own = setting.facets.get(facet).copied().unwrap_or(base);
+                            setting.facets.insert(facet, own.max(Level::Warn));
+                        }
+                    }
+                }
+                if setting.level == Level::Off {
+                    let named = |facet: &str| {
+                        only.iter().any(|name| name.rule == *id && name.facet == Some(facet))
+                    };
+                    setting.facets.retain(|facet, _| named(facet));
+                }
             }
         }
         for name in &overrides.skip {
@@ -230,7 +275,15 @@ impl Policy {
                     return Err(locked("--skip", name.rule));
                 }
                 let setting = self.setting_mut(name.rule);
-                let before = std::mem::replace(&mut setting.level, Level::Off);
+                let before = match name.facet {
+                    Some(facet) => {
+                        setting.facets.insert(facet, Level::Off).unwrap_or(setting.level)
+                    }
+                    None => {
+                        setting.facets.clear();
+                        std::mem::replace(&mut setting.level, Level::Off)
+                    }
+                };
                 if before == Level::Error {
                     self.skipped_errors.insert(name.rule);
                 }
@@ -258,6 +311,11 @@ impl Policy {
                 table.insert((*key).to_owned(), value);
                 read::top(self, &table, place)
             }
+            [section, key] => {
+                let inner = Table::from_iter([((*key).to_owned(), value)]);
+                table.insert((*section).to_owned(), Value::Table(inner));
+                read::top(self, &table, place)
+            }
             _ => Err(PolicyError::new(place, format!("unknown key `{key}`"))),
         }
     }
@@ -265,6 +323,20 @@ impl Policy {
     /// Returns what the policy says of a rule.
     pub fn setting(&self, id: &str) -> &Setting {
         self.rules.get(id).expect("every rule has a setting")
+    }
+
+    /// Tells whether a rule exists and is on.
+    pub fn is_on(&self, id: &str) -> bool {
+        self.rules.get(id).is_some_and(Setting::on)
+    }
+
+    /// Returns a key of a section: what was set, else its default.
+    pub fn section(&self, section: &str, key: &str) -> Option<&Value> {
+        debug_assert!(sections::key(section, key).is_some(), "{section}.{key}");
+        self.sections
+            .get(section)
+            .and_then(|table| table.get(key))
+            .or_else(|| sections::default(section, key))
     }
 
     pub(super) fn setting_mut(&mut self, id: &str) -> &mut Setting {
@@ -286,9 +358,7 @@ impl Policy {
 
     /// Tells whether a rule that is on looks at the files of the image.
     pub fn looks_at_files(&self) -> bool {
-        rules::RULES
-            .iter()
-            .any(|rule| rule.image_check.is_some() && self.setting(rule.id).level > Level::Off)
+        rules::RULES.iter().any(|rule| rule.image_check.is_some() && self.setting(rule.id).on())
     }
 
     /// Returns the policy as one JSON document, keys sorted: what its digest is of.
@@ -299,7 +369,8 @@ impl Policy {
             .map(|(id, setting)| {
                 let params = serde_json::to_value(&setting.params).unwrap_or_default();
                 let rule = serde_json::json!({
-                    "severity": setting.level, "origin": setting.origin, "params": params,
+                    "severity": setting.level, "facets": setting.facets,
+                    "origin": setting.origin, "params": params,
                 });
                 ((*id).to_owned(), rule)
             })
@@ -318,9 +389,9 @@ impl Policy {
             .collect();
         serde_json::json!({
             "name": self.name, "inline": self.inline, "offline": self.offline,
-            "fail_on": self.fail_on, "chroot": if self.chroot { "allow" } else { "deny" },
-            "lock": self.locked, "rules": rules,
-            "exceptions": exceptions,
+            "fail_on": self.fail_on, "behaviour": self.behaviour,
+            "chroot": if self.chroot { "allow" } else { "deny" }, "lock": self.locked,
+            "rules": rules, "sections": self.sections, "exceptions": exceptions,
         })
     }
 
@@ -347,7 +418,12 @@ impl Policy {
         );
         for (id, setting) in &self.rules {
             let level = setting.level.word();
-            out.push_str(&format!("{level:<5}  {id:<28}  {}\n", setting.origin));
+            let facets: String = setting
+                .facets
+                .iter()
+                .map(|(facet, level)| format!(" {facet}={}", level.word()))
+                .collect();
+            out.push_str(&format!("{level:<5}  {id:<30}  {}{facets}\n", setting.origin));
         }
         out
     }
@@ -357,16 +433,28 @@ impl Policy {
 /// with `[facet]`. Never empty.
 pub fn find_rules(name: &str, place: &str) -> Result<Vec<RuleName>, PolicyError> {
     let (base, facet) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
-        Some((base, facet)) => (base, Some(facet.to_owned())),
+        Some((base, facet)) => (base, Some(facet)),
         None => (name, None),
     };
+    let part = |rule: &Rule, facet: &str| {
+        let known = rule.facets.iter().copied().find(|known| *known == facet);
+        known.ok_or_else(|| {
+            let near = nearest(facet, rule.facets.iter().copied());
+            PolicyError::new(place, format!("`{}` has no facet `{facet}`", rule.id))
+                .help(near.map(|near| format!("did you mean `{near}`?")))
+        })
+    };
     if let Some(rule) = rules::RULES.iter().find(|rule| rule.id == base) {
+        let facet = facet.map(|facet| part(rule, facet)).transpose()?;
         return Ok(vec![RuleName { rule: rule.id, facet }]);
     }
     let mut found = Vec::new();
     for rule in rules::RULES {
-        if let Some(alias) = rule.aliases.iter().find(|alias| same_alias(alias.name, base)) {
-            let facet = facet.clone().or_else(|| alias.facet.map(str::to_owned));
+        for alias in rule.aliases.iter().filter(|alias| same_alias(alias.name, base)) {
+            let facet = match facet {
+                Some(facet) => Some(part(rule, facet)?),
+                None => alias.facet,
+            };
             found.push(RuleName { rule: rule.id, facet });
         }
     }
@@ -387,7 +475,7 @@ pub fn rule(name: &str) -> Option<&'static Rule> {
 }
 
 // `DS-0002`, `DS002`, `AVD-DS-0002`: one thing, three spellings.
-fn same_alias(alias: &str, name: &str) -> bool {
+pub(super) fn same_alias(alias: &str, name: &str) -> bool {
     if alias.eq_ignore_ascii_case(name) {
         return true;
     }

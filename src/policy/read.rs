@@ -4,9 +4,11 @@ use toml::{Table, Value};
 
 use super::finding::{FailOn, Level};
 use super::profile::{
-    Exception, Inline, Offline, PROFILES, Policy, PolicyError, find_rules, locked,
+    Behaviour, Exception, Inline, Offline, PROFILES, Policy, PolicyError, Setting, find_rules,
+    locked,
 };
-use super::rules;
+use super::rule::Rule;
+use super::{rules, sections};
 use crate::diag::nearest;
 
 const KEYS: &[&str] = &[
@@ -16,10 +18,19 @@ const KEYS: &[&str] = &[
     "inline",
     "offline",
     "fail_on",
+    "behaviour",
     "chroot",
     "lock",
     "rules",
     "exceptions",
+    "registries",
+    "bases",
+    "labels",
+    "budget",
+    "network",
+    "secrets",
+    "signatures",
+    "attestations",
 ];
 const EXCEPTION_KEYS: &[&str] =
     &["rules", "files", "stages", "paths", "reason", "owner", "expires", "max"];
@@ -141,6 +152,27 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
         policy.fail_on = FailOn::parse(word)
             .ok_or_else(|| words(place, "fail_on", word, &["error", "warn", "never"]))?;
     }
+    if let Some(word) = string(table, "behaviour", place)? {
+        let behaviour = match word {
+            "off" => Behaviour::Off,
+            "auto" => Behaviour::Auto,
+            "required" => Behaviour::Required,
+            _ => return Err(words(place, "behaviour", word, &["off", "auto", "required"])),
+        };
+        if policy.locked.contains("behaviour") && behaviour < policy.behaviour {
+            return Err(locked(place, "behaviour"));
+        }
+        policy.behaviour = behaviour;
+    }
+    for section in sections::SECTIONS {
+        match table.get(section.name) {
+            None => {}
+            Some(Value::Table(table)) => sections::read(policy, section, table, place)?,
+            Some(_) => {
+                return Err(PolicyError::new(place, format!("`{}` must be a table", section.name)));
+            }
+        }
+    }
     if let Some(word) = string(table, "chroot", place)? {
         let allowed = match word {
             "allow" => true,
@@ -176,12 +208,19 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
                         policy.locked.insert(format!("rules.{}", name.rule));
                     }
                 }
-                None if key == "inline" || key == "chroot" => {
+                None if key == "inline"
+                    || key == "behaviour"
+                    || key == "chroot"
+                    || sections::SECTIONS.iter().any(|section| section.name == key) =>
+                {
                     policy.locked.insert(key);
                 }
                 None => {
                     return Err(PolicyError::new(place, format!("`{key}` cannot be locked"))
-                        .help(Some("lock `inline`, `chroot`, or a rule as `rules.ID`".into())));
+                        .help(Some(
+                        "lock `inline`, `behaviour`, `chroot`, a section, or a rule as `rules.ID`"
+                            .into(),
+                    )));
                 }
             }
         }
@@ -213,11 +252,16 @@ pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(
             Value::Table(table) => {
                 for (param, value) in table {
                     if param == "severity" {
-                        setting.level = level_of(value)?;
+                        set_level(setting, name.facet, level_of(value)?);
+                        continue;
+                    }
+                    if param == "facets" && !rule.facets.is_empty() {
+                        facets(setting, rule, value, place)?;
                         continue;
                     }
                     let Some(known) = rule.params.iter().find(|known| known.name == param) else {
-                        let names = rule.params.iter().map(|known| known.name).chain(["severity"]);
+                        let names = rule.params.iter().map(|known| known.name);
+                        let names = names.chain(["severity", "facets"]);
                         let near = nearest(param, names);
                         return Err(PolicyError::new(
                             place,
@@ -234,11 +278,61 @@ pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(
                     setting.params.insert(param.clone(), value.clone());
                 }
             }
-            value => setting.level = level_of(value)?,
+            value => set_level(setting, name.facet, level_of(value)?),
         }
         place.clone_into(&mut setting.origin);
-        if is_locked && (setting.level < before.level || setting.params != before.params) {
+        let weaker = setting.level < before.level
+            || setting.facets.iter().any(|(facet, level)| {
+                *level < before.facets.get(facet).copied().unwrap_or(before.level)
+            });
+        if is_locked && (weaker || setting.params != before.params) {
             return Err(locked(place, &format!("rules.{}", rule.id)));
+        }
+    }
+    Ok(())
+}
+
+fn set_level(setting: &mut Setting, facet: Option<&'static str>, level: Level) {
+    match facet {
+        Some(facet) => {
+            setting.facets.insert(facet, level);
+        }
+        None => setting.level = level,
+    }
+}
+
+// A table of levels, or a list: those are worth what the rule is worth, the others nothing.
+fn facets(
+    setting: &mut Setting,
+    rule: &Rule,
+    value: &Value,
+    place: &str,
+) -> Result<(), PolicyError> {
+    let known = |name: &str| {
+        let found = rule.facets.iter().copied().find(|known| *known == name);
+        found.ok_or_else(|| words(place, &format!("rules.{}.facets", rule.id), name, rule.facets))
+    };
+    match value {
+        Value::Table(table) => {
+            for (name, level) in table {
+                let level = level.as_str().and_then(Level::parse).ok_or_else(|| {
+                    let shown = shown(level);
+                    words(place, name, shown.trim_matches('"'), &["off", "warn", "error"])
+                })?;
+                setting.facets.insert(known(name)?, level);
+            }
+        }
+        value => {
+            let names = strings(value).ok_or_else(|| {
+                let message = format!("`rules.{}.facets` must be a list or a table", rule.id);
+                PolicyError::new(place, message)
+            })?;
+            let names: Vec<&str> =
+                names.iter().map(|name| known(name)).collect::<Result<_, _>>()?;
+            setting.facets.clear();
+            for facet in rule.facets.iter().filter(|facet| !names.contains(facet)) {
+                setting.facets.insert(facet, Level::Off);
+            }
         }
     }
     Ok(())
@@ -319,7 +413,12 @@ pub(super) fn is_date(text: &str) -> bool {
         })
 }
 
-fn known(table: &Table, keys: &[&str], place: &str, of: &str) -> Result<(), PolicyError> {
+pub(super) fn known(
+    table: &Table,
+    keys: &[&str],
+    place: &str,
+    of: &str,
+) -> Result<(), PolicyError> {
     for key in table.keys() {
         if !keys.contains(&key.as_str()) {
             let near = nearest(key, keys.iter().copied());

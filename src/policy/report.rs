@@ -27,7 +27,7 @@ impl Report {
             if finding.level == Level::Note {
                 let _ = writeln!(out, "note[{}]: {}\n", finding.rule, finding.message);
             } else if *count <= SHOWN {
-                out.push_str(&render(&diagnostic(finding), sources, colour));
+                out.push_str(&render(&diagnostic(finding, sources), sources, colour));
                 out.push_str("\n\n");
             }
         }
@@ -154,7 +154,14 @@ fn one(finding: &Finding, sources: &Sources, fingerprint: &str) -> Value {
         "image": finding.image,
         "evidence": finding.evidence,
         "help": finding.help,
-        "fix": [],
+        "fix": finding.fix.iter().map(|fix| {
+            let edits: Vec<Value> = fix
+                .edits
+                .iter()
+                .map(|(span, text)| json!({ "span": span_json(*span, sources), "text": text }))
+                .collect();
+            json!({ "safe": fix.safe, "edits": edits })
+        }).collect::<Vec<Value>>(),
         "aliases": aliases,
         "suppressed": finding.suppressed,
         "confidence": finding.confidence,
@@ -187,7 +194,7 @@ fn fingerprint(base: &str, ordinal: usize) -> String {
 }
 
 /// Turns a finding into a diagnostic.
-pub(super) fn diagnostic(finding: &Finding) -> Diagnostic {
+pub(super) fn diagnostic(finding: &Finding, sources: &Sources) -> Diagnostic {
     let severity = match finding.level {
         Level::Error => Severity::Error,
         Level::Warn => Severity::Warning,
@@ -205,6 +212,12 @@ pub(super) fn diagnostic(finding: &Finding) -> Diagnostic {
             also.push_str(" · ");
         }
         out.notes.push(format!("also: {also}explain: rbuild policy explain {}", rule.id));
+    }
+    if finding.hidden
+        && let Some(span) = out.span.take()
+    {
+        out.labels.clear();
+        out.notes.insert(0, format!("at {}", sources.place(span)));
     }
     if let Some(image) = &finding.image {
         let layer = image.layer.map_or(String::new(), |layer| format!(", layer {layer}"));

@@ -2,12 +2,15 @@
 
 use toml::Value;
 
-use super::Judged;
-use super::finding::{Finding, Level, Moment, Report, Skipped};
+use super::finding::{Finding, Level, Moment, Place, Report, Skipped};
 use super::outline::Outline;
-use super::profile::Setting;
+use super::profile::{Policy, Setting};
+use super::units;
+use super::{Covering, Judged};
+use crate::base::Span;
 
 /// A rule: one value in one file of `rules/`, and one word in the list there.
+#[derive(Clone, Copy)]
 pub struct Rule {
     /// The id, for ever: `final-user-root`.
     pub id: &'static str,
@@ -22,16 +25,63 @@ pub struct Rule {
     pub standards: &'static [&'static str],
     /// What a policy may set besides `severity`.
     pub params: &'static [Param],
+    /// Parts that a policy may give a level of their own: `apt`, `pip`.
+    pub facets: &'static [&'static str],
     /// Whether a comment in the Dockerfile may cover it.
     pub inline: bool,
     /// The check of the text, if it has one.
     pub text_check: Option<fn(&Outline<'_>, &mut Found<'_>)>,
     /// The check of the image, if it has one.
     pub image_check: Option<fn(&Judged<'_>, &mut Found<'_>)>,
+    /// The check of comments and waivers, if it has one.
+    pub cover_check: Option<fn(&Covering<'_>, &mut Found<'_>)>,
     /// Dockerfiles in which it finds something.
     pub bad: &'static [&'static str],
     /// Dockerfiles in which it finds nothing.
     pub good: &'static [&'static str],
+    /// What stands around these examples.
+    pub around: Around,
+}
+
+/// What the examples of a rule are judged with.
+#[derive(Clone, Copy, Debug)]
+pub struct Around {
+    /// The files of the context, with their texts.
+    pub files: &'static [(&'static str, &'static str)],
+    /// Those of them that the ignore file leaves out.
+    pub ignored: &'static [&'static str],
+    /// What is known of bases, as `lint --bases` takes it.
+    pub bases: &'static str,
+    /// The names of the image.
+    pub tags: &'static [&'static str],
+    /// What the policy says besides, as `--set` takes it.
+    pub set: &'static [&'static str],
+}
+
+impl Around {
+    /// Nothing.
+    pub const NONE: Around = Around { files: &[], ignored: &[], bases: "{}", tags: &[], set: &[] };
+}
+
+impl Rule {
+    /// What a rule has that says nothing else: no alias, no parameter, no check; a comment may
+    /// cover it.
+    pub const NEW: Rule = Rule {
+        id: "",
+        title: "",
+        text: "",
+        aliases: &[],
+        standards: &[],
+        params: &[],
+        facets: &[],
+        inline: true,
+        text_check: None,
+        image_check: None,
+        cover_check: None,
+        bad: &[],
+        good: &[],
+        around: Around::NONE,
+    };
 }
 
 /// Another tool's name for a rule.
@@ -47,6 +97,11 @@ impl Alias {
     /// An alias of the whole rule.
     pub const fn of(name: &'static str) -> Self {
         Alias { name, facet: None }
+    }
+
+    /// An alias of one facet.
+    pub const fn part(name: &'static str, facet: &'static str) -> Self {
+        Alias { name, facet: Some(facet) }
     }
 }
 
@@ -74,6 +129,22 @@ pub enum ParamKind {
     Text,
     /// A list of strings, or of tables with `path` and `sha256`.
     Files,
+    /// `true` or `false`.
+    Flag,
+    /// A list of whole numbers from 0 on.
+    Numbers,
+    /// A whole number from 0 on.
+    Number,
+    /// Bytes: `200B`, `64KiB`, `20MB`.
+    Size,
+    /// A time: `7d`, `12h`.
+    Time,
+    /// A fraction from 0 to 1, or percent: `0.95`, `"10%"`.
+    Share,
+    /// A list of strings or tables: for rules that read it themselves.
+    Entries,
+    /// A table of strings.
+    Words,
 }
 
 impl ParamKind {
@@ -81,6 +152,7 @@ impl ParamKind {
     pub fn check(self, value: &Value) -> Result<(), String> {
         let strings =
             |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_str));
+        let natural = |value: &Value| value.as_integer().is_some_and(|number| number >= 0);
         let file = |value: &Value| match value {
             Value::String(_) => true,
             Value::Table(table) => {
@@ -104,6 +176,34 @@ impl ParamKind {
                 Ok(())
             }
             ParamKind::Files => Err("a list of paths or of { path = …, sha256 = … }".into()),
+            ParamKind::Flag if value.is_bool() => Ok(()),
+            ParamKind::Flag => Err("true or false".into()),
+            ParamKind::Numbers if value.as_array().is_some_and(|list| list.iter().all(natural)) => {
+                Ok(())
+            }
+            ParamKind::Numbers => Err("a list of whole numbers".into()),
+            ParamKind::Number if natural(value) => Ok(()),
+            ParamKind::Number => Err("a whole number".into()),
+            ParamKind::Size if units::size(value).is_some() => Ok(()),
+            ParamKind::Size => Err("a size such as \"64KiB\"".into()),
+            ParamKind::Time if value.as_str().and_then(units::seconds).is_some() => Ok(()),
+            ParamKind::Time => Err("a time such as \"90d\"".into()),
+            ParamKind::Share if units::share(value).is_some() => Ok(()),
+            ParamKind::Share => Err("a share such as 0.1 or \"10%\"".into()),
+            ParamKind::Entries
+                if value
+                    .as_array()
+                    .is_some_and(|list| list.iter().all(|one| one.is_str() || one.is_table())) =>
+            {
+                Ok(())
+            }
+            ParamKind::Entries => Err("a list of strings or tables".into()),
+            ParamKind::Words
+                if value.as_table().is_some_and(|table| table.values().all(Value::is_str)) =>
+            {
+                Ok(())
+            }
+            ParamKind::Words => Err("a table of strings".into()),
         }
     }
 }
@@ -112,8 +212,10 @@ impl ParamKind {
 pub struct Found<'a> {
     pub(super) rule: &'static Rule,
     pub(super) setting: &'a Setting,
+    pub(super) policy: &'a Policy,
     pub(super) moment: Moment,
     pub(super) report: &'a mut Report,
+    pub(super) count: usize,
 }
 
 // A hostile file may break one rule a million times; nobody reads more than this.
@@ -125,22 +227,39 @@ impl Found<'_> {
         Finding::new(self.moment, message)
     }
 
-    /// Reports a finding at the rule's level.
-    pub fn add(&mut self, finding: Finding) {
-        self.add_at(self.setting.level, finding);
+    /// Reports a finding with all that most have: where, what, and the remedy.
+    pub fn tell(
+        &mut self,
+        place: Place,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let finding = self.finding(message).at(span, label).of(place).help(help);
+        self.add(finding);
     }
 
-    /// Reports a finding at this level, or at the rule's if that is lower.
-    pub fn add_at(&mut self, level: Level, mut finding: Finding) {
-        let mine = self.report.findings.iter().filter(|f| f.rule == self.rule.id).count();
-        if mine >= MOST {
+    /// Reports a finding at the rule's level, or that of its facet.
+    pub fn add(&mut self, finding: Finding) {
+        self.add_at(Level::Error, finding);
+    }
+
+    /// Reports a finding at this level, or at that of the rule or facet if it is lower.
+    pub fn add_at(&mut self, most: Level, mut finding: Finding) {
+        if self.count >= MOST {
             return;
         }
         finding.rule = self.rule.id;
-        let level = level.min(self.setting.level);
+        let own = finding.facet.and_then(|facet| self.setting.facets.get(facet)).copied();
+        if own == Some(Level::Off) || (own.is_none() && self.setting.level == Level::Off) {
+            return;
+        }
+        let level = most.min(own.unwrap_or(self.setting.level));
         // `--only` is for looking: what it names is at least a warning.
         finding.level = if self.setting.only { level.max(Level::Warn) } else { level };
         self.report.findings.push(finding);
+        self.count += 1;
     }
 
     /// Says that the rule could not look.
@@ -163,9 +282,58 @@ impl Found<'_> {
             .collect()
     }
 
+    /// Returns a parameter that is `true` or `false`.
+    pub fn flag(&self, name: &str) -> bool {
+        self.value(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Returns a parameter that is a list of numbers.
+    pub fn numbers(&self, name: &str) -> Vec<u64> {
+        let list = self.value(name).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|value| u64::try_from(value.as_integer()?).ok()).collect()
+    }
+
+    /// Returns a parameter that is a number.
+    pub fn number(&self, name: &str) -> u64 {
+        let number = self.value(name).and_then(Value::as_integer).unwrap_or(0);
+        u64::try_from(number).unwrap_or(0)
+    }
+
+    /// Returns a parameter that is a size, in bytes.
+    pub fn size(&self, name: &str) -> u64 {
+        self.value(name).and_then(units::size).unwrap_or(u64::MAX)
+    }
+
+    /// Returns a parameter that is a time, in seconds.
+    pub fn seconds(&self, name: &str) -> u64 {
+        self.value(name).and_then(Value::as_str).and_then(units::seconds).unwrap_or(u64::MAX)
+    }
+
+    /// Returns a key of a section of the policy (`[bases] allow`), its default if none is set.
+    pub fn section(&self, section: &str, key: &str) -> Option<&Value> {
+        self.policy.section(section, key)
+    }
+
+    /// Returns a list of strings of a section of the policy.
+    pub fn section_texts(&self, section: &str, key: &str) -> Vec<&str> {
+        let list = self.section(section, key).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(Value::as_str).collect()
+    }
+
+    /// The policy that is in force.
+    pub fn policy(&self) -> &Policy {
+        self.policy
+    }
+
     /// Returns a parameter that is a string.
     pub fn text(&self, name: &str) -> &str {
         self.value(name).and_then(Value::as_str).unwrap_or("")
+    }
+
+    /// Returns a parameter that is a table of strings.
+    pub fn table(&self, name: &str) -> Vec<(String, String)> {
+        let table = self.value(name).and_then(Value::as_table).into_iter().flatten();
+        table.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
     }
 
     /// Returns a parameter that lists files: path and, if given, SHA-256.

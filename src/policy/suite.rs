@@ -88,6 +88,7 @@ fn judge_text(file: &str, case: &Value, policy: &Policy) -> Vec<Row> {
     let (instructions, more) = crate::instruction::parse_all(&parsed);
     errors.extend(more);
     let mut request = Request::new(Platform::new("linux", "amd64", None));
+    let mut tags = Vec::new();
     let args: Vec<&str> =
         case["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (at, arg) in args.iter().enumerate() {
@@ -97,8 +98,27 @@ fn judge_text(file: &str, case: &Value, policy: &Policy) -> Vec<Row> {
                 request.build_args.insert(name.into(), Some(value.into()));
             }
             ("--target", Some(name)) => request.target = Some((*name).to_owned()),
+            ("--platform", Some(name)) => request.platform = Platform::parse(name).unwrap(),
+            ("-t", Some(name)) => tags.push((*name).to_owned()),
             _ => {}
         }
+    }
+    let texts: BTreeMap<&str, &str> = case["context"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(path, text)| (path.as_str(), text.as_str().unwrap()))
+        .collect();
+    let ignore = texts
+        .get(".dockerignore")
+        .map(|text| crate::input::Ignore::parse(text.as_bytes()).unwrap());
+    let mut context = GivenFiles::new();
+    if ignore.is_some() {
+        context.set_ignore_file(".dockerignore");
+    }
+    for (path, text) in &texts {
+        let at = ImagePath::from_entry(path.as_bytes()).unwrap();
+        context.add(path, text, ignore.as_ref().is_some_and(|ignore| ignore.excludes(&at)));
     }
     let input = TextInput {
         file: &parsed,
@@ -109,6 +129,8 @@ fn judge_text(file: &str, case: &Value, policy: &Policy) -> Vec<Row> {
         bases: &Bases::from_json(&case["bases"].to_string()).unwrap_or_default(),
         squash: args.contains(&"--squash"),
         today: Some("2026-11-21"),
+        tags: (!tags.is_empty()).then_some(&tags),
+        context: Some(&context),
     };
     let report = check_text(input, policy);
     let findings = report.findings.iter().filter(|finding| finding.counts());

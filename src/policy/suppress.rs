@@ -1,229 +1,61 @@
-//! Comments in the Dockerfile that cover findings, and waivers of the policy.
+//! What covers findings: comments in the Dockerfile, and waivers of the policy.
 
 use std::collections::BTreeMap;
 
-use super::finding::{Finding, Report, Suppressed};
+use super::comments::{Comments, Names};
+use super::finding::{Finding, Level, Report, Suppressed};
 use super::glob;
 use super::outline::Outline;
-use super::profile::{Inline, Policy, RuleName, find_rules, rule};
-use super::read::is_date;
-use crate::base::Span;
+use super::profile::{Inline, Policy, rule};
 
-/// One comment that covers findings.
-#[derive(Debug)]
-struct Comment {
-    rules: Names,
-    scope: Scope,
-    reason: String,
-    until: Option<String>,
-}
-
-#[derive(Debug)]
-enum Names {
-    All,
-    These(Vec<RuleName>),
-}
-
-#[derive(Debug)]
-enum Scope {
-    File,
-    Stage(usize),
-    /// What starts in this range of the text.
-    Range(Span),
-}
-
-/// Marks what comments cover.
-pub(super) fn comments(report: &mut Report, outline: &Outline<'_>, policy: &Policy) {
-    if policy.inline == Inline::Deny {
-        return;
-    }
-    let comments = read(outline);
+/// Marks what comments cover, and returns which of them cover something.
+pub(super) fn comments(
+    report: &mut Report,
+    outline: &Outline<'_>,
+    policy: &Policy,
+    comments: &Comments,
+) -> Vec<bool> {
+    let mut used = vec![false; comments.list.len()];
+    // The comments that speak of a rule: there may be very many.
+    let mut by_rule: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for finding in &mut report.findings {
-        let silent = rule(finding.rule).is_some_and(|rule| !rule.inline)
+        let known = rule(finding.rule);
+        if comments.errors && finding.level == Level::Warn && known.is_some_and(is_buildkit) {
+            finding.level = Level::Error;
+        }
+        let silent = known.is_some_and(|rule| !rule.inline)
             || policy.locked.contains(&format!("rules.{}", finding.rule));
-        if silent || finding.suppressed.is_some() {
+        if policy.inline == Inline::Deny || silent || finding.suppressed.is_some() {
             continue;
         }
-        let covers = |comment: &&Comment| {
-            let in_time = match (&comment.until, outline.input.today) {
-                (Some(until), Some(today)) => today <= until.as_str(),
-                _ => true,
-            };
-            in_time
-                && (policy.inline == Inline::Allow || !comment.reason.is_empty())
-                && comment.rules.name(finding)
-                && comment.scope.holds(finding, outline)
-        };
-        if let Some(comment) = comments.iter().find(covers) {
-            finding.suppressed =
-                Some(Suppressed { kind: "inSource", justification: comment.reason.clone() });
-        }
-    }
-}
-
-impl Names {
-    fn name(&self, finding: &Finding) -> bool {
-        match self {
-            Names::All => true,
-            Names::These(names) => names.iter().any(|name| {
-                name.rule == finding.rule
-                    && name.facet.as_deref().is_none_or(|facet| finding.facet == Some(facet))
-            }),
-        }
-    }
-}
-
-impl Scope {
-    fn holds(&self, finding: &Finding, outline: &Outline<'_>) -> bool {
-        let at = finding.span.or(finding.place.map(|place| place.span));
-        match self {
-            Scope::File => true,
-            Scope::Range(range) => at.is_some_and(|at| {
-                at.source == range.source && range.start <= at.start && at.start < range.end
-            }),
-            Scope::Stage(index) => {
-                finding.place.and_then(|place| place.stage) == Some(*index)
-                    || at.is_some_and(|at| {
-                        outline.stages.get(*index).is_some_and(|stage| {
-                            let all = stage
-                                .items
-                                .iter()
-                                .fold(stage.place.span, |all, item| all.to(item.place.span));
-                            all.start <= at.start && at.start < all.end
-                        })
-                    })
+        let mine = by_rule.entry(finding.rule).or_insert_with(|| {
+            let of = |at: &usize| comments.list[*at].rules.may(finding.rule);
+            (0..comments.list.len()).filter(of).collect()
+        });
+        for at in mine.iter().copied() {
+            let comment = &comments.list[at];
+            if comment.expired(outline.input.today)
+                || (policy.inline == Inline::Justify && comment.reason.is_empty())
+                || !comment.covers(finding, outline)
+            {
+                continue;
             }
-        }
-    }
-}
-
-fn read(outline: &Outline<'_>) -> Vec<Comment> {
-    let input = &outline.input;
-    let mut out = Vec::new();
-    for directive in input.file.directives.iter().filter(|directive| directive.name == "check") {
-        out.extend(check(&directive.value, Scope::File));
-    }
-    let first = outline.stages.first().map(|stage| stage.place.span.start);
-    let lines = &input.file.lines;
-    // From the end of a comment to the line that follows it: the same for all comments in between.
-    let mut between: Option<(u32, Span)> = None;
-    for comment in &input.file.comments {
-        let text = comment.text.trim();
-        if !["rbuild:", "hadolint", "check="].iter().any(|word| text.starts_with(word)) {
-            continue;
-        }
-        // The instruction that holds the comment, or the next one below it.
-        let after = lines.partition_point(|line| line.span.start <= comment.span.start);
-        let around = after
-            .checked_sub(1)
-            .map(|before| &lines[before])
-            .filter(|line| comment.span.end <= line.span.end);
-        let next = lines.get(after);
-        let scope = match (around, next) {
-            // In a body: the next line that is no comment.
-            (Some(line), _) => {
-                let known = between.filter(|(from, following)| {
-                    *from <= comment.span.end && comment.span.end <= following.start
-                });
-                let found = match known {
-                    Some((_, span)) => span,
-                    None => following(&input.sources.get(line.span.source).text, comment.span),
-                };
-                between = Some((known.map_or(comment.span.end, |(from, _)| from), found));
-                Scope::Range(found)
-            }
-            (None, Some(line)) => Scope::Range(line.span),
-            (None, None) => continue,
-        };
-        if let Some(rest) = text.strip_prefix("rbuild:") {
-            let rest = rest.trim_start();
-            let (word, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            let scope = match word {
-                "allow" => scope,
-                "allow-file" if first.is_none_or(|first| comment.span.start < first) => Scope::File,
-                "allow-stage" => {
-                    let stage = outline
-                        .stages
-                        .iter()
-                        .find(|stage| next.is_some_and(|line| stage.place.span == line.span));
-                    match stage {
-                        Some(stage) => Scope::Stage(stage.index),
-                        None => continue,
-                    }
-                }
-                _ => continue,
-            };
-            let (ids, reason) = rest.split_once("--").unwrap_or((rest, ""));
-            let mut until = None;
-            let mut names = Vec::new();
-            for word in ids.split([',', ' ', '\t']).filter(|word| !word.is_empty()) {
-                match word.strip_prefix("until=") {
-                    // A date that cannot be read has passed.
-                    Some(date) => {
-                        let date = if is_date(date) { date } else { "0000-00-00" };
-                        until = Some(date.to_owned());
-                    }
-                    None => names.extend(find_rules(word, "").unwrap_or_default()),
-                }
-            }
-            let reason = reason.trim().to_owned();
-            out.push(Comment { rules: Names::These(names), scope, reason, until });
-        } else if let Some(rest) = text.strip_prefix("hadolint") {
-            let rest = rest.trim_start();
-            let (rest, scope) = match rest.strip_prefix("global") {
-                Some(rest) => (rest.trim_start(), Scope::File),
-                None => (rest, scope),
-            };
-            let Some(rest) = rest.strip_prefix("ignore=") else { continue };
-            // The reason follows a blank and `#`, `-` or `:`.
-            let end = rest
-                .match_indices([' ', '\t'])
-                .find(|(at, _)| rest[at + 1..].trim_start().starts_with(['#', '-', ':']))
-                .map_or(rest.len(), |(at, _)| at);
-            let reason = rest[end..].trim_start_matches(['#', '-', ':', ' ', '\t']);
-            let names = rest[..end]
-                .split(',')
-                .flat_map(|name| find_rules(name.trim(), "").unwrap_or_default());
-            out.push(Comment {
-                rules: Names::These(names.collect()),
-                scope,
-                reason: reason.to_owned(),
-                until: None,
+            used[at] = true;
+            finding.suppressed.get_or_insert_with(|| Suppressed {
+                kind: "inSource",
+                justification: comment.reason.clone(),
             });
-        } else if let Some(value) = text.strip_prefix("check=") {
-            out.extend(check(value, scope));
         }
     }
-    out
+    used
 }
 
-// `skip=A,B;error=true`. The directive has no room for a reason: it is one.
-fn check(value: &str, scope: Scope) -> Option<Comment> {
-    let skip = value.split(';').find_map(|part| part.trim().strip_prefix("skip="))?;
-    let rules = if skip.trim() == "all" {
-        Names::All
-    } else {
-        Names::These(
-            skip.split(',')
-                .flat_map(|name| find_rules(name.trim(), "").unwrap_or_default())
-                .collect(),
-        )
-    };
-    Some(Comment { rules, scope, reason: "check=skip".to_owned(), until: None })
-}
-
-// The line after a comment that is neither blank nor a comment.
-fn following(text: &str, comment: Span) -> Span {
-    let mut start = comment.end as usize;
-    let mut end = start;
-    for line in text.get(start..).unwrap_or("").split_inclusive('\n') {
-        (start, end) = (end, end + line.len());
-        let line = line.trim();
-        if !line.is_empty() && !line.starts_with('#') {
-            break;
-        }
-    }
-    Span::new(comment.source, start, end)
+// BuildKit's names are single words with capitals inside.
+fn is_buildkit(rule: &super::Rule) -> bool {
+    rule.aliases.iter().any(|alias| {
+        alias.name.bytes().all(|byte| byte.is_ascii_alphabetic())
+            && alias.name.starts_with(|c: char| c.is_ascii_uppercase())
+    })
 }
 
 /// Marks what the exceptions of the policy cover. `file` is the Dockerfile's path, `stage` tells

@@ -120,8 +120,8 @@ impl Snapshot {
         }
     }
 
-    // All names that were ever set.
-    fn all(&self) -> BTreeMap<String, Option<String>> {
+    /// Returns all names that were ever set.
+    pub(super) fn all(&self) -> BTreeMap<String, Option<String>> {
         let mut out = BTreeMap::new();
         let mut at = Some(self.clone());
         while let Some(snapshot) = at {

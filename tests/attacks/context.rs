@@ -74,7 +74,7 @@ fn attack_48_links_out_of_the_context() {
         ground.build(&absolute).run().refused(&["not"]);
         // An absolute source is one of the context.
         assert_eq!(ground.build("FROM scratch\nCOPY /kept /\n").run().built().text("kept"), "kept");
-        let mount = format!("FROM busybox\nRUN --mount=source=dir,target=/m ls /m\n");
+        let mount = "FROM busybox\nRUN --mount=source=dir,target=/m ls /m\n".to_owned();
         ground.build(&mount).run().refused(&[]);
     });
 }

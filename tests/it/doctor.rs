@@ -79,7 +79,8 @@ fn without_user_namespaces_the_cause_is_told() {
     assert_eq!(found.code(), 7, "{}", found.out());
     for id in ["user-namespace", "overlay", "step"] {
         let one = ability(&found, id);
-        assert!(one["works"] == false && one["needed"] == true, "{one}");
+        // Without an overlay alone, steps would work in a copy.
+        assert!(one["works"] == false && one["needed"] == (id != "overlay"), "{one}");
         assert!(one.to_string().contains("user.max_user_namespaces"), "{one}");
     }
     let text = within(&place, limit, "").out();

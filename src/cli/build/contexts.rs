@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rbuild::build::NamedSource;
+use rbuild::build::{FolderFiles, NamedSource};
 use rbuild::diag::chain;
 use rbuild::event::Events;
 use rbuild::input::{Context, Ignore};
@@ -78,6 +79,18 @@ impl Command {
             (_, None) => None,
         };
         Ok(Contexts { main, named, _brought: held })
+    }
+
+    /// The files of the main context for rules, where it is a folder.
+    pub(super) fn listed(&self) -> Result<Option<Arc<FolderFiles>>, Stop> {
+        let path = &self.args.context;
+        if path == Path::new("-") || !path.is_dir() {
+            return Ok(None);
+        }
+        let out = ignore(self.ignore.as_deref(), path, &self.written_files())?;
+        let name = self.ignore.as_ref().and_then(|file| file.file_name());
+        let name = name.map(|name| name.to_string_lossy().into_owned());
+        Ok(Some(Arc::new(FolderFiles::new(path.clone(), out, name))))
     }
 
     /// All files and folders that this build writes outside of the store.

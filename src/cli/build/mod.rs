@@ -268,12 +268,14 @@ impl Command {
             squash: args.squash,
             today: Some(environment::today()),
             known: Bases::none(),
+            tags: Some(args.tag.clone()),
+            files: None,
         };
         let secrets = secrets(&args.secret)?;
         let ssh = agents(&args.ssh)?;
         let times = times(&args.timestamp)?;
         let compression = compression(&args)?;
-        Ok(Command {
+        let mut command = Command {
             args,
             job,
             origin,
@@ -289,7 +291,11 @@ impl Command {
             times,
             compression,
             format,
-        })
+        };
+        if let Some(files) = command.listed()? {
+            command.job.files = Some(files);
+        }
+        Ok(command)
     }
 
     fn run(mut self) -> Result<Exit, Stop> {

@@ -24,7 +24,16 @@ pub(super) fn copied(
     let (name, text) = super::super::build::read_dockerfile(dockerfile)?;
     let mut request = Request::new(Platform::host());
     request.target = target.map(str::to_owned);
-    let job = Job { name, text, request, squash: false, today: None, known: Bases::none() };
+    let job = Job {
+        name,
+        text,
+        request,
+        squash: false,
+        today: None,
+        known: Bases::none(),
+        tags: None,
+        files: None,
+    };
     let policy = Policy::builtin("none").expect("a built-in profile");
     if let Ok(instructions) = rbuild::build::parse(&job, &policy) {
         super::super::arguments::check_target(target, &instructions)?;

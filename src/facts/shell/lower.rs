@@ -13,8 +13,8 @@ use brush_parser::ast::{
 use super::body::Body;
 use super::word::{fold, fold_heredoc, fold_one, literal};
 use super::{
-    Arg, Command, Dialect, HOLE, Join, LIMIT, Pipe, Redirect, RedirectKind, Script, effective,
-    fallback,
+    Arg, Command, Dialect, HOLE, Join, LIMIT, Note, NoteKind, Pipe, Redirect, RedirectKind, Script,
+    Start, Status, effective, fallback,
 };
 use crate::base::Span;
 
@@ -33,15 +33,15 @@ const MOST_WORD_OPENERS: usize = 24;
 const OPENERS_ON_STACK: usize = 40;
 const BIG_STACK: usize = 512 * 1024 * 1024;
 
-pub(super) fn analyse(body: &Body, values: &BTreeMap<String, String>, dialect: Dialect) -> Script {
+pub(super) fn analyse(body: &Body, values: &BTreeMap<String, String>, start: Start) -> Script {
     if openers(body.text()) <= OPENERS_ON_STACK {
-        return Walk::new(values, dialect).body(body);
+        return Walk::new(values, start).body(body);
     }
     std::thread::scope(|scope| {
-        let run = || Walk::new(values, dialect).body(body);
+        let run = || Walk::new(values, start).body(body);
         match std::thread::Builder::new().stack_size(BIG_STACK).spawn_scoped(scope, run) {
             Ok(thread) => thread.join().unwrap_or_default(),
-            Err(_) => Walk::new(values, dialect).fallback_only(body),
+            Err(_) => Walk::new(values, start).fallback_only(body),
         }
     })
 }
@@ -52,7 +52,7 @@ pub(super) fn analyse_exec(
     dialect: Dialect,
 ) -> Script {
     let run = || {
-        let mut walk = Walk::new(values, dialect);
+        let mut walk = Walk::new(values, Start::plain(dialect));
         let argv = words
             .iter()
             .map(|(word, span)| {
@@ -77,7 +77,7 @@ pub(super) fn analyse_exec(
             _ => Span::default(),
         };
         walk.simple(argv, Vec::new(), Vec::new(), &Io::default(), span);
-        Script { commands: walk.out, parsed: true, error: None }
+        walk.script()
     };
     if words.iter().map(|(word, _)| openers(word)).sum::<usize>() <= OPENERS_ON_STACK {
         return run();
@@ -183,16 +183,25 @@ pub(super) struct Walk<'v> {
     join: Join,
     parsed: bool,
     error: Option<String>,
+    status: Status,
+    lists: u32,
+    list: u32,
+    // The number of the simple command that was walked last.
+    last: Option<usize>,
+    pipelines: Vec<super::Pipeline>,
+    notes: Vec<Note>,
+    // Words that are folded now are arguments: what is not quoted is split.
+    arguments: bool,
 }
 
 impl<'v> Walk<'v> {
-    fn new(given: &'v BTreeMap<String, String>, dialect: Dialect) -> Self {
+    fn new(given: &'v BTreeMap<String, String>, start: Start) -> Self {
         Walk {
             out: Vec::new(),
             given,
             set: BTreeMap::new(),
             functions: BTreeMap::new(),
-            dialect,
+            dialect: start.dialect,
             pipes: 0,
             depth: 0,
             budget: LIMIT,
@@ -200,17 +209,51 @@ impl<'v> Walk<'v> {
             join: Join::First,
             parsed: true,
             error: None,
+            status: Status {
+                errexit: start.errexit,
+                pipefail: start.pipefail,
+                ..Status::default()
+            },
+            lists: 0,
+            list: 0,
+            last: None,
+            pipelines: Vec::new(),
+            notes: Vec::new(),
+            arguments: false,
         }
     }
 
     fn body(mut self, body: &Body) -> Script {
         self.text(body, &Io::default());
-        Script { commands: self.out, parsed: self.parsed, error: self.error }
+        self.script()
     }
 
     fn fallback_only(mut self, body: &Body) -> Script {
         self.split(body, &Io::default());
-        Script { commands: self.out, parsed: self.parsed, error: self.error }
+        self.script()
+    }
+
+    fn script(self) -> Script {
+        Script {
+            commands: self.out,
+            parsed: self.parsed,
+            error: self.error,
+            pipelines: self.pipelines,
+            notes: self.notes,
+        }
+    }
+
+    pub(super) fn note(&mut self, kind: NoteKind, span: Span) {
+        if self.notes.len() < MOST_COMMANDS {
+            self.notes.push(Note { kind, span, dialect: self.dialect });
+        }
+    }
+
+    /// Notes an expansion outside quotes, where that matters.
+    pub(super) fn unquoted(&mut self, what: &str, span: Span) {
+        if self.arguments {
+            self.note(NoteKind::Unquoted(what.to_owned()), span);
+        }
     }
 
     pub(super) fn options(&self) -> ParserOptions {
@@ -238,9 +281,14 @@ impl<'v> Walk<'v> {
         let pipe = self.pipe();
         let io = Io { reads: Vec::new(), feeds: vec![pipe] };
         let (join, set) = (self.join, self.set.clone());
+        let (status, list, arguments) = (self.status, self.list, self.arguments);
         self.join = Join::First;
+        self.arguments = false;
+        self.status =
+            Status { asked: false, lost: false, subshell: true, substituted: true, ..status };
         self.nested(body, &io);
         (self.join, self.set) = (join, set);
+        (self.status, self.list, self.arguments) = (status, list, arguments);
         pipe
     }
 
@@ -272,9 +320,13 @@ impl<'v> Walk<'v> {
         match parse(self.options()).or_else(|error| parse(bash).map_err(|_| error)) {
             Ok(program) => {
                 let text = Rc::new(Text::new(body.clone()));
-                for list in &program.complete_commands {
+                let lost = self.status.lost;
+                let count = program.complete_commands.len();
+                for (at, list) in program.complete_commands.iter().enumerate() {
+                    self.status.lost = lost || at + 1 < count;
                     self.list(&text, list, io);
                 }
+                self.status.lost = lost;
             }
             Err(error) => {
                 self.error.get_or_insert(error);
@@ -308,38 +360,64 @@ impl<'v> Walk<'v> {
     }
 
     fn list(&mut self, text: &Rc<Text>, list: &CompoundList, io: &Io) {
-        for item in &list.0 {
-            self.pipeline(text, &item.0.first, io);
-            for more in &item.0.additional {
-                match more {
-                    AndOr::And(pipeline) => {
-                        self.join = Join::And;
-                        self.pipeline(text, pipeline, io);
-                    }
-                    AndOr::Or(pipeline) => {
-                        self.join = Join::Or;
-                        self.pipeline(text, pipeline, io);
-                    }
-                }
+        let before = (self.status, self.list);
+        let count = list.0.len();
+        for (at, item) in list.0.iter().enumerate() {
+            self.lists += 1;
+            self.list = self.lists;
+            self.status.lost = before.0.lost || at + 1 < count;
+            let more = &item.0.additional;
+            self.pipeline(text, &item.0.first, io, more.iter().any(or));
+            for (at, next) in more.iter().enumerate() {
+                let (join, pipeline) = match next {
+                    AndOr::And(pipeline) => (Join::And, pipeline),
+                    AndOr::Or(pipeline) => (Join::Or, pipeline),
+                };
+                self.join = join;
+                self.pipeline(text, pipeline, io, more[at + 1..].iter().any(or));
             }
             self.join = match item.1 {
                 SeparatorOperator::Async => Join::Background,
                 SeparatorOperator::Sequence => Join::Then,
             };
         }
+        // What `set` has set stays.
+        self.status.lost = before.0.lost;
+        self.list = before.1;
     }
 
-    fn pipeline(&mut self, text: &Rc<Text>, pipeline: &Pipeline, io: &Io) {
+    // `asked`: a `||` stands behind it.
+    fn pipeline(&mut self, text: &Rc<Text>, pipeline: &Pipeline, io: &Io, asked: bool) {
+        let before = self.status.asked;
+        self.status.asked |= asked || pipeline.bang;
+        let status = self.status;
         let mut reads = io.reads.clone();
         let count = pipeline.seq.len();
+        let mut left = Vec::new();
         for (at, node) in pipeline.seq.iter().enumerate() {
             let feeds = if at + 1 == count { io.feeds.clone() } else { vec![self.pipe()] };
             if at > 0 {
                 self.join = Join::Pipe;
             }
+            self.last = None;
             self.node(text, node, &Io { reads, feeds: feeds.clone() });
+            left.push(self.last.filter(|_| matches!(node, Node::Simple(_))));
             reads = feeds;
         }
+        if count > 1 {
+            let right = left.pop().flatten();
+            let ends = (pipeline.seq.first(), pipeline.seq.last());
+            let span = match (ends.0.and_then(Node::location), ends.1.and_then(Node::location)) {
+                (Some(first), Some(last)) => {
+                    let (first, last) = (text.span(Some(&first)), text.span(Some(&last)));
+                    if first.source == last.source { first.to(last) } else { first }
+                }
+                _ => text.span(None),
+            };
+            let dialect = self.dialect;
+            self.pipelines.push(super::Pipeline { span, left, right, status, dialect });
+        }
+        self.status.asked = before;
     }
 
     fn node(&mut self, text: &Rc<Text>, node: &Node, io: &Io) {
@@ -359,23 +437,36 @@ impl<'v> Walk<'v> {
                 self.compound(text, compound, &io);
             }
             Node::Function(function) => {
+                let name = text.start(&function.fname);
+                let head = text.body.text().get(..name).unwrap_or("").trim_end();
+                if head.ends_with("function") {
+                    let span = text.body.span(head.len() - "function".len()..head.len());
+                    self.note(NoteKind::Bash("function"), span);
+                }
                 let body = Function(Rc::new((text.clone(), function.body.0.clone())));
                 self.functions.insert(function.fname.value.clone(), body);
             }
-            Node::ExtendedTest(..) => {}
+            Node::ExtendedTest(test, _) => {
+                let span = text.span(Some(&test.loc));
+                self.note(NoteKind::Bash("[["), span);
+            }
         }
     }
 
     fn compound(&mut self, text: &Rc<Text>, compound: &CompoundCommand, io: &Io) {
         match compound {
-            CompoundCommand::Arithmetic(_) => {}
+            CompoundCommand::Arithmetic(arithmetic) => {
+                self.note(NoteKind::Bash("(( … ))"), text.span(Some(&arithmetic.loc)));
+            }
             CompoundCommand::BraceGroup(group) => self.list(text, &group.list, io),
             CompoundCommand::Subshell(group) => {
-                let set = self.set.clone();
+                let (set, status) = (self.set.clone(), self.status);
+                self.status.subshell = true;
                 self.list(text, &group.list, io);
-                self.set = set;
+                (self.set, self.status) = (set, status);
             }
             CompoundCommand::ArithmeticForClause(clause) => {
+                self.note(NoteKind::Bash("for (( … ))"), text.span(Some(&clause.loc)));
                 self.branch(|walk| walk.list(text, &clause.body.list, io));
             }
             CompoundCommand::ForClause(clause) => {
@@ -405,14 +496,14 @@ impl<'v> Walk<'v> {
                 }
             }
             CompoundCommand::IfClause(clause) => {
-                self.list(text, &clause.condition, io);
+                self.condition(text, &clause.condition, io);
                 self.join = Join::And;
                 self.branch(|walk| walk.list(text, &clause.then, io));
                 for more in clause.elses.iter().flatten() {
                     self.join = Join::Or;
                     self.branch(|walk| {
                         if let Some(condition) = &more.condition {
-                            walk.list(text, condition, io);
+                            walk.condition(text, condition, io);
                             walk.join = Join::And;
                         }
                         walk.list(text, &more.body, io);
@@ -420,11 +511,18 @@ impl<'v> Walk<'v> {
                 }
             }
             CompoundCommand::WhileClause(clause) | CompoundCommand::UntilClause(clause) => {
-                self.list(text, &clause.0, io);
+                self.condition(text, &clause.0, io);
                 self.branch(|walk| walk.list(text, &clause.1.list, io));
             }
             CompoundCommand::Coprocess(clause) => self.node(text, &clause.body, io),
         }
+    }
+
+    // The status of its last command is what is asked for.
+    fn condition(&mut self, text: &Rc<Text>, list: &CompoundList, io: &Io) {
+        let asked = std::mem::replace(&mut self.status.asked, true);
+        self.list(text, list, io);
+        self.status.asked = asked;
     }
 
     // What a branch sets may or may not be so afterwards.
@@ -452,7 +550,11 @@ impl<'v> Walk<'v> {
                             let end = text.range(&assignment.loc).end;
                             fold_one(self, body, &word.value, end.saturating_sub(word.value.len()))
                         }
-                        AssignmentValue::Array(_) => hole(text.span(Some(&assignment.loc))),
+                        AssignmentValue::Array(_) => {
+                            let span = text.span(Some(&assignment.loc));
+                            self.note(NoteKind::Bash("NAME=( … )"), span);
+                            hole(span)
+                        }
                     };
                     if let AssignmentName::VariableName(name) = &assignment.name {
                         let value = if assignment.append { hole(value.span) } else { value };
@@ -473,10 +575,18 @@ impl<'v> Walk<'v> {
         if let Some(word) = &simple.word_or_name {
             argv.extend(fold(self, body, &word.value, text.start(word), true));
         }
+        let outer = std::mem::replace(&mut self.arguments, false);
         for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
             match item {
                 Item::Word(word) => {
+                    self.arguments = true;
+                    if braces(&word.value) {
+                        let start = text.start(word);
+                        let span = body.span(start..start + word.value.len());
+                        self.note(NoteKind::Bash("{a,b}"), span);
+                    }
                     argv.extend(fold(self, body, &word.value, text.start(word), true));
+                    self.arguments = false;
                 }
                 // `export A=b`, or just `dd if=x`.
                 Item::AssignmentWord(assignment, word) => {
@@ -491,6 +601,14 @@ impl<'v> Walk<'v> {
                 }
             }
         }
+        self.arguments = outer;
+        // The parser ends a command before its last redirection.
+        let span = match argv.last() {
+            Some(last) if last.span.source == span.source && last.span.end > span.end => {
+                span.to(last.span)
+            }
+            _ => span,
+        };
         self.simple(argv, assignments, redirects, &io, span);
     }
 
@@ -505,7 +623,8 @@ impl<'v> Walk<'v> {
     ) -> Arg {
         let pipe = self.pipe();
         let mut arg = hole(text.span(Some(loc)));
-        let join = self.join;
+        self.note(NoteKind::Bash("<( … )"), text.span(Some(loc)));
+        let (join, status) = (self.join, self.status);
         self.join = Join::First;
         match kind {
             ProcessSubstitutionKind::Read => {
@@ -517,7 +636,7 @@ impl<'v> Walk<'v> {
                 io.feeds.push(pipe);
             }
         }
-        self.join = join;
+        (self.join, self.status) = (join, status);
         arg
     }
 
@@ -569,10 +688,14 @@ impl<'v> Walk<'v> {
                 Redirect { fd: *fd, kind: RedirectKind::Here, target }
             }
             IoRedirect::HereString(fd, word) => {
+                let start = text.start(word);
+                self.note(NoteKind::Bash("<<<"), body.span(start..start + word.value.len()));
                 Redirect { fd: *fd, kind: RedirectKind::Here, target: one(self, word) }
             }
             IoRedirect::OutputAndError(word, append) => {
                 let kind = if *append { RedirectKind::Append } else { RedirectKind::Write };
+                let start = text.start(word);
+                self.note(NoteKind::Bash("&>"), body.span(start..start + word.value.len()));
                 Redirect { fd: Some(1), kind, target: one(self, word) }
             }
         };
@@ -616,7 +739,19 @@ impl<'v> Walk<'v> {
                 self.set.insert(arg.to_owned(), (HOLE.to_string(), io.reads.clone()));
             }
         }
+        if name.as_deref() == Some("set") {
+            let mut start = Start {
+                dialect: self.dialect,
+                errexit: self.status.errexit,
+                pipefail: self.status.pipefail,
+            };
+            start.flags(argv[1..].iter().filter_map(Arg::known));
+            (self.status.errexit, self.status.pipefail) = (start.errexit, start.pipefail);
+        }
         let runs = effective::runs(&argv, &redirects);
+        let flags: Vec<String> =
+            argv.iter().skip(1).map_while(Arg::known).map(str::to_owned).collect();
+        let number = self.out.len();
         let function = name.as_ref().and_then(|name| self.functions.get(name)).cloned();
         self.out.push(Command {
             argv,
@@ -627,13 +762,19 @@ impl<'v> Walk<'v> {
             feeds: io.feeds.clone(),
             join: self.join,
             span,
+            status: self.status,
+            list: self.list,
+            dialect: self.dialect,
+            depth: self.depth,
         });
+        self.last = Some(number);
         if let Some(function) = function
             && self.depth < DEEPEST
         {
             self.depth += 1;
             self.compound(&function.0.0, &function.0.1, &io);
             self.depth -= 1;
+            self.last = Some(number);
             return;
         }
         let (outer, join) = (std::mem::take(&mut self.wrapped), self.join);
@@ -645,10 +786,23 @@ impl<'v> Walk<'v> {
                 effective::What::Text { text, in_place } => {
                     let body = Body::with_map(&text.text, &text.map);
                     let set = self.set.clone();
+                    let (status, list, dialect) = (self.status, self.list, self.dialect);
+                    if !in_place {
+                        if matches!(self.wrapped.last().map(String::as_str), Some(by) if by != "su")
+                        {
+                            self.dialect = dialect_of(self.wrapped.last());
+                        }
+                        let start =
+                            Start::with_flags(self.dialect, flags.iter().map(String::as_str));
+                        let (errexit, pipefail) = (start.errexit, start.pipefail);
+                        self.status = Status { errexit, pipefail, lost: false, ..status };
+                    }
                     self.nested(&body, &io);
                     if !in_place {
                         self.set = set;
+                        (self.status, self.dialect) = (status, dialect);
                     }
+                    self.list = list;
                 }
                 effective::What::Words(words) if self.depth < DEEPEST => {
                     self.depth += 1;
@@ -663,7 +817,32 @@ impl<'v> Walk<'v> {
             }
         }
         (self.wrapped, self.join) = (outer, join);
+        self.last = Some(number);
     }
+}
+
+fn or(next: &AndOr) -> bool {
+    matches!(next, AndOr::Or(_))
+}
+
+fn dialect_of(shell: Option<&String>) -> Dialect {
+    match shell.map(String::as_str) {
+        Some("bash" | "zsh" | "ksh" | "mksh" | "rbash") => Dialect::Bash,
+        _ => Dialect::Posix,
+    }
+}
+
+// `{a,b}` and `{1..3}` outside quotes: several words to bash, one to a plain shell.
+fn braces(word: &str) -> bool {
+    if word.contains(['\'', '"', '`']) {
+        return false;
+    }
+    word.match_indices('{').any(|(at, _)| {
+        let dollar = word[..at].ends_with(['$', '\\']);
+        let inner = word[at + 1..].split('}').next().unwrap_or("");
+        let closed = word[at + 1..].contains('}');
+        !dollar && closed && !inner.contains(' ') && (inner.contains(',') || inner.contains(".."))
+    })
 }
 
 // What a redirection takes away from the streams of a command.

@@ -13,7 +13,7 @@ mod tools;
 mod word;
 
 pub use body::Body;
-pub use tools::{Install, Program, Tools, tools};
+pub use tools::{Install, Operation, Program, Tools, tools};
 
 use std::collections::BTreeMap;
 
@@ -135,6 +135,66 @@ pub struct Command {
     pub join: Join,
     /// All of it.
     pub span: Span,
+    /// What becomes of its status.
+    pub status: Status,
+    /// The number of the list of `&&` and `||` that it stands in.
+    pub list: u32,
+    /// The dialect of the text that it stands in.
+    pub dialect: Dialect,
+    /// How many texts it stands in (`sh -c '…'`, functions, substitutions): 0 in the body itself.
+    pub depth: u8,
+}
+
+/// What becomes of a command's failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Status {
+    /// `set -e` is in force.
+    pub errexit: bool,
+    /// `set -o pipefail` is in force.
+    pub pipefail: bool,
+    /// It is asked for: by `if`, `while`, `!`, or a `||` behind it.
+    pub asked: bool,
+    /// Another list follows, after `;`, a newline or `&`: without `set -e`, it is lost.
+    pub lost: bool,
+    /// It runs in `( … )`.
+    pub subshell: bool,
+    /// It runs in `$( … )`: what it says becomes part of a word.
+    pub substituted: bool,
+}
+
+/// A pipeline of two commands or more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pipeline {
+    /// All of it.
+    pub span: Span,
+    /// Its commands but the last: numbers in [`Script::commands`]; `None` for a compound.
+    pub left: Vec<Option<usize>>,
+    /// The last one.
+    pub right: Option<usize>,
+    /// What becomes of its status.
+    pub status: Status,
+    /// Whether the shell is one of Bash's kind, or of the plain one.
+    pub dialect: Dialect,
+}
+
+/// Something about the text that commands do not show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// What it is.
+    pub kind: NoteKind,
+    /// Where.
+    pub span: Span,
+    /// The dialect of the text that it stands in.
+    pub dialect: Dialect,
+}
+
+/// What a note tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NoteKind {
+    /// What a plain shell does not have, as it is written: `[[`, `<(…)`.
+    Bash(&'static str),
+    /// An expansion outside quotes, of a value that is not known: the variable, or `$(…)`.
+    Unquoted(String),
 }
 
 impl Command {
@@ -164,13 +224,67 @@ pub struct Script {
     pub parsed: bool,
     /// The parser's message, where it gave one.
     pub error: Option<String>,
+    /// Pipelines.
+    pub pipelines: Vec<Pipeline>,
+    /// What the commands do not show.
+    pub notes: Vec<Note>,
+}
+
+/// How a shell is started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// What it takes.
+    pub dialect: Dialect,
+    /// `-e`.
+    pub errexit: bool,
+    /// `-o pipefail`.
+    pub pipefail: bool,
+}
+
+impl Start {
+    /// A shell without flags.
+    pub fn plain(dialect: Dialect) -> Self {
+        Start { dialect, errexit: false, pipefail: false }
+    }
+
+    /// A shell with the flags of these words: `-euo pipefail -c`.
+    pub fn with_flags<'a>(dialect: Dialect, flags: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut start = Start::plain(dialect);
+        start.flags(flags);
+        start
+    }
+
+    pub(self) fn flags<'a>(&mut self, flags: impl IntoIterator<Item = &'a str>) {
+        let mut long = None;
+        for word in flags {
+            if let Some(on) = long.take() {
+                match word {
+                    "errexit" => self.errexit = on,
+                    "pipefail" => self.pipefail = on,
+                    _ => {}
+                }
+                continue;
+            }
+            let (on, letters) = match (word.strip_prefix('-'), word.strip_prefix('+')) {
+                (Some(letters), _) if !letters.starts_with('-') => (true, letters),
+                (_, Some(letters)) => (false, letters),
+                _ => break,
+            };
+            if letters.contains('e') {
+                self.errexit = on;
+            }
+            if letters.ends_with('o') {
+                long = Some(on);
+            }
+        }
+    }
 }
 
 /// Reads a body.
 ///
 /// `values` are the variables known before it starts (ARG and ENV of the stage).
-pub fn analyse(body: &Body, values: &BTreeMap<String, String>, dialect: Dialect) -> Script {
-    lower::analyse(body, values, dialect)
+pub fn analyse(body: &Body, values: &BTreeMap<String, String>, start: Start) -> Script {
+    lower::analyse(body, values, start)
 }
 
 /// Reads a command in exec form: its words are as they are.

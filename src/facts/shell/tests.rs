@@ -6,7 +6,7 @@ use std::fmt::Write;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use super::{Body, Dialect, analyse, analyse_exec};
+use super::{Body, Dialect, Start, analyse, analyse_exec};
 use crate::base::{SourceId, Span};
 
 fn body(text: &str) -> Body {
@@ -19,7 +19,7 @@ fn body(text: &str) -> Body {
 // shown when it differs), streams, installs.
 fn check(text: &str, expect: Expect) {
     let values = BTreeMap::from([("PKG".to_owned(), "curl git".to_owned())]);
-    let script = analyse(&body(text), &values, Dialect::Bash);
+    let script = analyse(&body(text), &values, Start::plain(Dialect::Bash));
     let mut out = String::new();
     if !script.parsed {
         out.push_str("not parsed\n");
@@ -169,7 +169,7 @@ fn installs() {
         ("command -v apk add", None),
         ("echo apt-get install curl", None),
     ] {
-        let script = analyse(&body(text), &BTreeMap::new(), Dialect::Posix);
+        let script = analyse(&body(text), &BTreeMap::new(), Start::plain(Dialect::Posix));
         let found = script.commands.iter().find_map(|command| command.install()).map(|install| {
             let packages: Vec<String> = install.packages.iter().map(|arg| arg.shown()).collect();
             packages.join(",")
@@ -219,7 +219,7 @@ fn hostile_texts_take_bounded_time() {
         "x".repeat(super::LIMIT + 1),
     ] {
         let one = std::time::Instant::now();
-        analyse(&body(&text), &BTreeMap::new(), Dialect::Bash);
+        analyse(&body(&text), &BTreeMap::new(), Start::plain(Dialect::Bash));
         let took = one.elapsed();
         assert!(took.as_secs() < 10, "{took:?} for {}", text.chars().take(20).collect::<String>());
     }
@@ -229,6 +229,6 @@ fn hostile_texts_take_bounded_time() {
 proptest! {
     #[test]
     fn no_text_breaks_it(text in "([a-z$(){}`'\"|;&<> \\\\\n=#!é]|\\$\\(|<<E\n|sh -c '|eval |for i in |if |fi;|do |done;){0,40}") {
-        analyse(&body(&text), &BTreeMap::new(), Dialect::Bash);
+        analyse(&body(&text), &BTreeMap::new(), Start::plain(Dialect::Bash));
     }
 }

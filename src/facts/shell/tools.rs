@@ -247,6 +247,70 @@ impl Command {
     }
 }
 
+/// A call of a package manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation<'a> {
+    /// The family: `apt` for apt-get, apt and aptitude.
+    pub manager: &'static str,
+    /// The name it was called by.
+    pub name: &'a str,
+    /// The first word that is no flag.
+    pub verb: Option<&'a str>,
+    /// The words after it that are no flags.
+    pub operands: Vec<&'a Arg>,
+    /// The flags as written: `-qy`, `--option=x`; values in the next word are left out.
+    pub flags: Vec<&'a str>,
+    /// The values of flags in the next word.
+    pub values: Vec<(&'a str, &'a Arg)>,
+}
+
+impl Operation<'_> {
+    /// Tells whether a flag is given: `-y`, alone or among other letters; `--yes`.
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|given| {
+            let name = given.split('=').next().unwrap_or(given);
+            name == flag
+                || (flag.len() == 2
+                    && !given.starts_with("--")
+                    && given.len() > 2
+                    && given[1..].contains(&flag[1..]))
+        })
+    }
+}
+
+impl Command {
+    /// Returns how it calls a package manager, if it does.
+    pub fn operation(&self) -> Option<Operation<'_>> {
+        let name = self.name()?;
+        let tool = tools().manager(name)?;
+        let mut out = Operation {
+            manager: &tool.manager,
+            name,
+            verb: None,
+            operands: Vec::new(),
+            flags: Vec::new(),
+            values: Vec::new(),
+        };
+        let mut at = 1;
+        while let Some(arg) = self.argv.get(at) {
+            at += 1;
+            let text = arg.text.as_str();
+            if text.len() > 1 && text.starts_with('-') {
+                out.flags.push(text);
+                if !text.contains('=') && has(&tool.values, text) {
+                    out.values.extend(self.argv.get(at).map(|value| (text, value)));
+                    at += 1;
+                }
+            } else if out.verb.is_none() {
+                out.verb = Some(arg.prefix());
+            } else {
+                out.operands.push(arg);
+            }
+        }
+        Some(out)
+    }
+}
+
 /// Where an interpreter's program comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program<'a> {

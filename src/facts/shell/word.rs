@@ -6,7 +6,7 @@ use brush_parser::word::{
 
 use super::body::{Body, Segment};
 use super::lower::Walk;
-use super::{Arg, HOLE, Pipe};
+use super::{Arg, HOLE, NoteKind, Pipe};
 use crate::base::Span;
 
 // A value that grows by repetition (`X=$X$X`) stops here.
@@ -149,6 +149,7 @@ impl Fold {
                 }
                 WordPiece::AnsiCQuotedText(text) => {
                     self.quoted = true;
+                    walk.note(NoteKind::Bash("$'…'"), span);
                     self.decoded(&ansi_c(text), span);
                 }
                 WordPiece::DoubleQuotedSequence(inner)
@@ -168,6 +169,9 @@ impl Fold {
                     self.parameter(walk, expr, span, split && !quoted);
                 }
                 WordPiece::CommandSubstitution(text) => {
+                    if split && !quoted {
+                        walk.unquoted("$( … )", span);
+                    }
                     let pipe = walk.substitution(&Body::with_map(
                         text,
                         &body.segments(from + 2..from + 2 + text.len().max(1), 0),
@@ -176,6 +180,9 @@ impl Fold {
                     self.hole(span);
                 }
                 WordPiece::BackquotedCommandSubstitution(text) => {
+                    if split && !quoted {
+                        walk.unquoted("` … `", span);
+                    }
                     let pipe = walk.substitution(&Body::with_map(
                         text,
                         &body.segments(from + 1..from + 1 + text.len().max(1), 0),
@@ -188,7 +195,20 @@ impl Fold {
         }
     }
 
-    fn parameter(&mut self, walk: &Walk<'_>, expr: &ParameterExpr, span: Span, split: bool) {
+    fn parameter(&mut self, walk: &mut Walk<'_>, expr: &ParameterExpr, span: Span, split: bool) {
+        if let Some(what) = only_bash(expr) {
+            walk.note(NoteKind::Bash(what), span);
+        }
+        if split && let ParameterExpr::Parameter { parameter: Parameter::Named(name), .. } = expr {
+            let plain = walk.variable(name).is_some_and(|(text, _)| {
+                let odd = [' ', '\t', '\n', '*', '?', '[', HOLE];
+                !text.is_empty() && !text.contains(odd)
+            });
+            if !plain {
+                walk.unquoted(name, span);
+            }
+        }
+        let walk = &*walk;
         let named = |parameter: &Parameter, indirect: bool| match parameter {
             Parameter::Named(name) if !indirect => walk.variable(name),
             _ => None,
@@ -235,6 +255,25 @@ impl Fold {
                 self.close();
             }
         }
+    }
+}
+
+// Expansions that a plain shell does not have.
+fn only_bash(expr: &ParameterExpr) -> Option<&'static str> {
+    match expr {
+        ParameterExpr::Parameter { indirect: true, .. } => Some("${!NAME}"),
+        ParameterExpr::Parameter {
+            parameter: Parameter::NamedWithIndex { .. } | Parameter::NamedWithAllIndices { .. },
+            ..
+        } => Some("${NAME[…]}"),
+        ParameterExpr::Substring { .. } => Some("${NAME:0:1}"),
+        ParameterExpr::ReplaceSubstring { .. } => Some("${NAME/a/b}"),
+        ParameterExpr::UppercaseFirstChar { .. }
+        | ParameterExpr::UppercasePattern { .. }
+        | ParameterExpr::LowercaseFirstChar { .. }
+        | ParameterExpr::LowercasePattern { .. } => Some("${NAME^^}"),
+        ParameterExpr::Transform { .. } => Some("${NAME@Q}"),
+        _ => None,
     }
 }
 

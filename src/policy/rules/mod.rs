@@ -1,44 +1,206 @@
-//! The list of rules. A rule is a file here and a word in the list; a test asks every profile for
-//! its level.
+//! The list of rules. A rule is a file in the folder of its category and a word in the list; a test
+//! asks every profile for its level.
 
 use super::rule::Rule;
 
 macro_rules! rules {
-    ($($name:ident)*) => {
-        $(mod $name;)*
+    ($($group:ident { $($name:ident)* })*) => {
+        $(mod $group { $(pub(in crate::policy) mod $name;)* })*
 
-        /// All rules, by id.
-        pub static RULES: &[&Rule] = &[$(&$name::RULE),*];
+        /// All rules, by category and id.
+        pub static RULES: &[&Rule] = &[$($(&$group::$name::RULE,)*)*];
+
+        /// The ids of the rules of each category.
+        pub static CATEGORIES: &[(&str, &[&Rule])] =
+            &[$((stringify!($group), &[$(&$group::$name::RULE,)*]),)*];
     };
 }
 
 rules! {
-    account_extra_root
-    add_instead_of_copy
-    add_remote_unverified
-    base_tag_latest
-    base_unpinned
-    base_untagged
-    build_secret_leaked
-    cmd_repeated
-    copy_from_unpinned
-    device_node
-    download_insecure_tls
-    entrypoint_repeated
-    final_user_root
-    healthcheck_repeated
-    ld_so_preload
-    package_install_in_final
-    package_manager_present
-    package_unauthenticated
-    parse_error
-    pipe_to_interpreter
-    privilege_tool_used
-    privileged_step
-    secret_in_arg
-    secret_in_env
-    setuid_file
-    single_stage_unsquashed
+    base {
+        base_end_of_life
+        base_not_allowed
+        base_platform_mismatch
+        base_registry_untrusted
+        base_stale
+        base_tag_latest
+        base_tag_moved
+        base_unpinned
+        base_unqualified_name
+        base_unsigned
+        base_untagged
+        base_without_attestations
+        copy_from_unpinned
+        empty_digest
+        final_base_not_minimal
+        frontend_directive
+        output_tag_mutable
+        registry_insecure
+        single_stage_build
+    }
+    behaviour {
+        network_in_final
+    }
+    config {
+        healthcheck_missing
+        interpreter_hook_env
+        label_empty
+        label_key_invalid
+        label_missing
+        label_unknown
+        label_unverified_claim
+        label_value_invalid
+        loader_env
+        path_env_unsafe
+    }
+    fetch {
+        add_remote_unverified
+        download_executed_unverified
+        download_insecure_tls
+        download_no_fail
+        download_plain_http
+        download_unverified
+        git_clone_unpinned
+        obfuscated_command
+        pipe_to_interpreter
+        reverse_shell
+        self_erasing_payload
+        wget_and_curl
+        wget_progress
+    }
+    form {
+        add_instead_of_copy
+        bind_mount_write
+        cache_mount_sharing
+        cmd_repeated
+        confusable_characters
+        consecutive_run
+        context_oversize
+        context_unfiltered
+        copy_before_dependency_install
+        copy_from_self
+        copy_from_unknown
+        copy_ignored_file
+        copy_multiple_no_slash
+        copy_relative_destination
+        copy_source_missing
+        copy_then_extract
+        copy_whole_filesystem
+        definition_comment_format
+        empty_continuation
+        entrypoint_ignores_cmd
+        entrypoint_repeated
+        env_self_reference
+        exec_form_malformed
+        exec_form_preferred
+        exec_form_unexpanded_variable
+        expose_host_mapping
+        expose_port_range
+        expose_protocol_case
+        from_arg_default_invalid
+        from_arg_undefined
+        from_as_case
+        from_platform_constant
+        from_platform_redundant
+        healthcheck_repeated
+        instruction_case
+        instruction_order
+        legacy_key_value
+        maintainer_deprecated
+        onbuild_forbidden_trigger
+        onbuild_used
+        parse_error
+        stage_name_case
+        stage_name_duplicate
+        stage_name_reserved
+        stage_unused
+        undefined_variable
+        workdir_relative
+        workdir_system_path
+    }
+    image {
+        device_node
+        empty_file_in_bin
+        entrypoint_untrusted_path
+        hidden_executable
+        history_anomaly
+        history_remote_execution
+        ld_so_preload
+        single_stage_unsquashed
+    }
+    meta {
+        suppression_expired
+        suppression_unjustified
+        suppression_unknown
+        suppression_unused
+    }
+    package {
+        compiler_present
+        dependency_lock_unenforced
+        expose_admin_port
+        interpreter_present
+        network_tool_present
+        package_apt_frontend
+        package_cache_left
+        package_dist_upgrade
+        package_install_in_final
+        package_interactive
+        package_key_unverified
+        package_manager_present
+        package_recommends
+        package_unauthenticated
+        package_update_alone
+        package_version_unpinned
+        remote_admin_present
+        shell_present
+    }
+    run {
+        delete_in_later_layer
+        docker_socket
+        heredoc_no_errexit
+        run_cd
+        run_chown_after_copy
+        run_link_shell
+        run_pipe_unchecked
+        run_pointless_command
+        run_status_masked
+        shell_assignment_space
+        shell_bashism
+        shell_cd_unchecked
+        shell_echo_escape
+        shell_syntax
+        shell_unquoted
+        volume_system_path
+    }
+    secret {
+        build_only_env
+        build_secret_leaked
+        copy_sensitive_file
+        secret_command
+        secret_in_arg
+        secret_in_env
+        secret_in_history
+        secret_literal
+        secret_mount_optional
+        ssh_host_key_unchecked
+    }
+    user {
+        account_duplicate
+        account_extra_root
+        file_capabilities
+        final_user_root
+        privilege_tool_present
+        privilege_tool_used
+        privileged_step
+        setuid_file
+        user_alias_of_root
+        user_not_numeric
+        user_privileged_group
+        user_uid_low
+        user_unresolvable
+        useradd_high_uid
+        world_writable
+    }
 }
 
 /// Returns what a person should know of a rule: why, what it finds, how to mend it, parameters,
@@ -76,8 +238,40 @@ use super::Judged;
 use super::finding::Finding;
 use super::outline::{Item, Outline};
 use super::rule::Found;
-use crate::facts::Origin;
+use crate::facts::{FileFact, FileKind, ImageFacts, Origin};
 use crate::instruction::Instruction;
+
+/// Finds programs by name: what is visible in a `bin` or `sbin` folder and may be run, links
+/// followed. `tell` is given the name and the file at the end of all links.
+fn present(
+    judged: &Judged<'_>,
+    found: &mut Found<'_>,
+    named: impl Fn(&str) -> bool,
+    tell: impl Fn(&str, &FileFact) -> Option<String>,
+    help: &str,
+) {
+    let visible = judged.facts.visible();
+    for (path, at) in &visible {
+        let mut parts = path.rsplit('/');
+        let (Some(name), Some(folder)) = (parts.next(), parts.next()) else { continue };
+        if !matches!(folder, "bin" | "sbin") || !named(name) {
+            continue;
+        }
+        let Some(end) = ImageFacts::resolve(&visible, path) else { continue };
+        let program = matches!(end.file.kind, FileKind::File | FileKind::Hardlink(_));
+        if !program || end.file.mode & 0o111 == 0 {
+            continue;
+        }
+        let Some(message) = tell(name, end.file) else { continue };
+        let finding = found
+            .finding(message)
+            .in_image(*path, Some(at.layer))
+            .evidence("mode", format!("{:04o}", end.file.mode))
+            .evidence("sha256", end.file.sha256.as_str())
+            .help(help);
+        found.add(origin(finding, judged, at.layer));
+    }
+}
 
 /// Points a finding in a layer at the instruction that made the layer.
 fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {

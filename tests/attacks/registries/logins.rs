@@ -283,7 +283,7 @@ fn attack_42_login_files() {
         fs::remove_dir_all(ground.place().at("image.oci")).expect("it was built");
         for broken in [
             format!("{{\"auths\": {{\"x\": {{\"password\": \"{PASSWORD}\""),
-            format!("{PASSWORD}"),
+            PASSWORD.to_owned(),
             format!("{{\"auths\": \"{PASSWORD}\"}}"),
             format!("{{\"auths\": {{\"x\": {{\"auth\": \"{PASSWORD}\"}}}}}}"),
         ] {

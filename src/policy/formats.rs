@@ -1,0 +1,366 @@
+//! The report in the forms of other tools: SARIF 2.1.0, GitHub's and GitLab's, JUnit, Checkstyle.
+//!
+//! Each is made of the report's own JSON, so that all tell the same.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::finding::{Level, Report};
+use super::profile::Policy;
+use super::rules::CATEGORIES;
+use crate::diag::Sources;
+
+/// A form of the report for other tools.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// SARIF 2.1.0 (OASIS), with fixes and suppressions.
+    Sarif,
+    /// Workflow commands of GitHub Actions, a line each.
+    Github,
+    /// GitLab's Code Quality report.
+    Gitlab,
+    /// JUnit XML: a case for each rule that is on.
+    Junit,
+    /// Checkstyle XML.
+    Checkstyle,
+}
+
+impl Format {
+    /// All forms, by name.
+    pub const ALL: &[(&str, Format)] = &[
+        ("sarif", Format::Sarif),
+        ("github", Format::Github),
+        ("gitlab", Format::Gitlab),
+        ("junit", Format::Junit),
+        ("checkstyle", Format::Checkstyle),
+    ];
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Format> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+}
+
+impl Report {
+    /// Writes the report in another tool's form, with a newline at its end if there is anything.
+    pub fn formatted(
+        &self,
+        format: Format,
+        sources: &Sources,
+        policy: &Policy,
+        version: &str,
+    ) -> String {
+        let report = self.json(sources, policy, version);
+        let findings = report["findings"].as_array().cloned().unwrap_or_default();
+        match format {
+            Format::Sarif => format!("{:#}\n", sarif(&report, &findings, policy, version)),
+            Format::Github => github(&findings),
+            Format::Gitlab => format!("{:#}\n", gitlab(&findings)),
+            Format::Junit => junit(&findings, &report, policy),
+            Format::Checkstyle => checkstyle(&findings),
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or("")
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value["span"][key].as_u64().unwrap_or(1)
+}
+
+/// The file of a finding; of what is found in an image, the path in it.
+fn file(finding: &Value) -> String {
+    match finding["file"].as_str() {
+        Some(file) => file.to_owned(),
+        None => text(&finding["image"], "path").trim_start_matches('/').to_owned(),
+    }
+}
+
+fn counts(finding: &&Value) -> bool {
+    finding["suppressed"].is_null() && finding["severity"] != "off" && finding["severity"] != "note"
+}
+
+fn sarif_level(level: &str) -> &'static str {
+    match level {
+        "error" => "error",
+        "warn" => "warning",
+        "note" => "note",
+        _ => "none",
+    }
+}
+
+fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> Value {
+    let all = || {
+        CATEGORIES.iter().flat_map(|(group, rules)| rules.iter().map(move |rule| (*group, *rule)))
+    };
+    let rules: Vec<Value> = all()
+        .map(|(group, rule)| {
+            let setting = policy.setting(rule.id);
+            let standards = rule
+                .standards
+                .iter()
+                .map(|s| format!("external/{}", s.to_ascii_lowercase().replace(' ', "/")));
+            let security = !matches!(group, "form" | "config" | "meta" | "run");
+            let kind = if security { "security" } else { "correctness" };
+            let tags: Vec<String> =
+                [kind.to_owned(), group.to_owned()].into_iter().chain(standards).collect();
+            let mut properties = json!({ "tags": tags });
+            if security {
+                // GitHub sorts by it: from 7 on "high", from 4 on "medium".
+                properties["security-severity"] =
+                    json!(if setting.level == Level::Error { "7.5" } else { "5.0" });
+            }
+            json!({
+                "id": rule.id,
+                "shortDescription": { "text": rule.title },
+                "fullDescription": { "text": rule.text },
+                "help": { "text": rule.text, "markdown": rule.text },
+                "defaultConfiguration": {
+                    "enabled": setting.on(),
+                    "level": sarif_level(setting.level.word()),
+                },
+                "properties": properties,
+            })
+        })
+        .collect();
+    let results: Vec<Value> = findings
+        .iter()
+        .filter(|finding| finding["severity"] != "off")
+        .map(|finding| {
+            let index = all().position(|(_, rule)| rule.id == text(finding, "rule"));
+            let mut message = text(finding, "message").to_owned();
+            if let Some(help) = finding["help"].as_str() {
+                let _ = write!(message, "; {help}");
+            }
+            let mut out = json!({
+                "ruleId": finding["rule"],
+                "ruleIndex": index,
+                "level": sarif_level(text(finding, "severity")),
+                "message": { "text": message },
+                "partialFingerprints": { "rbuild/v1": finding["fingerprint"] },
+            });
+            let mut location = json!({});
+            if let Some(file) = finding["file"].as_str() {
+                location["physicalLocation"] = json!({
+                    "artifactLocation": { "uri": file },
+                    "region": region(&finding["span"]),
+                });
+            }
+            if let Some(path) = finding["image"]["path"].as_str() {
+                let name = match finding["image"]["layer"].as_u64() {
+                    Some(layer) => format!("layer {layer}{path}"),
+                    None => path.to_owned(),
+                };
+                location["logicalLocations"] = json!([{ "fullyQualifiedName": name }]);
+            }
+            if location != json!({}) {
+                out["locations"] = json!([location]);
+            }
+            if let Some(suppressed) = finding["suppressed"].as_object() {
+                out["suppressions"] = json!([{
+                    "kind": suppressed.get("kind"), "justification": suppressed.get("justification"),
+                }]);
+            }
+            let fixes: Vec<Value> = finding["fix"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|fix| {
+                    let replacements: Vec<Value> = fix["edits"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .map(|edit| {
+                            json!({
+                                "deletedRegion": region(&edit["span"]),
+                                "insertedContent": { "text": edit["text"] },
+                            })
+                        })
+                        .collect();
+                    json!({
+                        "description": { "text": finding["help"].as_str().unwrap_or("mend it") },
+                        "artifactChanges": [{
+                            "artifactLocation": { "uri": file(finding) },
+                            "replacements": replacements,
+                        }],
+                    })
+                })
+                .collect();
+            if !fixes.is_empty() {
+                out["fixes"] = json!(fixes);
+            }
+            out
+        })
+        .collect();
+    let notifications: Vec<Value> = report["skipped"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|skipped| {
+            json!({
+                "level": "note",
+                "message": { "text": format!("skipped: {}", text(skipped, "reason")) },
+                "associatedRule": { "id": skipped["rule"] },
+            })
+        })
+        .collect();
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": { "name": "rbuild", "version": version, "rules": rules } },
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+            "invocations": [{
+                "executionSuccessful": true,
+                "toolExecutionNotifications": notifications,
+            }],
+            "properties": { "policy": report["policy"] },
+        }],
+    })
+}
+
+fn region(span: &Value) -> Value {
+    let mut out = json!({ "startLine": span["line"] });
+    for (from, to) in [("col", "startColumn"), ("end_line", "endLine"), ("end_col", "endColumn")] {
+        if !span[from].is_null() {
+            out[to] = span[from].clone();
+        }
+    }
+    out
+}
+
+// Workflow commands: `%`, line ends, and in properties `:` and `,`, are written as codes.
+fn github(findings: &[Value]) -> String {
+    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    let mut out = String::new();
+    for finding in findings.iter().filter(counts) {
+        let word = if finding["severity"] == "error" { "error" } else { "warning" };
+        let rule = text(finding, "rule");
+        let mut message = text(finding, "message").to_owned();
+        if let Some(help) = finding["help"].as_str() {
+            let _ = write!(message, "\n{help}");
+        }
+        let _ = writeln!(
+            out,
+            "::{word} file={},line={},endLine={},col={},endColumn={},title={}::{}",
+            property(&file(finding)),
+            number(finding, "line"),
+            number(finding, "end_line"),
+            number(finding, "col"),
+            number(finding, "end_col"),
+            property(&format!("rbuild({rule})")),
+            data(&message)
+        );
+    }
+    out
+}
+
+fn gitlab(findings: &[Value]) -> Value {
+    let list: Vec<Value> = findings
+        .iter()
+        .filter(counts)
+        .map(|finding| {
+            json!({
+                "description": finding["message"],
+                "check_name": finding["rule"],
+                "fingerprint": finding["fingerprint"],
+                "severity": if finding["severity"] == "error" { "major" } else { "minor" },
+                "location": {
+                    "path": file(finding),
+                    "lines": { "begin": number(finding, "line") },
+                },
+            })
+        })
+        .collect();
+    json!(list)
+}
+
+fn xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\n' => out.push_str("&#10;"),
+            // XML 1.0 has no other control characters.
+            c if c.is_control() => out.push('\u{FFFD}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
+fn junit(findings: &[Value], report: &Value, policy: &Policy) -> String {
+    let on = CATEGORIES.iter().flat_map(|(_, rules)| rules.iter());
+    let on: Vec<_> = on.filter(|rule| policy.setting(rule.id).on()).collect();
+    let skipped: Vec<&Value> = report["skipped"].as_array().into_iter().flatten().collect();
+    let name = findings.iter().find_map(|finding| finding["file"].as_str()).unwrap_or("image");
+    let (mut cases, mut failures, mut skips) = (String::new(), 0, 0);
+    for rule in &on {
+        let mine: Vec<&Value> =
+            findings.iter().filter(counts).filter(|f| f["rule"] == rule.id).collect();
+        let skip = skipped.iter().find(|skipped| skipped["rule"] == rule.id);
+        let id = xml(rule.id);
+        let _ = write!(cases, "    <testcase classname=\"rbuild\" name=\"{id}\"");
+        if let Some(first) = mine.first() {
+            failures += 1;
+            let lines: Vec<String> = mine
+                .iter()
+                .map(|f| format!("{}:{}: {}", file(f), number(f, "line"), text(f, "message")))
+                .collect();
+            let _ = write!(
+                cases,
+                ">\n      <failure type=\"{}\" message=\"{}\">{}</failure>\n    </testcase>\n",
+                text(first, "severity"),
+                xml(text(first, "message")),
+                xml(&lines.join("\n"))
+            );
+        } else if let Some(skip) = skip {
+            skips += 1;
+            let reason = xml(text(skip, "reason"));
+            let _ = write!(cases, ">\n      <skipped message=\"{reason}\"/>\n    </testcase>\n");
+        } else {
+            cases.push_str("/>\n");
+        }
+    }
+    let count = on.len();
+    format!(
+        "{HEAD}<testsuites>\n  <testsuite name=\"{}\" tests=\"{count}\" failures=\"{failures}\" \
+         errors=\"0\" skipped=\"{skips}\">\n{cases}  </testsuite>\n</testsuites>\n",
+        xml(name)
+    )
+}
+
+fn checkstyle(findings: &[Value]) -> String {
+    let mut out = format!("{HEAD}<checkstyle version=\"4.3\">\n");
+    let mut files: Vec<String> = findings.iter().filter(counts).map(file).collect();
+    files.sort();
+    files.dedup();
+    for name in files {
+        let _ = writeln!(out, "  <file name=\"{}\">", xml(&name));
+        for finding in findings.iter().filter(counts).filter(|finding| file(finding) == name) {
+            let severity = if finding["severity"] == "error" { "error" } else { "warning" };
+            let _ = writeln!(
+                out,
+                "    <error line=\"{}\" column=\"{}\" severity=\"{severity}\" message=\"{}\" \
+                 source=\"rbuild.{}\"/>",
+                number(finding, "line"),
+                number(finding, "col"),
+                xml(text(finding, "message")),
+                xml(text(finding, "rule"))
+            );
+        }
+        out.push_str("  </file>\n");
+    }
+    out.push_str("</checkstyle>\n");
+    out
+}
