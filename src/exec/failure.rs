@@ -215,7 +215,9 @@ impl From<sandbox::Error> for Failure {
     fn from(error: sandbox::Error) -> Self {
         let text = chain(&error);
         match error {
-            sandbox::Error::Exec { .. } => Failure::new(Cause::Step, "step-failed", text),
+            sandbox::Error::Exec { .. } | sandbox::Error::Kept(_) => {
+                Failure::new(Cause::Step, "step-failed", text)
+            }
             sandbox::Error::Setup { .. } => Failure::new(Cause::Sandbox, "sandbox", text),
             sandbox::Error::Lost(_) => Failure::new(Cause::Internal, "sandbox", text),
         }

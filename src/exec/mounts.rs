@@ -141,7 +141,9 @@ impl Execution<'_> {
             match &mount.kind {
                 MountKind::Bind { target, source, writable, .. } => {
                     let layers = self.shown_trees(shown, &mut held)?;
-                    let kind = self.shown_mount(layers, source, *writable, &mut held.loans)?;
+                    let insecure = self.hardening(run) == sandbox::Hardening::Insecure;
+                    let kind =
+                        self.shown_mount(layers, source, (*writable, insecure), &mut held.loans)?;
                     mounts.push(sandbox::Mount { target: target.clone(), kind });
                 }
                 MountKind::Cache { target, id, from, source, readonly, mode, uid, gid, .. } => {

@@ -181,7 +181,12 @@ impl Execution<'_> {
                 let tree = self.tree_of(done.diff).ok_or_else(|| lost(done.diff))?;
                 let root = Root::open_host(&store.tree_path(&tree)).map_err(|_| lost(done.diff))?;
                 let mode = self.services.id_mode;
-                let changes = rootfs::changes(&Arc::new(root), mode, &self.lower(below)?)?;
+                let changes = rootfs::changes(
+                    &Arc::new(root),
+                    self.services.stacking,
+                    mode,
+                    &self.lower(below)?,
+                )?;
                 self.write(true, None, |out| {
                     rootfs::pack(&changes, out, rootfs_times(self.options.times))?;
                     Ok(())
@@ -217,7 +222,12 @@ impl Execution<'_> {
                 Failure::new(Cause::Internal, "store", format!("cannot open a tree: {error}"))
             })?;
             let lower = self.lower(&stack[..below])?;
-            layers.push(rootfs::changes(&Arc::new(root), self.services.id_mode, &lower)?);
+            layers.push(rootfs::changes(
+                &Arc::new(root),
+                self.services.stacking,
+                self.services.id_mode,
+                &lower,
+            )?);
         }
         let changes = rootfs::merge(layers, &self.lower(&base)?)?;
         let (written, _) = self.write(true, None, |out| {

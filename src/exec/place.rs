@@ -4,7 +4,7 @@
 //! layer by layer, what reads a whole tree gets a folder with further names of the layers' files, and a
 //! RUN gets a copy, whose changes are found by comparing it before and after.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use super::stage::Execution;
 use super::{Cause, Failure};
 use crate::base::ImagePath;
 use crate::rootfs::{self, Flatten, Lookup, Snapshot, Stacking, Tree, TreeLookup, Work};
-use crate::sandbox::{Isolation, MountKind, Source};
+use crate::sandbox::{Isolation, Lent, MountKind, Source};
 use crate::store::{self, Store};
 use crate::sys::{self, Follow, Root};
 
@@ -68,7 +68,7 @@ impl Loans {
     /// Puts what came back of the step in place of what it was a copy of.
     pub(super) fn give_back(&mut self) -> Result<(), Failure> {
         for (copy, of) in self.back.drain(..) {
-            sys::exchange(&copy, &of).map_err(|error| {
+            take_back(&copy, &of).map_err(|error| {
                 Failure::new(
                     Cause::Internal,
                     "store",
@@ -78,6 +78,22 @@ impl Loans {
         }
         Ok(())
     }
+}
+
+/// Puts `copy` in place of the cache `of`. Where it is gone, the step has emptied the cache; a cache is
+/// never anything but a folder.
+fn take_back(copy: &Path, of: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(copy) {
+        Ok(left) if left.is_dir() => {}
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::create_dir(copy)?;
+            let (from, to) = (std::fs::File::open(of)?, std::fs::File::open(copy)?);
+            sys::copy::copy_metadata(&from, &to, true, |name| name.starts_with(b"user."))?;
+        }
+        Err(error) => return Err(error),
+    }
+    sys::exchange(copy, of)
 }
 
 impl Execution<'_> {
@@ -103,13 +119,13 @@ impl Execution<'_> {
     pub(super) fn settle(
         &self,
         place: Place,
-        spared: &BTreeSet<ImagePath>,
+        lent: &Lent,
         work: &Work,
         lower: &dyn Lookup,
     ) -> Result<(), Failure> {
         let Some((copy, snapshot)) = place.copy else { return Ok(()) };
         let mode = self.services.id_mode;
-        let changes = snapshot.changes(copy.path(), spared, mode)?;
+        let changes = snapshot.changes(copy.path(), &lent.spared, &lent.inodes, mode)?;
         rootfs::materialise(&changes, &work.root()?, mode, lower)?;
         Ok(())
     }
@@ -155,12 +171,13 @@ impl Execution<'_> {
         Ok(path)
     }
 
-    /// The mount of `path` in a tree of `layers`, for a step of this host.
+    /// The mount of `path` in a tree of `layers`, for a step of this host. A step with all powers
+    /// (`insecure`) is never shown the store's own folders: it could make their mount writable.
     pub(super) fn shown_mount(
         &self,
         layers: Vec<PathBuf>,
         path: &ImagePath,
-        writable: bool,
+        (writable, insecure): (bool, bool),
         loans: &mut Loans,
     ) -> Result<MountKind, Failure> {
         if self.services.stacking != Stacking::Plain {
@@ -169,13 +186,17 @@ impl Execution<'_> {
         }
         let mode = self.services.id_mode;
         // Without a mount nothing keeps a step from writing: it gets a copy, as if it had asked to.
-        let (folder, kind): (PathBuf, fn(Source) -> MountKind) = if writable || self.is_chroot() {
+        let own = writable || self.is_chroot();
+        let (folder, kind): (PathBuf, fn(Source) -> MountKind) = if own || insecure {
             let copy = Scratch::new(self.services.store)?;
             rootfs::flatten(&layers, copy.path(), Flatten::Copy, mode)?;
             let path = copy.path().to_owned();
             loans.copies.push(copy);
             // A folder that nobody else has, and that goes with the step.
-            (path, |source| MountKind::Cache { source, readonly: false })
+            match own {
+                true => (path, |source| MountKind::Cache { source, readonly: false }),
+                false => (path, |source| MountKind::Bind { source, writable: false }),
+            }
         } else {
             let path = if layers.len() > 1 { Some(self.merged(layers.clone())?) } else { None };
             let path = path.or_else(|| layers.into_iter().next()).unwrap_or_default();
@@ -215,5 +236,35 @@ impl Execution<'_> {
             loans.back.push((path.clone(), cache.to_owned()));
         }
         Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_a_folder_becomes_a_cache() {
+        let check = |leave: &dyn Fn(&Path, &Path), want: Option<&str>| {
+            let dir = tempfile::tempdir().unwrap();
+            let [cache, copy, host] = ["cache", "copy", "host"].map(|name| dir.path().join(name));
+            for (folder, text) in [(&cache, "old"), (&copy, "new"), (&host, "host")] {
+                fs::create_dir(folder).unwrap();
+                fs::write(folder.join("f"), text).unwrap();
+            }
+            leave(&copy, &host);
+            take_back(&copy, &cache).unwrap();
+            assert!(fs::symlink_metadata(&cache).unwrap().is_dir());
+            assert_eq!(fs::read_to_string(cache.join("f")).ok().as_deref(), want);
+        };
+        check(&|_, _| {}, Some("new"));
+        check(&|copy, _| fs::remove_dir_all(copy).unwrap(), None);
+        let replace = |copy: &Path, host: &Path| {
+            fs::remove_dir_all(copy).unwrap();
+            std::os::unix::fs::symlink(host, copy).unwrap();
+        };
+        check(&replace, Some("old"));
     }
 }

@@ -1,6 +1,5 @@
 //! RUN: a command in a sandbox over the layers so far.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +16,7 @@ use crate::event::Event;
 use crate::instruction::{Network, Security};
 use crate::plan::{From, MountKind, Op, Run, Step};
 use crate::rootfs::{Work, passwd};
-use crate::sandbox::{self, Hardening, Isolation, Outcome, Spec};
+use crate::sandbox::{self, Hardening, Isolation, Lent, Outcome, Spec};
 
 /// The stages whose trees a step reads.
 pub(super) fn stages_read(op: &Op) -> Vec<StageId> {
@@ -131,16 +130,16 @@ impl Execution<'_> {
                 sandbox::run_in_copy(&spec, program, masker, self.cancel(), &mut tell)
             } else {
                 sandbox::run_watched(&spec, program, masker, self.cancel(), &mut tell)
-                    .map(|(outcome, watched)| (outcome, watched, BTreeSet::new()))
+                    .map(|(outcome, watched)| (outcome, watched, Lent::default()))
             }
         };
         // The step's own failure comes before that of what it was lent.
         let given_back = held.loans.give_back();
         drop((held, scratch));
-        let mut spared = BTreeSet::new();
-        let outcome = outcome.map(|(outcome, watched, kept)| {
+        let mut lent = Lent::default();
+        let outcome = outcome.map(|(outcome, watched, left)| {
             self.observe(id, watched);
-            spared = kept;
+            lent = left;
             outcome
         });
         let ended = ended(&outcome, &self.options.terms, &step.title, &last);
@@ -150,11 +149,11 @@ impl Execution<'_> {
             failure
         })?;
         given_back?;
-        self.settle(place, &spared, &work, &lower)?;
+        self.settle(place, &lent, &work, &lower)?;
         self.done(id, since);
 
         authorities.take_back(&work)?;
-        let changes = work.changes(&lower, mode)?;
+        let changes = work.changes(&lower, self.services.stacking, mode)?;
         let tree = work.commit()?;
         let cell = Cell::fresh(id, Some(store.tree_path(&tree)));
         let job = Job {
@@ -180,7 +179,7 @@ impl Execution<'_> {
         }
     }
 
-    fn hardening(&self, run: &Run) -> Hardening {
+    pub(super) fn hardening(&self, run: &Run) -> Hardening {
         match run.security {
             Security::Sandbox => self.options.hardening,
             Security::Insecure => Hardening::Insecure,

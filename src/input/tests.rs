@@ -470,7 +470,9 @@ fn archive(text: &str, folder: &std::path::Path) -> Vec<u8> {
     std::fs::create_dir(&source).unwrap();
     let root = Arc::new(Root::open_host(&source).unwrap());
     files(root.top(), text.trim_start_matches('!'));
-    let mut changes = crate::rootfs::changes(&root, IdMode::Root, &Nothing).unwrap();
+    let mut changes =
+        crate::rootfs::changes(&root, crate::rootfs::Stacking::Plain, IdMode::Root, &Nothing)
+            .unwrap();
     // With `!` in front the archive does not list its folders.
     changes.retain(|change| !text.starts_with('!') || change.entry.kind != EntryKind::Dir);
     for change in &mut changes {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Change, Content, Error, Lookup, meta};
+use super::{Change, Content, Error, Lookup, Stacking, meta};
 use crate::base::ImagePath;
 use crate::layer::{Entry, EntryKind};
 use crate::store::FileStamp;
@@ -14,7 +14,15 @@ use crate::sys::{Dir, Follow, IdMode, Root, Stat};
 /// Names of one file in `upper` become hard links to the first of them. Whiteouts and opaque
 /// folders are listed only where they hide something: overlayfs marks every new folder opaque.
 /// The root folder itself, sockets, and the attributes of overlayfs and of ours are left out.
-pub fn changes(upper: &Arc<Root>, mode: IdMode, lower: &dyn Lookup) -> Result<Vec<Change>, Error> {
+///
+/// A whiteout in the form that stands in for overlayfs's is one only in a folder that was filled for
+/// [`Stacking::Plain`]; in the upper folder of an overlay it is a step that set the mark, which is removed.
+pub fn changes(
+    upper: &Arc<Root>,
+    stacking: Stacking,
+    mode: IdMode,
+    lower: &dyn Lookup,
+) -> Result<Vec<Change>, Error> {
     let mut found = Vec::new();
     // Folders still to be read. Depth costs neither stack nor descriptors: each is opened by its
     // path when its turn comes.
@@ -30,13 +38,19 @@ pub fn changes(upper: &Arc<Root>, mode: IdMode, lower: &dyn Lookup) -> Result<Ve
             let Some(stat) = dir.stat_opt(&name).map_err(Error::io("read", &path))? else {
                 continue;
             };
-            if meta::is_whiteout(&dir, &name, &stat).map_err(Error::io("read", &path))? {
+            let gone = match stacking {
+                Stacking::Plain => meta::is_whiteout(&dir, &name, &stat),
+                Stacking::Overlay { .. } => {
+                    meta::unmark(&dir, &name, &stat).map(|()| stat.is_whiteout())
+                }
+            };
+            if gone.map_err(Error::io("read", &path))? {
                 if lower.entry(&path)?.is_some() {
                     found.push(Change::bare(Entry::new(path, EntryKind::Whiteout, 0)));
                 }
                 continue;
             }
-            let Some((entry, stat)) = meta::entry_at(&dir, &name, &path, mode)? else { continue };
+            let Some((entry, stat)) = meta::left_at(&dir, &name, &path, mode)? else { continue };
             match entry.kind {
                 EntryKind::Dir => {
                     folders.push(path.clone());

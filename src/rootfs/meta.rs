@@ -118,6 +118,17 @@ pub(super) fn is_whiteout(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<boo
     }
 }
 
+/// Takes the mark of [`put_whiteout`] off an empty file: a step has set it, and it means nothing then.
+pub(super) fn unmark(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
+    if stat.kind != FileKind::File || stat.size != 0 {
+        return Ok(());
+    }
+    match dir.open_meta(name).and_then(|fd| xattr::remove(fd, WHITEOUT)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
+}
+
 /// Tells whether a folder hides what lower layers have in it.
 pub(super) fn is_opaque(dir: &Dir) -> io::Result<bool> {
     Ok(xattr::get(dir, OPAQUE)?.as_deref() == Some(b"y"))
@@ -160,6 +171,20 @@ fn owner_error(error: io::Error, entry: &Entry) -> Error {
 /// Reads back what is at `name` in `dir`, as the image has it at `path`; `None` for nothing, a
 /// whiteout or a socket. Files are [`EntryKind::File`] however many names they have.
 pub fn entry_at(
+    dir: &Dir,
+    name: &[u8],
+    path: &ImagePath,
+    mode: IdMode,
+) -> Result<Option<(Entry, Stat)>, Error> {
+    let Some(stat) = dir.stat_opt(name).map_err(Error::io("read", path))? else { return Ok(None) };
+    match is_whiteout(dir, name, &stat).map_err(Error::io("read", path))? {
+        true => Ok(None),
+        false => entry_of(Place::Name(dir, name), stat, path, mode),
+    }
+}
+
+/// Like [`entry_at`], for what a step may have left: a mark of ours that it has set is none.
+pub(super) fn left_at(
     dir: &Dir,
     name: &[u8],
     path: &ImagePath,
@@ -219,9 +244,7 @@ fn entry_of(
             Place::Open(dir) => attributes(dir),
         };
         for (name, value) in attributes.map_err(io)? {
-            if name == WHITEOUT && stat.kind == FileKind::File && stat.size == 0 {
-                return Ok(None);
-            } else if name == own::ATTRIBUTE {
+            if name == own::ATTRIBUTE {
                 take_own(&mut entry, &value, mode);
             } else if name == MODE && mode == IdMode::Bare {
                 entry.mode = octal(&value).unwrap_or(entry.mode);

@@ -69,11 +69,13 @@ impl Snapshot {
     /// gone, opaque marks for folders that are others now. Folders above a change are not listed.
     ///
     /// A folder counts as changed when its own metadata or its time did; what is at one of `spared`
-    /// (files that were taken away and put back) does not count.
+    /// (files that were taken away and put back) does not count. What is of the `lent` (device and
+    /// inode), and all that is in it, counts as not there.
     pub fn changes(
         mut self,
         folder: &Path,
         spared: &BTreeSet<ImagePath>,
+        lent: &BTreeSet<(u64, u64)>,
         mode: IdMode,
     ) -> Result<Vec<Change>, Error> {
         let top = ImagePath::root();
@@ -90,17 +92,20 @@ impl Snapshot {
                 let Some(stat) = dir.stat_opt(&name).map_err(Error::io("read", &path))? else {
                     continue;
                 };
-                let was = self.was.remove(&path);
-                let was_folder = was.as_ref().is_some_and(|was| was.more.is_some());
-                let was = was.filter(|_| !new);
+                if lent.contains(&(stat.dev, stat.ino)) {
+                    continue;
+                }
+                let known = self.was.remove(&path);
+                let was_folder = known.as_ref().is_some_and(|was| was.more.is_some());
+                let was = known.as_ref().filter(|_| !new);
                 if stat.kind != FileKind::Dir
-                    && was
-                        .as_ref()
-                        .is_some_and(|was| same_file(&was.stat, &stat, spared.contains(&path)))
+                    && was.is_some_and(|was| same_file(&was.stat, &stat, spared.contains(&path)))
                 {
                     continue;
                 }
-                let Some((entry, stat)) = meta::entry_at(&dir, &name, &path, mode)? else {
+                let Some((entry, stat)) = meta::left_at(&dir, &name, &path, mode)? else {
+                    // A socket is in no image: what was in its place is gone.
+                    self.was.extend(known.map(|known| (path, known)));
                     continue;
                 };
                 if stat.kind != FileKind::Dir {
@@ -112,14 +117,12 @@ impl Snapshot {
                     continue;
                 }
                 let more = more_of(&dir, &name, entry.clone())?;
-                let old = was.as_ref().and_then(|was| was.more.as_ref());
+                let old = was.and_then(|was| was.more.as_ref());
                 let same = was
-                    .as_ref()
                     .zip(old)
                     .is_some_and(|(was, old)| was.stat.ino == stat.ino && old.born == more.born);
-                let touched = was
-                    .as_ref()
-                    .is_none_or(|was| old != Some(&more) || !same_folder(&was.stat, &stat));
+                let touched =
+                    was.is_none_or(|was| old != Some(&more) || !same_folder(&was.stat, &stat));
                 if !same || touched {
                     found.push(Change::bare(entry));
                 }
@@ -186,7 +189,7 @@ fn join(at: &ImagePath, name: &[u8]) -> Result<ImagePath, Error> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
 
@@ -207,8 +210,14 @@ mod tests {
         work(folder.path());
         let spared =
             spared.iter().map(|path| ImagePath::from_entry(path.as_bytes()).unwrap()).collect();
+        // What a test calls so was put in for the step.
+        let lent = ["d2", "keep/lent", "d/other"]
+            .iter()
+            .filter_map(|name| fs::symlink_metadata(at(name)).ok())
+            .map(|found| (found.dev(), found.ino()))
+            .collect();
         let found: Vec<String> = before
-            .changes(folder.path(), &spared, mode)
+            .changes(folder.path(), &spared, &lent, mode)
             .unwrap()
             .iter()
             .map(|change| {
@@ -237,6 +246,43 @@ mod tests {
             },
             &[],
             &[],
+        );
+    }
+
+    #[test]
+    fn what_was_lent_is_nowhere() {
+        check(
+            |at| {
+                fs::create_dir(at.join("d2")).unwrap();
+                fs::write(at.join("d2/null"), "").unwrap();
+                fs::write(at.join("keep/lent"), "").unwrap();
+                fs::hard_link(at.join("keep/lent"), at.join("d/other")).unwrap();
+                fs::write(at.join("own"), "").unwrap();
+                // In the place of a file of the image, which is gone then.
+                fs::rename(at.join("d2"), at.join("x")).unwrap();
+                fs::remove_file(at.join("top")).unwrap();
+                fs::rename(at.join("x"), at.join("d2")).unwrap();
+            },
+            &[],
+            &["dir /d", "dir /keep", "file /own", "whiteout /top"],
+        );
+    }
+
+    #[test]
+    fn what_no_image_has_hides_what_was_there() {
+        check(
+            |at| {
+                let mark = |name: &str| {
+                    let file = fs::File::create(at.join(name)).unwrap();
+                    sys::xattr::set(file, b"user.rbuild.whiteout", b"y").unwrap();
+                };
+                mark("top");
+                mark("own");
+                fs::remove_file(at.join("keep/f")).unwrap();
+                std::os::unix::net::UnixListener::bind(at.join("keep/f")).unwrap();
+            },
+            &[],
+            &["dir /keep", "whiteout /keep/f", "file /own", "file /top"],
         );
     }
 

@@ -143,7 +143,7 @@ fn unpack_over(entries: &[Vec<u8>], lower: &dyn Lookup) -> String {
     assert_eq!(names, [&b"host"[..], b"root"], "something was written outside");
     assert_eq!(inner.stat(b"host").unwrap().size, 0);
     match result {
-        Ok(_) => show(&changes(&root, mode(), &Everything).unwrap()),
+        Ok(_) => show(&changes(&root, Stacking::Plain, mode(), &Everything).unwrap()),
         Err(error) => format!("error: {error}\n"),
     }
 }
@@ -331,7 +331,7 @@ fn deep_paths_cost_no_stack_or_descriptors() {
         dir.mkdir(b"e").unwrap();
         dir = dir.open_dir(b"e").unwrap();
     }
-    assert!(changes(&folder.root, mode(), &Nothing).unwrap().len() > 1500);
+    assert!(changes(&folder.root, Stacking::Plain, mode(), &Nothing).unwrap().len() > 1500);
 }
 
 fn mark(dir: &Dir, name: &[u8], value: &[u8]) {
@@ -360,7 +360,7 @@ fn an_upper_folder_becomes_changes() {
         .into_iter()
         .map(|name| (path(name), Entry::new(path(name), EntryKind::Dir, 0o700)))
         .collect();
-    let have = show(&changes(&folder.root, IdMode::Single, &lower).unwrap());
+    let have = show(&changes(&folder.root, Stacking::Plain, IdMode::Single, &lower).unwrap());
     let own = top.stat(b"new").unwrap();
     let have = have.replace(&format!("{}:{}", own.uid, own.gid), "0:0");
     expect_test::expect![[r#"
@@ -380,7 +380,7 @@ fn a_file_that_changes_is_noticed() {
     let folder = folder();
     std::io::Write::write_all(&mut folder.root.top().create_file(b"f").unwrap(), b"before")
         .unwrap();
-    let list = changes(&folder.root, mode(), &Nothing).unwrap();
+    let list = changes(&folder.root, Stacking::Plain, mode(), &Nothing).unwrap();
     folder.root.top().unlink(b"f").unwrap();
     std::io::Write::write_all(&mut folder.root.top().create_file(b"f").unwrap(), b"after!")
         .unwrap();
@@ -394,10 +394,13 @@ fn owners_without_ids_are_kept_as_records() {
     (entry.uid, entry.gid) = (33, 50);
     let change = Change { entry, content: Content::Bytes(Arc::from(&b"x"[..])) };
     materialise(&[change], &from.root, IdMode::Single, &Nothing).unwrap();
-    let list = changes(&from.root, IdMode::Single, &Nothing).unwrap();
+    let list = changes(&from.root, Stacking::Plain, IdMode::Single, &Nothing).unwrap();
     assert_eq!(show(&list), "/f file 4755 33:50 \"x\"\n");
     materialise(&list, &to.root, IdMode::Single, &Nothing).unwrap();
-    assert_eq!(show(&changes(&to.root, IdMode::Single, &Nothing).unwrap()), show(&list));
+    assert_eq!(
+        show(&changes(&to.root, Stacking::Plain, IdMode::Single, &Nothing).unwrap()),
+        show(&list)
+    );
 }
 
 /// A model of a tree: what is at each path, nothing but names and kinds.
@@ -515,7 +518,7 @@ proptest! {
         materialise(&merged, &folder.root, IdMode::Single, &lower).unwrap();
         let mut on_disk = Model::new();
         apply(&mut on_disk, &base);
-        let listed = changes(&folder.root, IdMode::Single, &lower).unwrap();
+        let listed = changes(&folder.root, Stacking::Plain, IdMode::Single, &lower).unwrap();
         apply(&mut on_disk, &listed);
         prop_assert_eq!(on_disk, one_by_one);
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Change, Error, Lookup, changes, meta};
+use super::{Change, Error, Lookup, Stacking, changes, meta};
 use crate::base::ImagePath;
 use crate::store::{Store, TreeDraft, TreeId};
 use crate::sys::{self, IdMode, Root};
@@ -64,8 +64,13 @@ impl Work {
     }
 
     /// Lists what was changed, sorted. Nothing may write into it any more.
-    pub fn changes(&self, lower: &dyn Lookup, mode: IdMode) -> Result<Vec<Change>, Error> {
-        changes(&Arc::new(self.root()?), mode, lower)
+    pub fn changes(
+        &self,
+        lower: &dyn Lookup,
+        stacking: Stacking,
+        mode: IdMode,
+    ) -> Result<Vec<Change>, Error> {
+        changes(&Arc::new(self.root()?), stacking, mode, lower)
     }
 
     /// Keeps it as a tree of the store. The contents of changes listed before stay readable.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Cancel;
@@ -28,21 +28,36 @@ const FACTS: [&str; 7] =
 
 /// Like [`run`], for [`super::Isolation::Chroot`]: [`Spec::upper`] is the whole tree, and mounts are of
 /// folders and files on its file system that nobody else uses. Those of kind [`MountKind::Cache`] are
-/// afterwards where they were, with what the step left in them. Returns also which files were taken away
-/// and put back: their times of change are not the step's.
+/// afterwards where they were, with what the step left in them. Returns also what in the tree is not the
+/// step's. A secret that the step gave another name is wiped, and an error.
 pub fn run_in_copy(
     spec: &Spec,
     program: &Path,
     masker: &Masker,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
-) -> Result<(Outcome, Option<Watched>, BTreeSet<ImagePath>), Error> {
+) -> Result<(Outcome, Option<Watched>, Lent), Error> {
     let mut visit = Visit::new(spec)?;
     let ended = visit.fill(spec).and_then(|()| run_watched(spec, program, masker, cancel, output));
-    let spared = visit.leave();
+    let lent = visit.leave();
     // What became of the step comes before what became of what it was lent.
     let (outcome, watched) = ended?;
-    Ok((outcome, watched, spared?))
+    let lent = match lent {
+        Err(_) if outcome != Outcome::Exited(0) => Lent::default(),
+        lent => lent?,
+    };
+    Ok((outcome, watched, lent))
+}
+
+/// What is in a tree after a step, or was for its time, without being the step's.
+#[derive(Debug, Default)]
+pub struct Lent {
+    /// Files that were taken away and put back: their times of change are not the step's.
+    pub spared: BTreeSet<ImagePath>,
+    /// Device and inode of what was put in for the step, wherever the step may have moved it.
+    pub inodes: BTreeSet<(u64, u64)>,
+    // Held, so that no other file gets one of these numbers.
+    _held: Vec<OwnedFd>,
 }
 
 /// What was put into the tree.
@@ -51,6 +66,8 @@ struct Visit {
     root: Root,
     aside: PathBuf,
     put: Vec<Put>,
+    /// What else was made for the step: devices, and what is in `/proc`.
+    parts: Vec<OwnedFd>,
     made: Vec<ImagePath>,
     /// Folders in which something was put: their times before, and after that.
     times: BTreeMap<ImagePath, (Time, Option<Time>)>,
@@ -65,6 +82,10 @@ struct Put {
     old: Option<usize>,
     /// Where it goes back to.
     back: Option<PathBuf>,
+    /// What was put there. Held, so that no other file gets its number while the step runs.
+    lent: Option<OwnedFd>,
+    /// It is a secret.
+    secret: bool,
     /// What was there before was a file.
     file: bool,
 }
@@ -84,6 +105,7 @@ impl Visit {
             root: Root::open_host(&spec.upper).map_err(open())?,
             aside,
             put: Vec::new(),
+            parts: Vec::new(),
             made: Vec::new(),
             times: BTreeMap::new(),
         })
@@ -128,19 +150,26 @@ impl Visit {
                 let put = self.host(&at);
                 // A socket serves its other names too.
                 if status.file_type().is_socket() {
-                    return std::fs::hard_link(from, put).map_err(doing());
+                    std::fs::hard_link(from, put).map_err(doing())?;
+                    return self.hold_last().map_err(doing());
                 }
                 std::fs::rename(from, put).map_err(doing())?;
                 if let Some(last) = self.put.last_mut() {
                     last.back = Some(from.clone());
                 }
-                Ok(())
+                self.hold_last().map_err(doing())
             }
             MountKind::Bind { .. } | MountKind::Cache { .. } | MountKind::Device(_) => {
                 Err(Error::Lost("a mount was not prepared for this kind of isolation".into()))
             }
             MountKind::Tmpfs { .. } => self.folder(target, 0o1777).map(drop),
-            MountKind::Secret(file) => self.file(target, file.content.expose(), file),
+            MountKind::Secret(file) => {
+                self.file(target, file.content.expose(), file)?;
+                if let Some(last) = self.put.last_mut() {
+                    last.secret = true;
+                }
+                Ok(())
+            }
             MountKind::File(file) => self.file(target, &file.content, file),
         }
     }
@@ -153,6 +182,7 @@ impl Visit {
         for (at, major, minor) in NODES {
             let name = at.trim_start_matches("/dev/").as_bytes();
             kernel::make_device(&folder, name, major, minor).map_err(doing(at))?;
+            self.hold(&path(at)?).map_err(doing(at))?;
         }
         // Seen here once, rather than by each program in the step.
         let null = path("dev/null")?;
@@ -164,11 +194,14 @@ impl Visit {
             if at != "/dev/ptmx" {
                 let name = at.trim_start_matches("/dev/").as_bytes();
                 kernel::make_link(&folder, name, to.as_bytes()).map_err(doing(at))?;
+                self.hold(&path(at)?).map_err(doing(at))?;
             }
         }
-        let shm = self.host(&path("dev/shm")?);
+        let at = path("dev/shm")?;
+        let shm = self.host(&at);
         std::fs::create_dir(&shm)
             .and_then(|()| sys::set_mode(File::open(&shm)?, 0o1777))
+            .and_then(|()| self.hold(&at))
             .map_err(failed("make `/dev/shm`"))
     }
 
@@ -178,8 +211,10 @@ impl Visit {
         for name in FACTS {
             // What is masked or missing outside is missing inside.
             if let Ok(text) = std::fs::read(Path::new("/proc").join(name)) {
-                let at = self.host(&proc).join(name);
-                std::fs::write(&at, text).map_err(failed(format!("make `/proc/{name}`")))?;
+                let at = path(&format!("proc/{name}"))?;
+                std::fs::write(self.host(&at), text)
+                    .and_then(|()| self.hold(&at))
+                    .map_err(failed(format!("make `/proc/{name}`")))?;
             }
         }
         Ok(())
@@ -192,6 +227,7 @@ impl Visit {
         let host = self.host(&at);
         std::fs::create_dir(&host)
             .and_then(|()| sys::set_mode(File::open(&host)?, mode))
+            .and_then(|()| self.hold_last())
             .map_err(doing())?;
         Ok(at)
     }
@@ -211,7 +247,20 @@ impl Visit {
             sys::set_owner(&made, file.uid, file.gid)?;
             sys::set_mode(&made, file.mode)
         };
-        write().map_err(doing())
+        write().and_then(|()| self.hold_last()).map_err(doing())
+    }
+
+    // Takes hold of what was made inside of what was put into the tree.
+    fn hold(&mut self, at: &ImagePath) -> io::Result<()> {
+        self.parts.push(kernel::open_in_root(&self.tree, at, true)?);
+        Ok(())
+    }
+
+    // Takes hold of what was put into the tree just now.
+    fn hold_last(&mut self) -> io::Result<()> {
+        let Some(last) = self.put.last_mut() else { return Ok(()) };
+        last.lent = Some(kernel::open_in_root(&self.tree, &last.at, true)?);
+        Ok(())
     }
 
     // The path of the host for a path without links of the tree: the tree is ours alone until the step
@@ -240,7 +289,8 @@ impl Visit {
         self.times.entry(parent).or_insert((kernel::status(&folder)?.mtime, None));
         let is_dir = kernel::status_at(&folder, at.name())?.is_dir();
         let number = self.put.len();
-        let mut put = Put { at: at.clone(), old: None, back: None, file: !is_dir };
+        let mut put =
+            Put { at: at.clone(), old: None, back: None, lent: None, secret: false, file: !is_dir };
         if fresh {
             kernel::remove(&folder, at.name(), is_dir)?;
         } else {
@@ -252,7 +302,7 @@ impl Visit {
     }
 
     /// Takes out what was put in, and puts back what was there. All processes of the step are dead.
-    fn leave(mut self) -> Result<BTreeSet<ImagePath>, Error> {
+    fn leave(mut self) -> Result<Lent, Error> {
         let now: BTreeMap<ImagePath, Time> = self
             .times
             .keys()
@@ -261,29 +311,21 @@ impl Visit {
                 Some((path.clone(), status.ok()?.mtime))
             })
             .collect();
-        let mut spared = BTreeSet::new();
-        while let Some(put) = self.put.pop() {
-            let doing = || failed(format!("take `{}` out of the tree", put.at));
-            let Some(parent) = put.at.parent() else { continue };
-            // The step may have removed the folder around it: then what was in it is gone too.
-            let Ok(dir) = self.root.open_dir(&parent, Follow::No) else { continue };
-            let name = put.at.name();
-            let there = dir.stat_opt(name).map_err(doing())?;
-            if let (Some(back), Some(_)) = (&put.back, &there) {
-                std::fs::rename(self.host_in(&dir, name), back).map_err(doing())?;
-            } else if there.is_some_and(|stat| stat.kind == FileKind::Dir) {
-                dir.remove_all(name).map_err(doing())?;
-            } else if there.is_some() {
-                dir.unlink(name).map_err(doing())?;
+        let mut lent = Lent::default();
+        let mut kept = None;
+        while let Some(mut put) = self.put.pop() {
+            self.take_out(&put, &mut lent)?;
+            let Some(held) = put.lent.take() else { continue };
+            if put.secret && is_kept(&held).map_err(failed("look after a secret"))? {
+                kept.get_or_insert_with(|| put.at.clone());
             }
-            if let Some(number) = put.old {
-                let old = self.aside.join(number.to_string());
-                std::fs::rename(old, self.host_in(&dir, name)).map_err(doing())?;
-                if put.file {
-                    spared.insert(put.at.clone());
-                }
-            }
+            self.parts.push(held);
         }
+        for held in &self.parts {
+            let status = kernel::status(held).map_err(failed("look at what the step was lent"))?;
+            lent.inodes.insert((status.device, status.ino));
+        }
+        lent._held = std::mem::take(&mut self.parts);
         // What was made last lies deepest; what the step has put something into stays.
         for path in self.made.iter().rev() {
             if let Some(parent) = path.parent()
@@ -300,12 +342,56 @@ impl Visit {
             kernel::set_mtime(folder, *time)
                 .map_err(failed(format!("set the time of `{path}`")))?;
         }
-        Ok(spared)
+        match kept {
+            Some(at) => Err(Error::Kept(at.display().into_owned())),
+            None => Ok(lent),
+        }
+    }
+
+    fn take_out(&self, put: &Put, lent: &mut Lent) -> Result<(), Error> {
+        let doing = || failed(format!("take `{}` out of the tree", put.at));
+        let Some(parent) = put.at.parent() else { return Ok(()) };
+        // The step may have removed the folder around it: then what was in it is gone too.
+        let Ok(dir) = self.root.open_dir(&parent, Follow::No) else { return Ok(()) };
+        let name = put.at.name();
+        let there = dir.stat_opt(name).map_err(doing())?;
+        let held = put.lent.as_ref().map(kernel::status).transpose().map_err(doing())?;
+        // Only what was put in goes back: a link in its place would lead to wherever the step wants.
+        let same = there
+            .as_ref()
+            .zip(held.as_ref())
+            .is_some_and(|(there, held)| (there.dev, there.ino) == (held.device, held.ino));
+        if let (Some(back), true) = (&put.back, same) {
+            std::fs::rename(self.host_in(&dir, name), back).map_err(doing())?;
+        } else if there.is_some_and(|stat| stat.kind == FileKind::Dir) {
+            dir.remove_all(name).map_err(doing())?;
+        } else if there.is_some() {
+            dir.unlink(name).map_err(doing())?;
+        }
+        if let Some(number) = put.old {
+            let old = self.aside.join(number.to_string());
+            std::fs::rename(old, self.host_in(&dir, name)).map_err(doing())?;
+            if put.file {
+                lent.spared.insert(put.at.clone());
+            }
+        }
+        Ok(())
     }
 
     fn host_in(&self, dir: &sys::Dir, name: &[u8]) -> PathBuf {
         sys::path_of(dir).join(sys::as_path(name))
     }
+}
+
+// Tells whether a secret that was taken out has yet another name, in the tree or a cache. Whoever finds
+// that finds nothing in it.
+fn is_kept(secret: &OwnedFd) -> io::Result<bool> {
+    let file = sys::path_of(secret);
+    let kept = std::fs::metadata(&file)?.nlink() > 0;
+    if kept {
+        std::fs::OpenOptions::new().write(true).truncate(true).open(file)?;
+    }
+    Ok(kept)
 }
 
 fn path(text: &str) -> Result<ImagePath, Error> {

@@ -49,8 +49,8 @@ pub(super) fn watch_over(
         let others = [Some(control.as_fd()), Some(parent)];
         match ended_or_spoken(command, signals.as_fd(), others) {
             Ok(Ok(end)) => {
-                keeper.kill_all();
-                say(control, &Report::Ended(end));
+                // A tree that is still written to is no result.
+                say(control, &if keeper.kill_all() { Report::Ended(end) } else { left() });
                 return;
             }
             Ok(Err([_, true])) | Err(_) => break,
@@ -64,7 +64,17 @@ pub(super) fn watch_over(
             }
         }
     }
-    keeper.kill_all();
+    if !keeper.kill_all() {
+        say(control, &left());
+    }
+}
+
+/// What the builder is told of processes that go on.
+pub(super) fn left() -> Report {
+    Report::Failed {
+        doing: "end the processes of the step".into(),
+        cause: "some are still there, although they were killed for ten seconds".into(),
+    }
 }
 
 /// Puts the last fence around the process that becomes the command: files beneath its root, signals and

@@ -5,6 +5,7 @@
 //! command. It does not know layers, caches or Dockerfiles: a tree is a list of folders, and what
 //! the command wrote lies in [`Spec::upper`] afterwards.
 
+mod attach;
 mod audit;
 mod cgroup;
 mod chroot;
@@ -25,7 +26,7 @@ mod terms;
 pub use crate::event::Cancel;
 pub use audit::{Deeds, Ran};
 pub use cgroup::can_limit;
-pub use chroot::run_in_copy;
+pub use chroot::{Lent, run_in_copy};
 pub use foreign::{Emulators, Foreign, ForeignError, Runs};
 pub use init::sandbox_main;
 pub use isolation::Isolation;

@@ -22,6 +22,10 @@ use crate::sys::{mount, socket};
 /// How long a cancelled step may take to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long a killed step is waited for. Without a pid namespace its processes are hunted for ten
+/// seconds; and where signals are not fenced in (before Linux 6.12), it may have stopped the hunter.
+const END: Duration = Duration::from_secs(15);
+
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -60,6 +64,9 @@ pub enum Error {
         /// `no such file or directory`, …
         cause: String,
     },
+    /// The step left a secret's file in its tree or in a cache, under another name.
+    #[error("the step gave the secret at `{0}` another name, so that it would have been kept")]
+    Kept(String),
     /// The step vanished without telling how.
     #[error("the first process of the step was lost: {0}")]
     Lost(String),
@@ -276,7 +283,15 @@ impl Step {
             }
             let stop = match stopped {
                 Some((_, at)) => {
-                    if Instant::now() >= at {
+                    let now = Instant::now();
+                    if now >= at + END {
+                        return Err(Error::Lost(format!(
+                            "it was killed, and yet is not gone after {} s: processes of it may \
+                             still run",
+                            END.as_secs()
+                        )));
+                    }
+                    if now >= at {
                         let _ = self.0.kill();
                     }
                     None

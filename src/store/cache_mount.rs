@@ -108,8 +108,14 @@ impl Store {
 
     fn cache_folder(&self, name: &str, lock: File) -> Result<CacheMount, Error> {
         let place = self.path("cache").join(name);
-        if place.is_dir() {
-            return Ok(CacheMount { path: place.clone(), place, _lock: lock });
+        // No link is followed: a cache is a folder of the store, or there is none.
+        match fs::symlink_metadata(&place) {
+            Ok(found) if found.is_dir() => {
+                return Ok(CacheMount { path: place.clone(), place, _lock: lock });
+            }
+            Ok(_) => fs::remove_file(&place).map_err(Error::io("remove", &place))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("read", &place)(error)),
         }
         let path = self.tmp_path()?;
         fs::create_dir(&path).map_err(Error::io("create", &path))?;
@@ -151,6 +157,22 @@ mod tests {
         drop((first, second, third));
         let (a, b) = (get(Sharing::Shared).unwrap(), get(Sharing::Shared).unwrap());
         assert!(a.path() == b.path() && !a.is_fresh());
+    }
+
+    #[test]
+    fn what_is_no_folder_is_no_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let get = || store.cache_mount("x", Sharing::Shared, &mut || false).unwrap();
+        let mut cache = get();
+        cache.publish().unwrap();
+        let place = cache.path().to_owned();
+        fs::remove_dir(&place).unwrap();
+        std::os::unix::fs::symlink("/", &place).unwrap();
+        let mut cache = get();
+        assert!(cache.is_fresh());
+        cache.publish().unwrap();
+        assert!(cache.path() == place && fs::symlink_metadata(&place).unwrap().is_dir());
     }
 
     #[test]

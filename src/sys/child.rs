@@ -323,6 +323,15 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     Ok(taken)
 }
 
+/// Puts the `/dev/null` of the present root in the place of descriptor 0: behind a fence around the root,
+/// that of another cannot be opened again through `/dev/stdin`.
+pub(crate) fn renew_stdin() -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let null = rustix::fs::open("/dev/null", flags, Mode::empty())?;
+    Ok(rustix::stdio::dup2_stdin(&null)?)
+}
+
 /// Gives the two output streams to a user, so that it may open `/dev/stdout` again.
 pub(crate) fn give_output_to(uid: u32, gid: u32) {
     use rustix::process::{Gid, Uid};

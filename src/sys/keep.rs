@@ -46,9 +46,13 @@ impl Keeper {
             });
     }
 
-    /// Kills all that stems from this process, and reaps it.
-    pub(crate) fn kill_all(&self) {
-        let until = Instant::now() + HUNT;
+    /// Kills all that stems from this process, and reaps it; tells whether nothing of it is left.
+    #[must_use]
+    pub(crate) fn kill_all(&self) -> bool {
+        self.kill_until(Instant::now() + HUNT)
+    }
+
+    fn kill_until(&self, until: Instant) -> bool {
         loop {
             if self.fenced {
                 // SAFETY: two numbers. -1 means all that may be signalled, this process excepted;
@@ -65,11 +69,11 @@ impl Keeper {
                     // Still dying, or not yet ours.
                     Ok(None) => break,
                     Err(Errno::INTR) => {}
-                    Err(_) => return,
+                    Err(error) => return error == Errno::CHILD,
                 }
             }
             if Instant::now() > until {
-                return;
+                return false;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -166,7 +170,9 @@ mod tests {
                 }
                 // The daemon runs, wherever its parents are by now.
                 let _ = std::io::Read::read(&mut ready, &mut [0]);
-                own.kill_all();
+                if !own.kill_all() {
+                    child::exit(8);
+                }
                 child::exit(i32::from(own.fenced));
             }
         };
@@ -188,5 +194,27 @@ mod tests {
     fn one_shot_behind_a_fence_hits_only_what_is_behind_it() {
         let fenced = survivors(true);
         assert_eq!(fenced == 1, super::super::landlock::revision() >= 6);
+    }
+
+    #[test]
+    fn what_is_left_is_told() {
+        let keeper = match child::fork().unwrap() {
+            Fork::Parent(keeper) => keeper,
+            Fork::Child => {
+                // A keeper that finds nobody in its `/proc`, and kills nobody.
+                let (Ok(own), Ok(empty)) = (Keeper::new(), std::fs::File::open("/proc/self/net"))
+                else {
+                    child::exit(9)
+                };
+                if let Ok(Fork::Child) = child::fork() {
+                    std::thread::sleep(Duration::from_secs(60));
+                    child::exit(0);
+                }
+                let blind = Keeper { proc: empty.into(), fenced: false };
+                let blind = blind.kill_until(Instant::now() + Duration::from_millis(20));
+                child::exit(i32::from(blind) + 2 * i32::from(!own.kill_all()));
+            }
+        };
+        assert_eq!(keeper.wait().unwrap(), End::Exited(0));
     }
 }

@@ -70,7 +70,11 @@ impl Filter {
             let namespaces = NAMESPACE_FLAGS.iter().fold(0, |all, flag| all | *flag as u32);
             let ((arch, first), (_, second)) = (
                 super::seccomp_i386::allow(),
-                super::seccomp_i386::refuse(namespaces, &PERSONALITIES.map(|value| value as u32)),
+                super::seccomp_i386::refuse(
+                    namespaces,
+                    &PERSONALITIES.map(|value| value as u32),
+                    network,
+                ),
             );
             let part = super::bpf::for_architecture;
             (part(arch, first, allow), part(arch, second, refuse))

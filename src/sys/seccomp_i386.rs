@@ -2,7 +2,10 @@
 //! numbers of arch/x86/entry/syscalls/syscall_32.tbl.
 //!
 //! The forms of long ago (16-bit ids, structs that hold no large file) are unknown here, and so is
-//! `socketcall`, whose arguments lie in memory: C libraries have had better ones for many years.
+//! `socketcall`, whose arguments lie in memory, where no filter sees them: neither could kernel crypto and
+//! the hypervisor's socket be refused, nor all of the network where a step shall have none. Programs that
+//! know no other way to a socket have none: Debian's C library for i386 is one of them, as it is built for
+//! kernels before 4.3.
 
 use super::bpf::{ALLOW, NUMBER, Test, argument, end, errno, load, unless};
 use super::trap_i386::ARCH;
@@ -55,8 +58,13 @@ fn over_one() -> libc::sock_filter {
     super::bpf::over(1)
 }
 
-/// The second filter's part; `namespaces` are the flags that make namespaces.
-pub(super) fn refuse(namespaces: u32, personalities: &[u32]) -> (u32, Vec<libc::sock_filter>) {
+/// The second filter's part; `namespaces` are the flags that make namespaces. Without `network`, sockets
+/// can be of the unix family only.
+pub(super) fn refuse(
+    namespaces: u32,
+    personalities: &[u32],
+    network: bool,
+) -> (u32, Vec<libc::sock_filter>) {
     let refused = end(errno(libc::EPERM));
     let mut code = vec![load(NUMBER)];
     for number in REFUSED {
@@ -73,11 +81,19 @@ pub(super) fn refuse(namespaces: u32, personalities: &[u32]) -> (u32, Vec<libc::
         personality.extend([unless(Test::Equal(*known), 1), end(ALLOW)]);
     }
     personality.push(refused);
-    let sockets = [libc::AF_ALG, libc::AF_VSOCK].map(|family| Test::Equal(family as u32));
+    let sockets = match network {
+        true => any(0, &[libc::AF_ALG, libc::AF_VSOCK].map(|family| Test::Equal(family as u32))),
+        false => vec![
+            load(argument(0)),
+            unless(Test::Equal(libc::AF_UNIX as u32), 1),
+            end(ALLOW),
+            refused,
+        ],
+    };
     for (number, part) in [
         (CLONE, any(0, &[Test::AnyBit(namespaces)])),
         (UNSHARE, any(0, &[Test::AnyBit(namespaces)])),
-        (SOCKET, any(0, &sockets)),
+        (SOCKET, sockets),
         (IOCTL, any(1, &[Test::Equal(0x5412), Test::Equal(0x541c)])),
         (PERSONALITY, personality),
     ] {
@@ -107,9 +123,21 @@ mod tests {
     }
 
     #[test]
+    fn without_network_sockets_are_of_this_machine() {
+        let (_, refuse) = refuse(0x1000_0000, &[0, 8], false);
+        let answer = |family: i32| run(&refuse, ARCH, SOCKET, [family as u64, 0, 0, 0, 0, 0]);
+        assert_eq!(answer(libc::AF_UNIX), ALLOW);
+        for family in [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_ALG] {
+            assert_eq!(answer(family), errno(libc::EPERM), "{family}");
+        }
+        // What follows in the list is still looked at.
+        assert_eq!(run(&refuse, ARCH, IOCTL, [0, 0x5412, 0, 0, 0, 0]), errno(libc::EPERM));
+    }
+
+    #[test]
     fn each_call_gets_its_answer() {
         let (_, allow) = allow();
-        let (_, refuse) = refuse(0x1000_0000, &[0, 8]);
+        let (_, refuse) = refuse(0x1000_0000, &[0, 8], true);
         let answer = |number, first: u64, second: u64| {
             let arguments = [first, second, 0, 0, 0, 0];
             [&allow, &refuse].map(|code| run(code, ARCH, number, arguments))

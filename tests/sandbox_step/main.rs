@@ -9,6 +9,7 @@
 #![allow(clippy::print_stderr)] // a test that is skipped says so
 
 mod cases;
+mod copies;
 mod owned;
 mod probe;
 mod world;
@@ -119,20 +120,24 @@ fn command(case: &str, who: Who, shared: bool, stage: &Path) -> Option<Command> 
 
 fn check(case: &str, shared: bool) {
     for who in [Who::Root, Who::Range, Who::Single] {
-        let stage = stage();
-        let Some(mut command) = command(case, who, shared, stage.path()) else { continue };
-        let output = command.output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text);
-        if let Some(line) = text.lines().find(|line| line.contains("SKIPPED")) {
-            skip(&format!("{case} as {who:?}: {line}"));
-            continue;
-        }
-        for line in text.lines().filter(|line| line.starts_with("NOTE")) {
-            eprintln!("{who:?}: {line}");
-        }
-        assert!(output.status.success(), "{case} as {who:?}:\n{text}");
+        check_as(who, case, shared);
     }
+}
+
+fn check_as(who: Who, case: &str, shared: bool) {
+    let stage = stage();
+    let Some(mut command) = command(case, who, shared, stage.path()) else { return };
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    if let Some(line) = text.lines().find(|line| line.contains("SKIPPED")) {
+        skip(&format!("{case} as {who:?}: {line}"));
+        return;
+    }
+    for line in text.lines().filter(|line| line.starts_with("NOTE")) {
+        eprintln!("{who:?}: {line}");
+    }
+    assert!(output.status.success(), "{case} as {who:?}:\n{text}");
 }
 
 macro_rules! steps {
@@ -161,6 +166,14 @@ steps! {
     shared_status shared_identity shared_owners shared_powers shared_calls shared_network
     shared_mounts shared_stubs shared_secrets shared_output shared_exec_errors shared_daemons
     shared_keepers shared_cancelled shared_timing shared_owned_files shared_owned_users
+}
+
+// A change of the root takes the powers of root of this host.
+#[test]
+fn steps_in_copies() {
+    for (case, _) in copies::CASES {
+        check_as(Who::Root, case, false);
+    }
 }
 
 #[test]
@@ -235,7 +248,7 @@ fn running(program: &Path) -> usize {
 #[test]
 fn inside() {
     let Ok(name) = std::env::var("RBUILD_STEP_CASE") else { return };
-    let mut all = CASES.iter().chain(owned::CASES);
+    let mut all = CASES.iter().chain(owned::CASES).chain(copies::CASES);
     let (_, case) = all.find(|(other, _)| *other == name).expect("a known case");
     // SAFETY: the harness's other threads hold nothing that the child uses: it runs and exits.
     let pid = unsafe { libc::fork() };

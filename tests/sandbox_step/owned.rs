@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rbuild::layer::EntryKind;
-use rbuild::rootfs::{Nothing, changes};
+use rbuild::rootfs::{Nothing, Stacking, changes};
 use rbuild::sandbox::{Hardening, Mount, MountKind, Source, Spec, User};
 use rbuild::sys::{IdMode, Root};
 
@@ -43,7 +43,7 @@ fn layer_of(world: &World, spec: &Spec) -> BTreeMap<String, String> {
         let text = format!("{kind} {:o} {}:{}", entry.mode, entry.uid, entry.gid);
         (entry.path.display().into_owned(), text)
     };
-    let all = changes(&root, world.mode, &Nothing).unwrap();
+    let all = changes(&root, Stacking::Overlay { most: 9 }, world.mode, &Nothing).unwrap();
     all.into_iter().map(|change| entry(change.entry)).collect()
 }
 
