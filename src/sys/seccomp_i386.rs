@@ -37,6 +37,7 @@ const IOCTL: u32 = 54;
 const CLONE: u32 = 120;
 const PERSONALITY: u32 = 136;
 const UNSHARE: u32 = 310;
+const PRLIMIT: u32 = 340;
 const SOCKET: u32 = 359;
 
 /// The first filter's part: what is not allowed is unknown.
@@ -55,8 +56,13 @@ fn over_one() -> libc::sock_filter {
     super::bpf::over(1)
 }
 
-/// The second filter's part; `namespaces` are the flags that make namespaces.
-pub(super) fn refuse(namespaces: u32, personalities: &[u32]) -> (u32, Vec<libc::sock_filter>) {
+/// The second filter's part; `namespaces` are the flags that make namespaces, `untraced` is that of a
+/// child without a tracer.
+pub(super) fn refuse(
+    namespaces: u32,
+    untraced: u32,
+    personalities: &[u32],
+) -> (u32, Vec<libc::sock_filter>) {
     let refused = end(errno(libc::EPERM));
     let mut code = vec![load(NUMBER)];
     for number in REFUSED {
@@ -73,13 +79,20 @@ pub(super) fn refuse(namespaces: u32, personalities: &[u32]) -> (u32, Vec<libc::
         personality.extend([unless(Test::Equal(*known), 1), end(ALLOW)]);
     }
     personality.push(refused);
+    // Of another process, and new ones.
+    let mut limits = Vec::new();
+    for index in [0, 2] {
+        limits.extend([load(argument(index)), unless(Test::Equal(0), 1), end(ALLOW)]);
+    }
+    limits.push(refused);
     let sockets = [libc::AF_ALG, libc::AF_VSOCK].map(|family| Test::Equal(family as u32));
     for (number, part) in [
-        (CLONE, any(0, &[Test::AnyBit(namespaces)])),
+        (CLONE, any(0, &[Test::AnyBit(namespaces | untraced)])),
         (UNSHARE, any(0, &[Test::AnyBit(namespaces)])),
         (SOCKET, any(0, &sockets)),
         (IOCTL, any(1, &[Test::Equal(0x5412), Test::Equal(0x541c)])),
         (PERSONALITY, personality),
+        (PRLIMIT, limits),
     ] {
         let size = u8::try_from(part.len()).expect("a short part");
         code.push(unless(Test::Equal(number), size));
@@ -109,7 +122,7 @@ mod tests {
     #[test]
     fn each_call_gets_its_answer() {
         let (_, allow) = allow();
-        let (_, refuse) = refuse(0x1000_0000, &[0, 8]);
+        let (_, refuse) = refuse(0x1000_0000, 0x0080_0000, &[0, 8]);
         let answer = |number, first: u64, second: u64| {
             let arguments = [first, second, 0, 0, 0, 0];
             [&allow, &refuse].map(|code| run(code, ARCH, number, arguments))
@@ -129,7 +142,11 @@ mod tests {
         }
         assert_eq!(answer(CLONE, 0x11, 0), [ALLOW, ALLOW]);
         assert_eq!(answer(CLONE, 0x1000_0011, 0), [ALLOW, refused]);
+        assert_eq!(answer(CLONE, 0x0080_0011, 0), [ALLOW, refused]);
         assert_eq!(answer(UNSHARE, 0x1000_0000, 0), [ALLOW, refused]);
+        for (process, new, second) in [(0, 8, ALLOW), (1, 0, ALLOW), (1, 8, refused)] {
+            assert_eq!(run(&refuse, ARCH, PRLIMIT, [process, 7, new, 0, 0, 0]), second);
+        }
         assert_eq!(answer(SOCKET, libc::AF_ALG as u64, 0), [ALLOW, refused]);
         assert_eq!(answer(SOCKET, libc::AF_UNIX as u64, 0), [ALLOW, ALLOW]);
         assert_eq!(answer(IOCTL, 0, 0x5412), [ALLOW, refused]);

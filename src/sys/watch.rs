@@ -67,4 +67,5 @@ const NAMES: &[(i64, &str)] = &[
     (libc::SYS_pidfd_getfd, "pidfd_getfd"), (libc::SYS_clone, "clone"),
     (libc::SYS_unshare, "unshare"), (libc::SYS_personality, "personality"),
     (libc::SYS_socket, "socket"), (libc::SYS_ioctl, "ioctl"),
+    (libc::SYS_prlimit64, "prlimit64"),
 ];
