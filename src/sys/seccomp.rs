@@ -42,7 +42,7 @@ pub(crate) struct Filter {
 impl Filter {
     /// Builds both programs. Without `network`, sockets can be of the unix family only.
     pub(crate) fn new(network: bool) -> io::Result<Self> {
-        Self::build(allowed(), network)
+        Self::build(allowed(), network, false)
     }
 
     /// Builds programs of which the second asks a listener about the calls that it would refuse. The
@@ -50,7 +50,7 @@ impl Filter {
     pub(super) fn telling() -> io::Result<Self> {
         let mut first = allowed();
         first.extend(REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())));
-        let mut filter = Self::build(first, true)?;
+        let mut filter = Self::build(first, true, true)?;
         let refuses = super::bpf::end(super::bpf::errno(libc::EPERM));
         for one in &mut filter.refuse {
             if (one.code, one.k) == (refuses.code, refuses.k) {
@@ -60,7 +60,7 @@ impl Filter {
         Ok(filter)
     }
 
-    fn build(first: Rules, network: bool) -> io::Result<Self> {
+    fn build(first: Rules, network: bool, telling: bool) -> io::Result<Self> {
         let allow =
             compile(first, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
         let refuse = compile(
@@ -73,12 +73,14 @@ impl Filter {
             let namespaces = NAMESPACE_FLAGS.iter().fold(0, |all, flag| all | *flag as u32);
             let personalities = PERSONALITIES.map(|value| value as u32);
             let ((arch, first), (_, second)) = (
-                super::seccomp_i386::allow(),
+                super::seccomp_i386::allow(telling),
                 super::seccomp_i386::refuse(namespaces, CLONE_UNTRACED as u32, &personalities),
             );
             let part = super::bpf::for_architecture;
             (part(arch, first, allow), part(arch, second, refuse))
         };
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = telling;
         Ok(Filter { allow, refuse })
     }
 
