@@ -183,7 +183,7 @@ fn words(mut bytes: Vec<u8>, most: u64) -> Vec<Vec<u8>> {
     if bytes.len() as u64 > most {
         bytes.truncate(most as usize);
         match bytes.iter().rposition(|byte| *byte == 0) {
-            Some(end) => bytes.truncate(end),
+            Some(end) => bytes.truncate(end + 1),
             None => return Vec::new(),
         }
     }
