@@ -144,17 +144,27 @@ fn added(bundle: &[u8]) -> Vec<u8> {
     [b"\n# for this step: --ca-bundle\n", bundle, b"\n# end of --ca-bundle\n"].concat()
 }
 
-// Writes the file again without what was added, if it holds that.
+// Writes the file again without what was added, if it holds that, once or more often: who makes a list
+// of lists has it twice. A file too large for a list is left alone.
 fn cut(file: &mut std::fs::File, added: &[u8]) -> io::Result<()> {
     let mut bytes = Vec::new();
-    file.take(2 * LARGEST).read_to_end(&mut bytes)?;
-    let Some(at) = bytes.windows(added.len()).position(|part| part == added) else {
+    file.take(2 * LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > 2 * LARGEST {
         return Ok(());
-    };
-    bytes.drain(at..at + added.len());
+    }
+    let mut kept = Vec::new();
+    let mut rest = bytes.as_slice();
+    while let Some(at) = rest.windows(added.len()).position(|part| part == added) {
+        kept.extend_from_slice(&rest[..at]);
+        rest = &rest[at + added.len()..];
+    }
+    if rest.len() == bytes.len() {
+        return Ok(());
+    }
+    kept.extend_from_slice(rest);
     // The file itself, whatever stands at its path by now; its owner and attributes stay.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    OpenOptions::new().write(true).truncate(true).open(path)?.write_all(&bytes)
+    OpenOptions::new().write(true).truncate(true).open(path)?.write_all(&kept)
 }
 
 fn internal(error: &dyn std::error::Error) -> Failure {
@@ -177,6 +187,10 @@ mod tests {
         };
         check(&[b"own\n", added.as_slice(), b"more\n"].concat(), b"own\nmore\n");
         check(&added, b"");
+        check(&[added.as_slice(), b"a\n", added.as_slice(), added.as_slice()].concat(), b"a\n");
+        let mut large = vec![b'x'; 2 * LARGEST as usize];
+        large.extend_from_slice(&added);
+        check(&large, &large);
         check(b"own\nCERT\n", b"own\nCERT\n");
         check(b"", b"");
     }

@@ -59,7 +59,8 @@ impl Execution<'_> {
 }
 
 fn behaviour(deeds: &Deeds, masker: &Masker) -> Behaviour {
-    let text = |bytes: &[u8]| masker.mask_text(&String::from_utf8_lossy(bytes));
+    // Masked as it is: in readable text a secret that is no UTF-8 would not be known again.
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&masker.mask(bytes)).into_owned();
     Behaviour {
         execs: deeds
             .programs

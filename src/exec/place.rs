@@ -115,17 +115,23 @@ impl Execution<'_> {
         Ok(Place { lowers: Vec::new(), upper, copy: Some((copy, snapshot)) })
     }
 
-    /// Puts what the step changed into `work`, if it is not there already.
+    /// Puts what the step changed into `work`, if it is not there already. Records of device nodes are
+    /// taken only if it is `by_record` that it makes them.
     pub(super) fn settle(
         &self,
         place: Place,
         lent: &Lent,
         work: &Work,
         lower: &dyn Lookup,
+        by_record: bool,
     ) -> Result<(), Failure> {
         let Some((copy, snapshot)) = place.copy else { return Ok(()) };
         let mode = self.services.id_mode;
-        let changes = snapshot.changes(copy.path(), &lent.spared, &lent.inodes, mode)?;
+        let mut changes = snapshot.changes(copy.path(), &lent.spared, &lent.inodes, mode)?;
+        if !by_record {
+            let root = Root::open_host(copy.path()).map_err(|error| no_folder(&error))?;
+            rootfs::forget_nodes(&mut changes, &root, mode, lower)?;
+        }
         rootfs::materialise(&changes, &work.root()?, mode, lower)?;
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::base::{Blob, Digest, ImagePath, Secret, StageId, StepId};
 use crate::event::Event;
 use crate::instruction::{Network, Security};
 use crate::plan::{From, MountKind, Op, Run, Step};
-use crate::rootfs::{Work, passwd};
+use crate::rootfs::{self, Work, passwd};
 use crate::sandbox::{self, Hardening, Isolation, Lent, Outcome, Spec};
 
 /// The stages whose trees a step reads.
@@ -149,11 +149,16 @@ impl Execution<'_> {
             failure
         })?;
         given_back?;
-        self.settle(place, &lent, &work, &lower)?;
+        // A record stands for a node only where the kernel makes none for a step that may have them.
+        let by_record = !mode.has_many() && self.hardening(run) != Hardening::Hardened;
+        self.settle(place, &lent, &work, &lower, by_record)?;
         self.done(id, since);
 
         authorities.take_back(&work)?;
-        let changes = work.changes(&lower, self.services.stacking, mode)?;
+        let mut changes = work.changes(&lower, self.services.stacking, mode)?;
+        if !by_record {
+            rootfs::forget_nodes(&mut changes, &work.root()?, mode, &lower)?;
+        }
         let tree = work.commit()?;
         let cell = Cell::fresh(id, Some(store.tree_path(&tree)));
         let job = Job {

@@ -7,7 +7,8 @@ use super::{Change, Content, Error, Lookup, Stacking, meta};
 use crate::base::ImagePath;
 use crate::layer::{Entry, EntryKind};
 use crate::store::FileStamp;
-use crate::sys::{Dir, Follow, IdMode, Root, Stat};
+use crate::sys::own::{self, Own};
+use crate::sys::{Dir, FileKind, Follow, IdMode, Root, Stat, xattr};
 
 /// Lists what the overlay folder `upper` changes in `lower`, sorted by the bytes of the paths.
 ///
@@ -83,6 +84,38 @@ pub fn changes(
     // Stable: an opaque mark stays behind its folder.
     found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
     Ok(found)
+}
+
+/// Makes plain files of the device nodes that a step recorded in `root` without being allowed to make
+/// any, on disk and in `found`; those that `lower` has stay, as do nodes that the kernel made.
+pub fn forget_nodes(
+    found: &mut [Change],
+    root: &Root,
+    mode: IdMode,
+    lower: &dyn Lookup,
+) -> Result<(), Error> {
+    for Change { entry, content } in found {
+        if !matches!(entry.kind, EntryKind::Char { .. } | EntryKind::Block { .. }) {
+            continue;
+        }
+        let path = &entry.path;
+        let (dir, name) = root.parent(path).map_err(Error::io("read", path))?;
+        let stat = dir.stat_opt(&name).map_err(Error::io("read", path))?;
+        let recorded = stat.is_some_and(|stat| stat.kind == FileKind::File);
+        if !recorded || lower.entry(path)?.is_some_and(|old| old.kind == entry.kind) {
+            continue;
+        }
+        let file = dir.open_meta(&name).map_err(Error::io("read", path))?;
+        let own = Own::of(entry.uid, entry.gid);
+        match mode.has_many() || own.is_usual() {
+            true => xattr::remove(&file, own::ATTRIBUTE),
+            false => xattr::set(&file, own::ATTRIBUTE, own.to_string().as_bytes()),
+        }
+        .map_err(Error::io("set the owner of", path))?;
+        entry.kind = EntryKind::File { size: 0 };
+        *content = Content::Empty;
+    }
+    Ok(())
 }
 
 /// Tells whether the folder is opaque, and there is something to hide.

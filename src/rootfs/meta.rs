@@ -287,7 +287,8 @@ fn attributes(fd: impl AsFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 /// Reads our record. A step can write one as well; it gains no more than root in any container
-/// has: an entry with an owner or a node of its choice.
+/// has: an entry with an owner of its choice. Nodes of a step that may make none are taken away
+/// again ([`super::forget_nodes`]).
 fn take_own(entry: &mut Entry, value: &[u8], mode: IdMode) {
     let Some(own) = Own::parse(value) else { return };
     if !mode.has_many() {

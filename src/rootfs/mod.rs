@@ -34,7 +34,7 @@ mod plain;
 mod scan;
 mod work;
 
-pub use changes::changes;
+pub use changes::{changes, forget_nodes};
 pub use content::{Change, Content};
 pub use error::Error;
 pub use extract::{Extracted, extract, unpack};

@@ -388,6 +388,28 @@ fn a_file_that_changes_is_noticed() {
 }
 
 #[test]
+fn nodes_that_a_step_may_not_make_are_files() {
+    let folder = folder();
+    let top = folder.root.top();
+    for name in [&b"new"[..], b"old"] {
+        let file = top.create_file(name).unwrap();
+        xattr::set(&file, b"user.rbuild.own", b"7:0:b:8:0").unwrap();
+    }
+    let node = EntryKind::Block { major: 8, minor: 0 };
+    let lower: Table = [(path("old"), Entry::new(path("old"), node.clone(), 0o600))].into();
+    let mode = IdMode::Single;
+    let mut list = changes(&folder.root, Stacking::Plain, mode, &lower).unwrap();
+    assert!(list.iter().all(|change| change.entry.kind == node));
+    forget_nodes(&mut list, &folder.root, mode, &lower).unwrap();
+    let kinds = |list: &[Change]| list.iter().map(|c| c.entry.kind.clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(&list), [EntryKind::File { size: 0 }, node]);
+    // Who reads the tree again finds the same, and the owner.
+    let again = changes(&folder.root, Stacking::Plain, mode, &lower).unwrap();
+    assert_eq!(kinds(&again), kinds(&list));
+    assert_eq!(again[0].entry.uid, 7);
+}
+
+#[test]
 fn owners_without_ids_are_kept_as_records() {
     let (from, to) = (folder(), folder());
     let mut entry = Entry::new(path("f"), EntryKind::File { size: 1 }, 0o4755);

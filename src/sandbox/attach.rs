@@ -70,11 +70,15 @@ impl Inside<'_> {
             say(self.control, &Report::Ready(stubs));
             return Ok(Cwd { folder, proc: None, watch: None, audit: None });
         }
-        let proc = if self.orders.id_mode == IdMode::Single {
+        let proc = if self.orders.id_mode != IdMode::Single {
+            None
+        } else if self.orders.keeping == Keeping::Subreaper {
+            // The step's own is read-only, and this one is for writing the maps of ids.
+            let proc = mount::clone_path_recursive(Path::new("/proc"));
+            Some(proc.doing(|| "open /proc".into())?)
+        } else {
             let at = ImagePath::from_entry(b"proc").unwrap_or_else(|_| ImagePath::root());
             Some(mount::open_in_root(root, &at, true).doing(|| "open /proc".into())?)
-        } else {
-            None
         };
         let watch = match self.orders.audit {
             true => {
@@ -107,9 +111,10 @@ impl Inside<'_> {
             }
             Setup::HostProc => {
                 let at = own_folder("/proc", root, points)?;
-                let limits = Limits { nosuid: true, nodev: true, noexec: true, readonly: false };
+                // Other processes of the same user are in there, the builder's too: nothing of theirs
+                // (`oom_score_adj`) may be written.
                 mount::clone_path_recursive(Path::new("/proc"))
-                    .and_then(|proc| mount::set_limits(&proc, limits, true).map(|()| proc))
+                    .and_then(|proc| mount::set_limits(&proc, Limits::READ, true).map(|()| proc))
                     .and_then(|proc| mount::attach(proc, at))
                     .doing(|| "show the `/proc` of outside".into())
             }

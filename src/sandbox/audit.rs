@@ -1,6 +1,6 @@
 //! What a step did: programs, connections, ends; seen by its first process, told to the builder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -18,11 +18,21 @@ use crate::sys::socket;
 use crate::sys::trace::{Happened, Tracer};
 use crate::sys::watch::{name_of, stop_at_connects};
 
-/// Events of one step that are told one by one; more are counted.
+/// Acts of each sort that are told one by one; more are counted. The sorts have budgets of their own,
+/// so that a program cannot be hidden behind a crowd of processes or connections.
 const MOST_EVENTS: usize = 20_000;
+
+/// Bytes in which programs are told, and in which refused calls and connections are. With processes
+/// and their ends, which are short, it is 8 MiB in all.
+const MOST_OF_PROGRAMS: usize = 4 << 20;
+const MOST_OF_CALLS: usize = 512 << 10;
+const MOST_OF_PROCESSES: usize = 2 << 20;
 
 /// Bytes of a program's arguments that are told.
 const MOST_ARGUMENTS: u64 = 4096;
+
+/// Stands for the path of a program that could not be looked at.
+const UNKNOWN: &[u8] = b"unknown";
 
 /// A program larger than this is not hashed.
 const LARGEST: u64 = 1 << 30;
@@ -69,13 +79,13 @@ pub(super) fn watch(
     let mut listening = true;
     let mut command_says = Some(command_says);
     let mut listener: Option<Listener> = None;
-    let mut notes = Notes { control, told: 0, untold: 0, hashes: BTreeMap::new() };
+    let mut notes = Notes::new(control);
     loop {
         while let Some(happened) = tracer.next() {
             if let Happened::Ended(pid, end) = happened
                 && command.is(pid)
             {
-                notes.tell(Act::Ended { pid, end });
+                say(control, &Report::Act(Act::Ended { pid, end }));
                 notes.finish();
                 return Some(end);
             }
@@ -94,7 +104,7 @@ pub(super) fn watch(
             listener =
                 socket::receive(&socket).ok().and_then(|(mut fds, _)| fds.pop()).map(Listener::new);
             if listener.is_some() {
-                notes.tell(Act::Listening);
+                say(control, &Report::Act(Act::Listening));
             }
         }
         if heard && let Some(open) = &listener {
@@ -102,7 +112,7 @@ pub(super) fn watch(
                 listener = None;
             } else if let Ok(Some(call)) = open.receive() {
                 let pid = tracer.process(call.pid);
-                notes.tell(Act::Denied { pid, call: name_of(call.number) });
+                notes.tell(Act::Denied { pid, call: name_of(&call) });
                 open.answer(&call, Err(Errno::PERM));
             }
         }
@@ -123,21 +133,81 @@ pub(super) fn watch(
 /// A file that was hashed: device, number, size, time of change.
 type Identity = (u64, u64, u64, i64, i64);
 
+/// How much of one sort may still be told.
+struct Budget {
+    acts: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn new(bytes: usize) -> Self {
+        Budget { acts: MOST_EVENTS, bytes }
+    }
+
+    fn takes(&mut self, size: usize) -> bool {
+        let takes = self.acts > 0 && size <= self.bytes;
+        if takes {
+            self.acts -= 1;
+            self.bytes -= size;
+        }
+        takes
+    }
+}
+
+/// What is still told of a step.
+struct Budgets {
+    programs: Budget,
+    processes: Budget,
+    calls: Budget,
+    /// Processes that were told of: their ends, one for each, are told as well.
+    known: BTreeSet<u32>,
+}
+
+impl Budgets {
+    fn new() -> Self {
+        Budgets {
+            programs: Budget::new(MOST_OF_PROGRAMS),
+            processes: Budget::new(MOST_OF_PROCESSES),
+            calls: Budget::new(MOST_OF_CALLS),
+            known: BTreeSet::new(),
+        }
+    }
+
+    /// Tells whether an act is told; `None` if it is none to be told, as the end of a thread.
+    fn take(&mut self, act: &Act) -> Option<bool> {
+        let size = serde_json::to_vec(act).map_or(usize::MAX, |text| text.len());
+        let (takes, process) = match act {
+            Act::Executed { pid, .. } => (self.programs.takes(size), Some(pid)),
+            Act::Made { child, .. } => (self.processes.takes(size), Some(child)),
+            Act::Denied { .. } | Act::Connected { .. } => (self.calls.takes(size), None),
+            Act::Ended { pid, .. } => return self.known.remove(pid).then_some(true),
+            Act::Listening | Act::More(_) => (true, None),
+        };
+        if takes && let Some(pid) = process {
+            self.known.insert(*pid);
+        }
+        Some(takes)
+    }
+}
+
 struct Notes<'a> {
     control: &'a UnixStream,
-    told: usize,
+    budgets: Budgets,
     untold: u64,
     hashes: BTreeMap<Identity, Option<String>>,
 }
 
-impl Notes<'_> {
+impl<'a> Notes<'a> {
+    fn new(control: &'a UnixStream) -> Self {
+        Notes { control, budgets: Budgets::new(), untold: 0, hashes: BTreeMap::new() }
+    }
+
     fn tell(&mut self, act: Act) {
-        if self.told >= MOST_EVENTS {
-            self.untold += 1;
-            return;
+        match self.budgets.take(&act) {
+            Some(true) => say(self.control, &Report::Act(act)),
+            Some(false) => self.untold += 1,
+            None => {}
         }
-        self.told += 1;
-        say(self.control, &Report::Act(act));
     }
 
     fn finish(&mut self) {
@@ -150,12 +220,14 @@ impl Notes<'_> {
         match happened {
             Happened::Executed(pid) => {
                 // Read while it is stopped, before its first instruction.
-                if let Ok((path, file)) = tracer.program(pid) {
-                    let argv = tracer.arguments(pid, MOST_ARGUMENTS).unwrap_or_default();
-                    let argv = argv.into_iter().map(Raw).collect();
-                    let sha256 = self.hash(file).unwrap_or(None);
-                    self.tell(Act::Executed { pid, path: Raw(path), argv, sha256 });
-                }
+                let argv = tracer.arguments(pid, MOST_ARGUMENTS).unwrap_or_default();
+                let argv = argv.into_iter().map(Raw).collect();
+                // What cannot be looked at ran all the same.
+                let (path, sha256) = match tracer.program(pid) {
+                    Ok((path, file)) => (path, self.hash(file).unwrap_or(None)),
+                    Err(_) => (UNKNOWN.to_vec(), None),
+                };
+                self.tell(Act::Executed { pid, path: Raw(path), argv, sha256 });
                 tracer.go_on(pid);
             }
             Happened::Connects(thread) => {
@@ -205,7 +277,7 @@ pub struct Deeds {
     pub connections: Vec<(Option<usize>, String)>,
     /// Calls that were refused: by which program, which, and how often. `None` if that was not told.
     pub denied: Option<BTreeMap<(Option<usize>, String), u64>>,
-    /// Events that were counted only.
+    /// Events that were counted only: if there are any, the step was not watched in full.
     pub untold: u64,
 }
 
@@ -233,7 +305,8 @@ pub(super) fn deeds<'a>(acts: impl Iterator<Item = &'a Act>) -> Deeds {
         match act {
             Act::Made { parent, child } => {
                 if let Some((program, _)) = runs.get(parent).copied() {
-                    runs.insert(*child, (program, false));
+                    // It may have begun to run something before this was told.
+                    runs.entry(*child).or_insert((program, false));
                 }
             }
             Act::Executed { pid, path, argv, sha256 } => {
@@ -274,6 +347,47 @@ pub(super) fn deeds<'a>(acts: impl Iterator<Item = &'a Act>) -> Deeds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_are_told_however_much_else_there_is() {
+        let mut budgets = Budgets::new();
+        let end = |pid| Act::Ended { pid, end: End::Exited(0) };
+        let program = |pid, size| Act::Executed {
+            pid,
+            path: Raw(vec![b'x'; size]),
+            argv: Vec::new(),
+            sha256: None,
+        };
+        let many = 3 * MOST_EVENTS as u32;
+        let told = |budgets: &mut Budgets, act: &dyn Fn(u32) -> Act| {
+            (1..many).filter(|pid| budgets.take(&act(*pid)) == Some(true)).count()
+        };
+        let threads = (1..many).filter_map(|pid| budgets.take(&end(pid))).count();
+        assert_eq!(threads, 0, "nobody knows them");
+        let made = told(&mut budgets, &|child| Act::Made { parent: 1, child });
+        let connected = told(&mut budgets, &|pid| Act::Connected { pid, to: "unix:/x".into() });
+        assert!(made == MOST_EVENTS && connected > 1000, "{made} {connected}");
+        assert_eq!(budgets.take(&program(many, 100)), Some(true));
+        assert_eq!(budgets.take(&end(many)), Some(true));
+        assert_eq!(budgets.take(&end(many)), None, "its number is free again");
+        let large = (1..9).filter(|pid| budgets.take(&program(*pid, 1 << 20)) == Some(true));
+        assert!(large.count() < 5);
+        assert_eq!(told(&mut budgets, &end), made, "each that was told of ends");
+    }
+
+    #[test]
+    fn who_runs_a_program_before_it_is_told_of_keeps_that() {
+        let program = |pid, path: &str| Act::Executed {
+            pid,
+            path: Raw(path.into()),
+            argv: Vec::new(),
+            sha256: None,
+        };
+        let late = Act::Made { parent: 2, child: 3 };
+        let end = Act::Ended { pid: 3, end: End::Exited(4) };
+        let deeds = deeds([program(2, "/a"), program(3, "/b"), late, end].iter());
+        assert_eq!(deeds.programs[1].status, Some(4));
+    }
 
     #[test]
     fn acts_become_a_tree_of_programs() {

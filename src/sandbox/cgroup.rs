@@ -62,6 +62,7 @@ impl Group {
 
     fn make_in(folder: &Path, resources: &Resources) -> io::Result<Self> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        remove_left_behind(folder);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let group = Group(folder.join(format!("rbuild-{}-{number}", process::id())));
         fs::create_dir(&group.0)?;
@@ -138,6 +139,25 @@ fn controllers(resources: &Resources) -> Vec<&'static str> {
         .into_iter()
         .filter_map(|(name, limit)| limit.map(|_| name))
         .collect()
+}
+
+// Removes the groups of builders that were killed before they could do so themselves. Only an empty one
+// can be removed; one that somebody else makes meanwhile has the number of a process that lives.
+fn remove_left_behind(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let builder = name.to_str().and_then(builder_of);
+        if builder.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // Best effort: it is in nobody's way.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
+fn builder_of(group: &str) -> Option<u32> {
+    let (pid, number) = group.strip_prefix("rbuild-")?.split_once('-')?;
+    number.parse::<usize>().ok()?;
+    pid.parse().ok()
 }
 
 // A folder hands controllers on only while it holds no process. The builder, if it is alone there,
@@ -228,6 +248,20 @@ mod tests {
         check("memory cpu", &both, "does not hand on `memory`, `pids`");
         // An ordinary folder has no file `memory.max`: it is asked for, and the group is not made.
         check("cpu memory", &memory, "No such file");
+    }
+
+    #[test]
+    fn groups_of_builders_that_are_gone_are_removed() {
+        let top = tempfile::tempdir().unwrap();
+        let own = format!("rbuild-{}-0", process::id());
+        // Numbers of processes end at 4 194 304 (proc(5), pid_max).
+        let kept = [own.as_str(), "rbuild", "rbuild-x-0", "rbuild-4999999", "app-4999999-0"];
+        for name in kept.into_iter().chain(["rbuild-4999999-0"]) {
+            fs::create_dir(top.path().join(name)).unwrap();
+        }
+        remove_left_behind(top.path());
+        assert!(kept.iter().all(|name| top.path().join(name).exists()));
+        assert!(!top.path().join("rbuild-4999999-0").exists());
     }
 
     #[test]

@@ -242,7 +242,10 @@ impl Inside<'_> {
         child::reset_signals();
         child::new_session().doing(|| "make a session".into())?;
         let many = orders.id_mode.has_many();
-        let supervised = supervisor.is_some_and(owner::Theirs::submit_or_warn);
+        let supervised = match supervisor {
+            Some(theirs) => theirs.submit_or_warn().doing(|| "hand over the listener".into())?,
+            None => false,
+        };
         if let Some(proc) = &cwd.proc
             && !supervised
             && (uid != 0 || gid != 0)

@@ -140,18 +140,30 @@ pub fn run_watched(
 
     let clock = Clock::start(&spec.terms);
     let (reports, ended) = step.attend(control, masker, cancel, clock, output)?;
-    let outcome = judge(spec, &reports, ended)?;
+    // A group that ends as a whole takes the step's first process along: then nothing was told.
+    let own_limit = group.as_ref().is_some_and(|group| group.killed_for_memory() > 0);
+    let elsewhere = killed_for_memory_anywhere() > killed_before;
+    let outcome = for_memory(judge(spec, &reports, ended), own_limit, elsewhere)?;
     let watched = spec.terms.audit.then(|| match setup::is_audited(spec) {
         true => watched(&reports),
         false => Watched::Unseen("the step had no pid namespace of its own".to_owned()),
     });
-    let own_limit = group.is_some_and(|group| group.killed_for_memory() > 0);
-    // 137 is how a shell passes on that its child was killed.
-    let killed = matches!(outcome, Outcome::Signaled(9) | Outcome::Exited(137));
-    if killed && (own_limit || killed_for_memory_anywhere() > killed_before) {
-        return Ok((Outcome::OutOfMemory { own_limit }, watched));
-    }
     Ok((outcome, watched))
+}
+
+// Says so where a step was killed for want of memory: within its own limit, or elsewhere.
+fn for_memory(
+    judged: Result<Outcome, Error>,
+    own_limit: bool,
+    elsewhere: bool,
+) -> Result<Outcome, Error> {
+    let killed = match &judged {
+        // 137 is how a shell passes on that its child was killed.
+        Ok(Outcome::Signaled(9) | Outcome::Exited(137)) => own_limit || elsewhere,
+        Err(Error::Lost(_)) => own_limit,
+        Ok(_) | Err(_) => false,
+    };
+    if killed { Ok(Outcome::OutOfMemory { own_limit }) } else { judged }
 }
 
 fn watched(reports: &[Report]) -> Watched {
@@ -307,7 +319,9 @@ impl Step {
         }
         self.0.wait().map_err(lost)?;
         streams.drain(&mut buffer, output);
-        let reports = told
+        // Who was killed while it told something did not come to the end of the line.
+        let whole = told.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let reports = told[..whole]
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
             .map(|line| {
@@ -393,5 +407,28 @@ fn read_once(
             true
         }
         Err(error) => error.kind() == io::ErrorKind::Interrupted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_memory_is_told_as_such() {
+        let judge = |judged: Result<Outcome, &str>, own, elsewhere| {
+            let judged = judged.map_err(|text| Error::Lost(text.to_owned()));
+            for_memory(judged, own, elsewhere).map_err(|error| error.to_string())
+        };
+        let own = Ok(Outcome::OutOfMemory { own_limit: true });
+        let elsewhere = Ok(Outcome::OutOfMemory { own_limit: false });
+        for ended in [Outcome::Signaled(9), Outcome::Exited(137)] {
+            assert_eq!(judge(Ok(ended), true, true), own);
+            assert_eq!(judge(Ok(ended), false, true), elsewhere);
+            assert_eq!(judge(Ok(ended), false, false), Ok(ended));
+        }
+        assert_eq!(judge(Ok(Outcome::Exited(1)), true, true), Ok(Outcome::Exited(1)));
+        assert_eq!(judge(Err("gone"), true, false), own, "the first process went with its group");
+        assert!(judge(Err("gone"), false, true).is_err());
     }
 }

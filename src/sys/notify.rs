@@ -88,8 +88,10 @@ pub(crate) struct Call {
     id: u64,
     /// The thread that called, as this process's pid namespace numbers it.
     pub(crate) pid: u32,
+    /// The architecture by whose table the call is numbered.
+    pub(super) arch: u32,
     /// The number of the call.
-    pub(crate) number: i32,
+    pub(super) number: i32,
     /// What it asks for; `None` if the number is none that is listened to.
     pub(crate) request: Option<Request>,
 }
@@ -150,7 +152,7 @@ impl Listener {
             Err(error) => return Err(error),
         }
         let request = trap::decode(got.arch, got.number, &got.arguments);
-        Ok(Some(Call { id: got.id, pid: got.pid, number: got.number, request }))
+        Ok(Some(Call { id: got.id, pid: got.pid, arch: got.arch, number: got.number, request }))
     }
 
     /// Tells whether the caller still waits: if so, what was read by its number was its own.
@@ -230,7 +232,8 @@ fn install_with(flags: libc::c_ulong) -> io::Result<OwnedFd> {
     install_open(&program(), flags)
 }
 
-/// Puts this process, and all that it starts, under a program that asks a listener.
+/// Puts this process, and all that it starts, under a program that asks a listener. That one only has
+/// to refuse, which each kernel that gives a listener can: it need not be tried by another process.
 pub(super) fn install_listening(code: &[libc::sock_filter]) -> io::Result<OwnedFd> {
     match install_open(code, FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {

@@ -109,55 +109,6 @@ impl Place {
         Place { base: None, rest: path, follow: true }
     }
 
-    /// Tells whether the file begins like a script. What cannot be read does not.
-    pub(crate) fn is_script(&self) -> bool {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let path = self.full();
-        let Ok(file) = rustix::fs::open(path.as_slice(), flags, Mode::empty()) else {
-            return false;
-        };
-        let mut start = [0u8; 2];
-        rustix::io::read(&file, &mut start).is_ok_and(|got| got == 2) && start == *b"#!"
-    }
-
-    fn full(&self) -> Vec<u8> {
-        match (&self.base, self.rest.is_empty()) {
-            (None, _) => self.rest.clone(),
-            (Some(base), true) => base.clone().into_bytes(),
-            (Some(base), false) => [base.as_bytes(), b"/", &self.rest].concat(),
-        }
-    }
-
-    /// Returns the record of the file. `UNSUPPORTED` where its file system takes none.
-    pub(crate) fn own(&self) -> Result<Option<Own>, Errno> {
-        Ok(own::at(&self.full(), self.follow)?)
-    }
-
-    /// Returns the status of the file, as the kernel has it.
-    pub(crate) fn stat(&self) -> Result<Status, Errno> {
-        stat(&self.full(), self.follow)
-    }
-
-    /// The same in the newer form.
-    pub(crate) fn statx(&self, flags: u32, mask: u32) -> Result<StatusX, Errno> {
-        let path = text(self.full())?;
-        let mut bytes = [0u8; 256];
-        let nofollow = if self.follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
-        let flags = flags as i32 & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) | nofollow;
-        // SAFETY: the path ends with a NUL, and the buffer has the size of `struct statx`.
-        let done = unsafe {
-            libc::syscall(
-                libc::SYS_statx,
-                libc::AT_FDCWD,
-                path.as_ptr(),
-                flags,
-                mask,
-                bytes.as_mut_ptr(),
-            )
-        };
-        if done == 0 { Ok(StatusX(bytes)) } else { Err(io::Error::last_os_error().into()) }
-    }
-
     /// Takes hold of the file, without opening it. Links of a procfs on the way are an error (`LOOP`):
     /// they lead to where the caller itself perhaps may not go.
     pub(crate) fn hold(&self) -> Result<Held, Errno> {
@@ -183,7 +134,13 @@ impl Place {
         };
         let base = base.as_ref().map_or(rustix::fs::CWD, std::os::fd::AsFd::as_fd);
         let resolve = ResolveFlags::NO_MAGICLINKS;
-        Ok(Held(rustix::fs::openat2(base, path, flags, Mode::empty(), resolve)?))
+        match rustix::fs::openat2(base, path, flags, Mode::empty(), resolve) {
+            // Before Linux 5.6, and where a filter of the host does not know the call.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
+                Ok(Held(rustix::fs::openat(base, path, flags, Mode::empty())?))
+            }
+            other => Ok(Held(other?)),
+        }
     }
 
     /// Takes hold of the folder that the file is in, and gives the file's name; `None` for what cannot
@@ -260,14 +217,43 @@ impl Held {
         std::os::fd::AsFd::as_fd(&self.0)
     }
 
-    /// See [`Place::own`].
+    /// Returns the record of the file. `UNSUPPORTED` where its file system takes none.
     pub(crate) fn own(&self) -> Result<Option<Own>, Errno> {
         Ok(own::at(&self.path(), true)?)
     }
 
-    /// See [`Place::stat`].
+    /// Returns the status of the file, as the kernel has it.
     pub(crate) fn stat(&self) -> Result<Status, Errno> {
         stat(&self.path(), true)
+    }
+
+    /// The same in the newer form.
+    pub(crate) fn statx(&self, flags: u32, mask: u32) -> Result<StatusX, Errno> {
+        let path = text(self.path())?;
+        let mut bytes = [0u8; 256];
+        let flags = flags as i32 & !(libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH);
+        // SAFETY: the path ends with a NUL, and the buffer has the size of `struct statx`.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_statx,
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                flags,
+                mask,
+                bytes.as_mut_ptr(),
+            )
+        };
+        if done == 0 { Ok(StatusX(bytes)) } else { Err(io::Error::last_os_error().into()) }
+    }
+
+    /// Tells whether the file begins like a script. What cannot be read does not.
+    pub(crate) fn is_script(&self) -> bool {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::open(self.path(), flags, Mode::empty()) else {
+            return false;
+        };
+        let mut start = [0u8; 2];
+        rustix::io::read(&file, &mut start).is_ok_and(|got| got == 2) && start == *b"#!"
     }
 
     /// Records an owner.

@@ -27,6 +27,9 @@ const ARCH: TargetArch = TargetArch::aarch64;
 const NAMESPACE_FLAGS: [u64; 7] =
     [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 
+/// A process made so has no tracer (clone(2)).
+const CLONE_UNTRACED: u64 = 0x0080_0000;
+
 /// PER_LINUX, PER_LINUX32, UNAME26 alone and with PER_LINUX32, and the question for the present one.
 const PERSONALITIES: [u64; 5] = [0, 8, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
 
@@ -39,7 +42,7 @@ pub(crate) struct Filter {
 impl Filter {
     /// Builds both programs. Without `network`, sockets can be of the unix family only.
     pub(crate) fn new(network: bool) -> io::Result<Self> {
-        Self::build(allowed(), network)
+        Self::build(allowed(), network, false)
     }
 
     /// Builds programs of which the second asks a listener about the calls that it would refuse. The
@@ -47,7 +50,7 @@ impl Filter {
     pub(super) fn telling() -> io::Result<Self> {
         let mut first = allowed();
         first.extend(REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())));
-        let mut filter = Self::build(first, true)?;
+        let mut filter = Self::build(first, true, true)?;
         let refuses = super::bpf::end(super::bpf::errno(libc::EPERM));
         for one in &mut filter.refuse {
             if (one.code, one.k) == (refuses.code, refuses.k) {
@@ -57,7 +60,7 @@ impl Filter {
         Ok(filter)
     }
 
-    fn build(first: Rules, network: bool) -> io::Result<Self> {
+    fn build(first: Rules, network: bool, telling: bool) -> io::Result<Self> {
         let allow =
             compile(first, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
         let refuse = compile(
@@ -68,17 +71,21 @@ impl Filter {
         #[cfg(target_arch = "x86_64")]
         let (allow, refuse) = {
             let namespaces = NAMESPACE_FLAGS.iter().fold(0, |all, flag| all | *flag as u32);
+            let personalities = PERSONALITIES.map(|value| value as u32);
             let ((arch, first), (_, second)) = (
-                super::seccomp_i386::allow(),
+                super::seccomp_i386::allow(telling),
                 super::seccomp_i386::refuse(
                     namespaces,
-                    &PERSONALITIES.map(|value| value as u32),
+                    CLONE_UNTRACED as u32,
+                    &personalities,
                     network,
                 ),
             );
             let part = super::bpf::for_architecture;
             (part(arch, first, allow), part(arch, second, refuse))
         };
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = telling;
         Ok(Filter { allow, refuse })
     }
 
@@ -144,13 +151,19 @@ fn refused(network: bool) -> Result<Rules, seccompiler::BackendError> {
             .map(|flag| one(0, SeccompCmpOp::MaskedEq(*flag), *flag))
             .collect::<Result<Vec<_>, _>>()
     };
-    rules.insert(libc::SYS_clone, namespaces()?);
+    // A child that no tracer follows would not be seen by an audit.
+    let unseen = one(0, SeccompCmpOp::MaskedEq(CLONE_UNTRACED), CLONE_UNTRACED)?;
+    rules.insert(libc::SYS_clone, namespaces()?.into_iter().chain([unseen]).collect());
     rules.insert(libc::SYS_unshare, namespaces()?);
     let personalities = PERSONALITIES
         .iter()
         .map(|value| when(0, SeccompCmpOp::Ne, *value))
         .collect::<Result<Vec<_>, _>>()?;
     rules.insert(libc::SYS_personality, vec![SeccompRule::new(personalities)?]);
+    // Limits of another process, which may be the builder's: both conditions have to hold.
+    let new_limit = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+    let limits = vec![when(0, SeccompCmpOp::Ne, 0)?, new_limit];
+    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(limits)?]);
     // Kernel crypto and the hypervisor's socket; or all that leaves the machine.
     let sockets = match network {
         true => vec![
@@ -330,6 +343,26 @@ mod tests {
         }
         assert!(!allowed.contains_key(&libc::SYS_clone3));
         assert!(!allowed.contains_key(&libc::SYS_io_uring_setup));
+    }
+
+    #[test]
+    fn dangerous_arguments_are_refused() {
+        let arch = super::super::trap::rules()[0].0;
+        let code = Filter::new(true).unwrap().refuse;
+        let check = |number: i64, arguments: [u64; 3], want: u32| {
+            let [a, b, c] = arguments;
+            let got = super::super::bpf::run(&code, arch, number as u32, [a, b, c, 0, 0, 0]);
+            assert_eq!(got, want, "{number} {arguments:x?}");
+        };
+        let (taken, refused) = (super::super::bpf::ALLOW, super::super::bpf::errno(libc::EPERM));
+        // Own limits, a look at another's; then another's, the address small and above 4 GiB.
+        check(libc::SYS_prlimit64, [0, 7, 0x7000_0000_0000], taken);
+        check(libc::SYS_prlimit64, [1, 7, 0], taken);
+        check(libc::SYS_prlimit64, [1, 7, 0x1000], refused);
+        check(libc::SYS_prlimit64, [1, 7, 0x7000_0000_0000], refused);
+        check(libc::SYS_clone, [0x11, 0, 0], taken);
+        check(libc::SYS_clone, [CLONE_UNTRACED | 0x11, 0, 0], refused);
+        check(libc::SYS_clone, [0x1000_0011, 0, 0], refused);
     }
 
     #[test]

@@ -24,28 +24,51 @@ const ALLOWED: &[(u32, u32)] = &[
 ];
 
 #[rustfmt::skip]
-const REFUSED: &[u32] = &[
-    // mount umount stime acct umount2 sethostname settimeofday swapon reboot ioperm syslog iopl
-    // vhangup vm86old swapoff setdomainname init_module delete_module quotactl vm86 pivot_root
-    // clock_settime kexec_load add_key request_key keyctl migrate_pages move_pages
-    // perf_event_open fanotify_init fanotify_mark open_by_handle_at clock_adjtime setns
-    // finit_module bpf userfaultfd clock_settime64 clock_adjtime64 open_tree move_mount fsopen
-    // fsconfig fsmount fspick pidfd_getfd mount_setattr quotactl_fd
-    21, 22, 25, 51, 52, 74, 79, 87, 88, 101, 103, 110, 111, 113, 115, 121, 128, 129, 131, 166,
-    217, 264, 283, 286, 287, 288, 294, 317, 336, 338, 339, 342, 343, 346, 350, 357, 374, 404, 405,
-    428, 429, 430, 431, 432, 433, 438, 442, 443,
+const REFUSED: &[(u32, &str)] = &[
+    (21, "mount"), (22, "umount"), (25, "stime"), (51, "acct"), (52, "umount2"),
+    (74, "sethostname"), (79, "settimeofday"), (87, "swapon"), (88, "reboot"), (101, "ioperm"),
+    (103, "syslog"), (110, "iopl"), (111, "vhangup"), (113, "vm86old"), (115, "swapoff"),
+    (121, "setdomainname"), (128, "init_module"), (129, "delete_module"), (131, "quotactl"),
+    (166, "vm86"), (217, "pivot_root"), (264, "clock_settime"), (283, "kexec_load"),
+    (286, "add_key"), (287, "request_key"), (288, "keyctl"), (294, "migrate_pages"),
+    (317, "move_pages"), (336, "perf_event_open"), (338, "fanotify_init"), (339, "fanotify_mark"),
+    (342, "open_by_handle_at"), (343, "clock_adjtime"), (346, "setns"), (350, "finit_module"),
+    (357, "bpf"), (374, "userfaultfd"), (404, "clock_settime64"), (405, "clock_adjtime64"),
+    (428, "open_tree"), (429, "move_mount"), (430, "fsopen"), (431, "fsconfig"), (432, "fsmount"),
+    (433, "fspick"), (438, "pidfd_getfd"), (442, "mount_setattr"), (443, "quotactl_fd"),
 ];
 
 const IOCTL: u32 = 54;
 const CLONE: u32 = 120;
 const PERSONALITY: u32 = 136;
 const UNSHARE: u32 = 310;
+const PRLIMIT: u32 = 340;
 const SOCKET: u32 = 359;
 
-/// The first filter's part: what is not allowed is unknown.
-pub(super) fn allow() -> (u32, Vec<libc::sock_filter>) {
+/// Calls that are refused for some of their arguments.
+const BY_ARGUMENT: &[(u32, &str)] = &[
+    (IOCTL, "ioctl"),
+    (CLONE, "clone"),
+    (PERSONALITY, "personality"),
+    (UNSHARE, "unshare"),
+    (PRLIMIT, "prlimit64"),
+    (SOCKET, "socket"),
+];
+
+/// Returns the name of a call that is refused.
+pub(super) fn name_of(number: u32) -> Option<&'static str> {
+    let mut all = REFUSED.iter().chain(BY_ARGUMENT);
+    all.find(|(other, _)| *other == number).map(|(_, name)| *name)
+}
+
+/// The first filter's part: what is not allowed is unknown. What the second refuses is left to it when
+/// it is `telling`.
+pub(super) fn allow(telling: bool) -> (u32, Vec<libc::sock_filter>) {
     let unknown = end(errno(libc::ENOSYS));
     let mut code = vec![load(NUMBER)];
+    for (number, _) in REFUSED.iter().filter(|_| telling) {
+        code.extend([unless(Test::Equal(*number), 1), end(ALLOW)]);
+    }
     for (first, last) in ALLOWED {
         code.extend([unless(Test::AtLeast(*first), 1), over_one(), unknown]);
         code.extend([unless(Test::AtLeast(last + 1), 1), over_one(), end(ALLOW)]);
@@ -58,16 +81,17 @@ fn over_one() -> libc::sock_filter {
     super::bpf::over(1)
 }
 
-/// The second filter's part; `namespaces` are the flags that make namespaces. Without `network`, sockets
-/// can be of the unix family only.
+/// The second filter's part; `namespaces` are the flags that make namespaces, `untraced` is that of a
+/// child without a tracer. Without `network`, sockets can be of the unix family only.
 pub(super) fn refuse(
     namespaces: u32,
+    untraced: u32,
     personalities: &[u32],
     network: bool,
 ) -> (u32, Vec<libc::sock_filter>) {
     let refused = end(errno(libc::EPERM));
     let mut code = vec![load(NUMBER)];
-    for number in REFUSED {
+    for (number, _) in REFUSED {
         code.extend([unless(Test::Equal(*number), 1), refused]);
     }
     let any = |index, tests: &[Test]| {
@@ -81,6 +105,12 @@ pub(super) fn refuse(
         personality.extend([unless(Test::Equal(*known), 1), end(ALLOW)]);
     }
     personality.push(refused);
+    // Of another process, and new ones.
+    let mut limits = Vec::new();
+    for index in [0, 2] {
+        limits.extend([load(argument(index)), unless(Test::Equal(0), 1), end(ALLOW)]);
+    }
+    limits.push(refused);
     let sockets = match network {
         true => any(0, &[libc::AF_ALG, libc::AF_VSOCK].map(|family| Test::Equal(family as u32))),
         false => vec![
@@ -91,11 +121,12 @@ pub(super) fn refuse(
         ],
     };
     for (number, part) in [
-        (CLONE, any(0, &[Test::AnyBit(namespaces)])),
+        (CLONE, any(0, &[Test::AnyBit(namespaces | untraced)])),
         (UNSHARE, any(0, &[Test::AnyBit(namespaces)])),
         (SOCKET, sockets),
         (IOCTL, any(1, &[Test::Equal(0x5412), Test::Equal(0x541c)])),
         (PERSONALITY, personality),
+        (PRLIMIT, limits),
     ] {
         let size = u8::try_from(part.len()).expect("a short part");
         code.push(unless(Test::Equal(number), size));
@@ -114,7 +145,7 @@ mod tests {
     fn the_lists_are_in_order_and_apart() {
         assert!(ALLOWED.iter().all(|(first, last)| first <= last));
         assert!(ALLOWED.windows(2).all(|two| two[0].1 + 1 < two[1].0));
-        for number in REFUSED {
+        for (number, _) in REFUSED {
             assert!(
                 !ALLOWED.iter().any(|(first, last)| (first..=last).contains(&number)),
                 "{number}"
@@ -124,7 +155,7 @@ mod tests {
 
     #[test]
     fn without_network_sockets_are_of_this_machine() {
-        let (_, refuse) = refuse(0x1000_0000, &[0, 8], false);
+        let (_, refuse) = refuse(0x1000_0000, 0x0080_0000, &[0, 8], false);
         let answer = |family: i32| run(&refuse, ARCH, SOCKET, [family as u64, 0, 0, 0, 0, 0]);
         assert_eq!(answer(libc::AF_UNIX), ALLOW);
         for family in [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_ALG] {
@@ -136,8 +167,9 @@ mod tests {
 
     #[test]
     fn each_call_gets_its_answer() {
-        let (_, allow) = allow();
-        let (_, refuse) = refuse(0x1000_0000, &[0, 8], true);
+        let (_, telling) = allow(true);
+        let (_, allow) = allow(false);
+        let (_, refuse) = refuse(0x1000_0000, 0x0080_0000, &[0, 8], true);
         let answer = |number, first: u64, second: u64| {
             let arguments = [first, second, 0, 0, 0, 0];
             [&allow, &refuse].map(|code| run(code, ARCH, number, arguments))
@@ -154,10 +186,15 @@ mod tests {
         // mount, bpf, keyctl, open_by_handle_at
         for number in [21, 357, 288, 342] {
             assert_eq!(answer(number, 0, 0), [unknown, refused], "{number}");
+            assert_eq!(run(&telling, ARCH, number, [0; 6]), ALLOW, "{number}");
         }
         assert_eq!(answer(CLONE, 0x11, 0), [ALLOW, ALLOW]);
         assert_eq!(answer(CLONE, 0x1000_0011, 0), [ALLOW, refused]);
+        assert_eq!(answer(CLONE, 0x0080_0011, 0), [ALLOW, refused]);
         assert_eq!(answer(UNSHARE, 0x1000_0000, 0), [ALLOW, refused]);
+        for (process, new, second) in [(0, 8, ALLOW), (1, 0, ALLOW), (1, 8, refused)] {
+            assert_eq!(run(&refuse, ARCH, PRLIMIT, [process, 7, new, 0, 0, 0]), second);
+        }
         assert_eq!(answer(SOCKET, libc::AF_ALG as u64, 0), [ALLOW, refused]);
         assert_eq!(answer(SOCKET, libc::AF_UNIX as u64, 0), [ALLOW, ALLOW]);
         assert_eq!(answer(IOCTL, 0, 0x5412), [ALLOW, refused]);

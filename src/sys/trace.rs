@@ -160,12 +160,12 @@ impl Tracer {
         Ok((path.into_bytes(), self.open(pid, "exe")?))
     }
 
-    /// The arguments of a process, at most so many bytes of them.
+    /// The arguments of a process, at most so many bytes of them; whole ones only, for half a secret
+    /// is not known for one.
     pub(crate) fn arguments(&self, pid: u32, most: u64) -> io::Result<Vec<Vec<u8>>> {
         let mut bytes = Vec::new();
-        self.open(pid, "cmdline")?.take(most).read_to_end(&mut bytes)?;
-        let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-        Ok(bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect())
+        self.open(pid, "cmdline")?.take(most + 1).read_to_end(&mut bytes)?;
+        Ok(words(bytes, most))
     }
 
     /// Where a process that is stopped before a connect wants to go: `192.0.2.1:443`, `unix:/run/x`.
@@ -177,6 +177,18 @@ impl Tracer {
         let read = read_memory(pid, arguments[1], &mut address)?;
         Ok(address_in_words(&address[..read]))
     }
+}
+
+fn words(mut bytes: Vec<u8>, most: u64) -> Vec<Vec<u8>> {
+    if bytes.len() as u64 > most {
+        bytes.truncate(most as usize);
+        match bytes.iter().rposition(|byte| *byte == 0) {
+            Some(end) => bytes.truncate(end + 1),
+            None => return Vec::new(),
+        }
+    }
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+    bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
 /// `struct ptrace_syscall_info` of a stop by a filter: two bytes of kind and padding, the architecture,
@@ -257,6 +269,20 @@ impl Child {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_an_argument_is_none() {
+        for (bytes, most, want) in [
+            ("a\0bc\0", 9, vec!["a", "bc"]),
+            ("a\0bc\0", 5, vec!["a", "bc"]),
+            ("a\0bcd\0", 5, vec!["a"]),
+            ("a\0\0\0bcd", 4, vec!["a", "", ""]),
+            ("abcdef", 5, vec![]),
+        ] {
+            let want: Vec<Vec<u8>> = want.into_iter().map(Vec::from).collect();
+            assert_eq!(words(bytes.into(), most), want, "{bytes:?}");
+        }
+    }
 
     #[test]
     fn addresses_are_told_in_words() {

@@ -52,9 +52,10 @@ impl OpenFlags {
         self.0 & libc::O_CREAT != 0 && self.0 & (libc::O_PATH | libc::O_DIRECTORY) == 0
     }
 
-    /// Makes a file without a name.
+    /// Makes a file without a name. With O_PATH the kernel takes no notice of that, and what is opened
+    /// is the folder.
     pub(crate) fn unnamed(self) -> bool {
-        self.0 & libc::O_TMPFILE == libc::O_TMPFILE
+        self.0 & (libc::O_TMPFILE | libc::O_PATH) == libc::O_TMPFILE
     }
 
     /// Those of `struct open_how`, if there are no others.

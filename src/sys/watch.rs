@@ -38,7 +38,17 @@ impl Filter {
 }
 
 /// Returns the name of a refused call.
-pub(crate) fn name_of(number: i32) -> String {
+pub(crate) fn name_of(call: &notify::Call) -> String {
+    name(call.arch, call.number)
+}
+
+fn name(arch: u32, number: i32) -> String {
+    #[cfg(target_arch = "x86_64")]
+    if arch == super::trap_i386::ARCH {
+        return super::seccomp_i386::name_of(number as u32)
+            .map_or_else(|| format!("call {number} of i386"), str::to_owned);
+    }
+    let _ = arch;
     let known = NAMES.iter().find(|(other, _)| *other == i64::from(number));
     known.map_or_else(|| format!("call {number}"), |(_, name)| (*name).to_owned())
 }
@@ -67,4 +77,27 @@ const NAMES: &[(i64, &str)] = &[
     (libc::SYS_pidfd_getfd, "pidfd_getfd"), (libc::SYS_clone, "clone"),
     (libc::SYS_unshare, "unshare"), (libc::SYS_personality, "personality"),
     (libc::SYS_socket, "socket"), (libc::SYS_ioctl, "ioctl"),
+    (libc::SYS_prlimit64, "prlimit64"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn a_number_is_read_by_the_table_of_its_architecture() {
+        let i386 = crate::sys::trap_i386::ARCH;
+        for (arch, number, want) in [
+            (0xc000_003e, 165, "mount"),
+            (i386, 21, "mount"),
+            (i386, 165, "call 165 of i386"),
+            (i386, 120, "clone"),
+            (i386, 443, "quotactl_fd"),
+            (0xc000_003e, 443, "quotactl_fd"),
+            (0xc000_003e, 9999, "call 9999"),
+        ] {
+            assert_eq!(name(arch, number), want, "{number}");
+        }
+    }
+}

@@ -31,25 +31,16 @@ impl Supervisor {
     /// Notes the owner of a file that the builder mounted.
     pub(super) fn note_mounted(&mut self, path: &ImagePath, own: Own) {
         let path = [b"/", path.relative()].concat();
-        if let Ok(status) = Place::absolute(path).stat()
+        if let Ok(status) = Place::absolute(path).hold().and_then(|held| held.stat())
             && !own.is_usual()
         {
             self.aside.insert(status.inode(), own);
         }
     }
 
-    // The record of a file. What the caller would not find either is left to the kernel to say.
-    fn own_of(&self, place: &Place) -> Result<Option<Own>, Errno> {
-        match place.own() {
-            Err(Errno::UNSUPPORTED) if !self.aside.is_empty() => {
-                Ok(self.aside.get(&place.stat()?.inode()).copied())
-            }
-            Err(Errno::UNSUPPORTED) => Ok(None),
-            other => other,
-        }
-    }
-
-    fn own_of_held(&self, held: &Held) -> Result<Option<Own>, Errno> {
+    // The record of a file. What the caller would not find either is left to the kernel to say, and so
+    // are links of /proc that cannot be followed for somebody else.
+    fn own_of(&self, held: &Held) -> Result<Option<Own>, Errno> {
         match held.own() {
             Err(Errno::UNSUPPORTED) if !self.aside.is_empty() => {
                 Ok(self.aside.get(&held.stat()?.inode()).copied())
@@ -81,9 +72,9 @@ impl Supervisor {
         form: Form,
     ) -> Result<Answer, Errno> {
         let seen = || {
-            let place = Place::of(Caller::new(call.pid), at)?;
-            let Some(own) = self.own_of(&place)? else { return Ok(None) };
-            let mut status = place.stat()?;
+            let held = Place::of(Caller::new(call.pid), at)?.hold()?;
+            let Some(own) = self.own_of(&held)? else { return Ok(None) };
+            let mut status = held.stat()?;
             status.show(own);
             Ok(Some(status))
         };
@@ -102,9 +93,9 @@ impl Supervisor {
         buffer: u64,
     ) -> Result<Answer, Errno> {
         let seen = || {
-            let place = Place::of(Caller::new(call.pid), at)?;
-            let Some(own) = self.own_of(&place)? else { return Ok(None) };
-            let mut status = place.statx(flags, mask)?;
+            let held = Place::of(Caller::new(call.pid), at)?.hold()?;
+            let Some(own) = self.own_of(&held)? else { return Ok(None) };
+            let mut status = held.statx(flags, mask)?;
             status.show(own);
             Ok(Some(status))
         };
@@ -128,7 +119,7 @@ impl Supervisor {
             return Ok(Answer::Proceed);
         };
         let status = held.stat()?;
-        let old = self.own_of_held(&held)?;
+        let old = self.own_of(&held)?;
         let (old_uid, old_gid) = old.map_or_else(|| status.real_owner(), |own| (own.uid, own.gid));
         let identity = self.identity(caller)?;
         if !identity.can(CHOWN) {
@@ -155,7 +146,7 @@ impl Supervisor {
     fn owner_in(&self, call: &Call, folder: &Held) -> Result<Option<Own>, Errno> {
         let identity = self.identity(Caller::new(call.pid))?;
         let mut own = Own::of(identity.user.files, identity.group.files);
-        let of_folder = self.own_of_held(folder)?.unwrap_or_default();
+        let of_folder = self.own_of(folder)?.unwrap_or_default();
         // For most calls both are the same, and the folder need not be looked at.
         if of_folder.gid != own.gid && folder.stat()?.mode() & SET_GROUP != 0 {
             own.gid = of_folder.gid;
@@ -338,16 +329,16 @@ impl Supervisor {
 
     // Whom a program's set-id bits make of the caller; `None` if it is no program. Scripts have none.
     fn set_id_of(&self, call: &Call, at: &At) -> Result<Option<SetId>, Errno> {
-        let place = Place::of(Caller::new(call.pid), at)?;
-        let status = place.stat()?;
+        let held = Place::of(Caller::new(call.pid), at)?.hold()?;
+        let status = held.stat()?;
         let mode = status.mode();
         if mode & 0o111 == 0 || !status.is_file() {
             return Ok(None);
         }
-        if mode & (SET_USER | SET_GROUP) == 0 || place.is_script() {
+        if mode & (SET_USER | SET_GROUP) == 0 || held.is_script() {
             return Ok(Some(SetId::default()));
         }
-        let own = self.own_of(&place)?.unwrap_or_default();
+        let own = self.own_of(&held)?.unwrap_or_default();
         let user = (mode & SET_USER != 0).then_some(own.uid);
         // Without the right to execute for the group, the bit means mandatory locks.
         let group = (mode & SET_GROUP != 0 && mode & 0o010 != 0).then_some(own.gid);

@@ -32,10 +32,14 @@ pub(crate) fn pair() -> io::Result<(Ours, Theirs)> {
 
 impl Theirs {
     /// Puts this process and all that it starts under the supervisor. Where that cannot be (another
-    /// supervisor is there already, an old kernel) says so in the step's output: `false`.
-    pub(crate) fn submit_or_warn(self) -> bool {
-        match self.submit() {
-            Ok(()) => true,
+    /// supervisor is there already, an old kernel) says so in the step's output: `false`. An error where
+    /// it is under one that nobody answers for.
+    pub(crate) fn submit_or_warn(self) -> io::Result<bool> {
+        match Self::stop() {
+            Ok(listener) => {
+                socket::send(&self.0, &[listener.as_fd()], &[])?;
+                Ok(true)
+            }
             Err(error) => {
                 let text = format!(
                     "rbuild: only one id, and owners cannot be recorded here ({error}): all files will \
@@ -43,15 +47,14 @@ impl Theirs {
                 );
                 // Without an output nobody can be told.
                 let _ = io::stderr().write_all(text.as_bytes());
-                false
+                Ok(false)
             }
         }
     }
 
-    fn submit(self) -> io::Result<()> {
+    fn stop() -> io::Result<OwnedFd> {
         caller::mark_self().map_err(|_| io::Error::other("cannot set a limit"))?;
-        let listener = notify::install()?;
-        socket::send(&self.0, &[listener.as_fd()], &[])
+        notify::install()
     }
 }
 
