@@ -1,4 +1,4 @@
-# expect: base-tag-latest base-unpinned final-user-root package-install-in-final pipe-to-interpreter secret-in-env single-stage-unsquashed
+# expect: base-tag-latest base-unpinned final-user-root package-install-in-final pipe-to-interpreter run-pipe-unchecked secret-in-env
 # Everything that `hardened` is there for, in eight lines.
 
 FROM debian:latest
