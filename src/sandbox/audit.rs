@@ -305,8 +305,16 @@ pub(super) fn deeds<'a>(acts: impl Iterator<Item = &'a Act>) -> Deeds {
         match act {
             Act::Made { parent, child } => {
                 if let Some((program, _)) = runs.get(parent).copied() {
+                    let (mut first, _) = *runs.entry(*child).or_insert((program, false));
                     // It may have begun to run something before this was told.
-                    runs.entry(*child).or_insert((program, false));
+                    while first > program
+                        && let Some(before) = deeds.programs[first].parent
+                    {
+                        first = before;
+                    }
+                    if first > program {
+                        deeds.programs[first].parent = Some(program);
+                    }
                 }
             }
             Act::Executed { pid, path, argv, sha256 } => {
@@ -347,6 +355,22 @@ pub(super) fn deeds<'a>(acts: impl Iterator<Item = &'a Act>) -> Deeds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_that_was_faster_than_the_news_of_it_has_its_parent() {
+        let program =
+            |pid| Act::Executed { pid, path: Raw(vec![b'x']), argv: Vec::new(), sha256: None };
+        let made = Act::Made { parent: 1, child: 2 };
+        let parents = |acts: &[Act]| -> Vec<Option<usize>> {
+            deeds(acts.iter()).programs.iter().map(|ran| ran.parent).collect()
+        };
+        assert_eq!(parents(&[program(1), program(2), made]), [None, Some(0)]);
+        let made = Act::Made { parent: 1, child: 2 };
+        let twice = [program(1), program(2), program(2), made];
+        assert_eq!(parents(&twice), [None, Some(0), Some(1)]);
+        let made = Act::Made { parent: 1, child: 2 };
+        assert_eq!(parents(&[program(1), made, program(2)]), [None, Some(0)]);
+    }
 
     #[test]
     fn programs_are_told_however_much_else_there_is() {
