@@ -42,6 +42,7 @@ pub(crate) use copy::{as_path, path_of};
 pub use dir::Dir;
 pub use host::{can_change_root, fresh_proc, ids_without_namespace};
 pub use interrupt::{TERMINATE, on_interrupt};
+pub use landlock::{NoFence, try_fence};
 pub use look::may_open;
 pub use namespace::{
     Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, has_no_ids, id_maps, user_id,
