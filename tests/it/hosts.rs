@@ -22,7 +22,7 @@ fn dockerfile(layers: usize) -> String {
 fn check(layers: usize, more: &[(&'static str, &str)]) -> String {
     let place = Place::new(Who::usual());
     place.file("ctx/f", "f\n");
-    let mut build = Build::text(&place, &dockerfile(layers)).limit(240);
+    let mut build = Build::text(&place, &dockerfile(layers)).limit(600);
     for (name, value) in more {
         build = build.env(name, value);
     }
