@@ -138,13 +138,15 @@ fn judge_text(file: &str, case: &Value, policy: &Policy) -> Vec<Row> {
         let at = ImagePath::from_entry(path.as_bytes()).unwrap();
         context.add(path, text, ignore.as_ref().is_some_and(|ignore| ignore.excludes(&at)));
     }
+    let mut bases = Bases::from_json(&case["bases"].to_string()).unwrap_or_default();
+    bases.read_triggers(&mut sources);
     let input = TextInput {
         file: &parsed,
         instructions: &instructions,
         errors: &errors,
         sources: &sources,
         request: &request,
-        bases: &Bases::from_json(&case["bases"].to_string()).unwrap_or_default(),
+        bases: &bases,
         squash: args.contains(&"--squash"),
         today: Some("2026-11-21"),
         tags: (!tags.is_empty()).then_some(&tags),
