@@ -12,7 +12,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
           layer, of the build or of the base, has other content than a layer below it, also if \
           the path was removed in between. A program that is in every process sees all of it.\n\n\
           Exempt is an upgrade: the layer also changes the package database, and the database \
-          knows the new content. Where the database is that of rpm, which is not read, the rule \
+          knows the new content. Where the database is rpm's in Berkeley DB, which is not read, the rule \
           is told as skipped.",
     params: &[Param {
         name: "paths",

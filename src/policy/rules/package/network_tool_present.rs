@@ -76,7 +76,9 @@ fn copies(judged: &Judged<'_>, found: &mut Found<'_>, names: &[String]) {
         name.or_else(|| {
             let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
             let owned = |name: &&String| {
-                folders.iter().any(|dir| packages.same_content(&format!("{dir}/{name}"), file))
+                folders
+                    .iter()
+                    .any(|dir| packages.holds(&format!("{dir}/{name}"), file) == Some(true))
             };
             names.iter().find(owned).cloned()
         })
