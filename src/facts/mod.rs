@@ -11,6 +11,7 @@ mod keep;
 mod leak;
 mod logins;
 mod packages;
+mod rpm;
 mod table;
 mod view;
 

@@ -161,6 +161,8 @@ impl Covering<'_> {
 }
 
 #[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod suite;
 #[cfg(test)]
 mod tests;
