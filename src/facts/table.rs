@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use super::program::{Program, ProgramScan};
 use crate::base::{Blob, Digest, Hasher, ImagePath, hex};
 use crate::layer::{Entry, EntryKind, Observer};
 
-const VERSION: &str = "rbuild layer table 1";
+const VERSION: &str = "rbuild layer table 2";
 
 /// The kind under which the store keeps tables: `store.facts(diff, LayerTable::KIND)`.
-const KIND: &str = "table-1";
+const KIND: &str = "table-2";
 
 /// Files whose text is kept, since rules read them: small, and bounded all the same.
 const KEPT: &[&[u8]] = &[b"/etc/passwd", b"/etc/group", b"/etc/os-release", b"/usr/lib/os-release"];
@@ -63,6 +64,12 @@ pub struct FileFact {
     /// (`2321…`).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub magic: String,
+    /// What it is to the kernel that is asked to run it; `None` for what is no program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Box<Program>>,
+    /// Seconds since 1970.
+    #[serde(default)]
+    pub mtime: i64,
     /// Names of its extended attributes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub xattrs: Vec<String>,
@@ -118,6 +125,7 @@ struct Open {
     fact: FileFact,
     hasher: Hasher,
     head: Vec<u8>,
+    program: ProgramScan,
     keep: Option<Vec<u8>>,
 }
 
@@ -158,6 +166,8 @@ impl Observer for TableObserver {
                 size: entry.size(),
                 sha256: String::new(),
                 magic: String::new(),
+                program: None,
+                mtime: entry.mtime,
                 xattrs: entry
                     .xattrs
                     .keys()
@@ -166,6 +176,7 @@ impl Observer for TableObserver {
             },
             hasher: Hasher::new(),
             head: Vec::new(),
+            program: ProgramScan::default(),
             keep,
         });
     }
@@ -173,6 +184,7 @@ impl Observer for TableObserver {
     fn content(&mut self, data: &[u8]) {
         let Some(open) = &mut self.open else { return };
         open.hasher.update(data);
+        open.program.feed(data);
         if open.head.len() < 4 {
             open.head.extend(data.iter().take(4 - open.head.len()));
         }
@@ -187,6 +199,7 @@ impl Observer for TableObserver {
             let digest: Digest<Blob> = open.hasher.finish();
             open.fact.sha256 = digest.hex();
             open.fact.magic = hex(&open.head);
+            open.fact.program = open.program.finish().map(Box::new);
         }
         if let Some(keep) = open.keep {
             let text = String::from_utf8_lossy(&keep).into_owned();
@@ -218,6 +231,7 @@ mod tests {
         assert_eq!(table.texts["/etc/passwd"], "root:x:0:");
         assert_eq!(table.files[0].magic, "726f6f74");
         assert_eq!(table.files[1].mode, 0o4755);
+        assert_eq!(table.files[0].program, None);
         assert_eq!(LayerTable::from_bytes(&table.to_bytes()).unwrap(), table);
         assert_eq!(LayerTable::from_bytes(b"other\n"), None);
     }
