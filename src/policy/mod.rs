@@ -6,10 +6,12 @@
 //! here stops a build: `build` asks [`Report::verdict`].
 
 mod bases;
+mod budget;
 mod comments;
 mod context;
 mod copied;
 mod credentials;
+mod dive;
 mod finding;
 mod fix;
 mod flow;
@@ -24,18 +26,20 @@ mod rule;
 mod rules;
 mod scripts;
 mod sections;
+mod start;
 mod suppress;
 mod units;
 mod values;
 
 pub use bases::{BaseFacts, BaseSignature, Bases};
 pub use context::{ContextFile, ContextFiles, GivenFiles};
+pub use dive::DiveThresholds;
 pub use finding::{
     Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped,
     Suppressed, Verdict,
 };
 pub use fix::diff;
-pub use formats::Format;
+pub use formats::{Format, Told};
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
@@ -106,7 +110,9 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };
-        if setting.on() {
+        // Of an image whose documents are not believed nothing else is known.
+        let judges = !input.facts.whole.broken || rule.id == "digest-mismatch";
+        if setting.on() && judges {
             let (moment, report) = (Moment::Image, &mut report);
             check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
@@ -166,6 +172,8 @@ impl Covering<'_> {
     }
 }
 
+#[cfg(test)]
+mod image_tests;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]

@@ -119,14 +119,30 @@ rules! {
         workdir_system_path
     }
     image {
+        constant_mtime_web
         device_node
+        digest_mismatch
+        duplicate_content
         empty_file_in_bin
+        entrypoint_unrunnable
         entrypoint_untrusted_path
+        foreign_binary
         hidden_executable
         history_anomaly
         history_remote_execution
+        image_efficiency
+        image_size_budget
+        image_wasted_bytes
+        image_wasted_percent
         ld_so_preload
+        provenance_missing
+        sbom_incomplete
+        sbom_missing
+        scan_attestation_stale
+        signature_missing
         single_stage_unsquashed
+        unneeded_file
+        unreferenced_blob
     }
     meta {
         suppression_expired
@@ -238,7 +254,7 @@ use super::Judged;
 use super::finding::Finding;
 use super::outline::{Item, Outline};
 use super::rule::Found;
-use crate::facts::{FileFact, FileKind, ImageFacts, Origin};
+use crate::facts::{Beside, FileFact, FileKind, ImageFacts, Origin};
 use crate::instruction::Instruction;
 
 /// Finds programs by name: what is visible in a `bin` or `sbin` folder and may be run, links
@@ -273,8 +289,20 @@ fn present(
     }
 }
 
+/// Returns what lies beside the image; where nobody could look, says so.
+fn beside<'a>(judged: &Judged<'a>, found: &mut Found<'_>) -> Option<&'a Beside> {
+    let beside = judged.facts.whole.beside.as_ref();
+    if beside.is_none() {
+        found.skip(match judged.outline {
+            Some(_) => "attestations and signatures are looked for by `rbuild audit`",
+            None => "nothing can lie beside an image in this kind of archive",
+        });
+    }
+    beside
+}
+
 /// Points a finding in a layer at the instruction that made the layer.
-fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
+pub(super) fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
     let Some(facts) = judged.facts.layers.get(layer) else { return finding };
     match &facts.origin {
         Origin::Base => finding.evidence("origin", "base image"),
