@@ -12,7 +12,7 @@ use crate::facts::{
 };
 use crate::image::Config;
 use crate::input::{BaseError, Finished, FinishedLayer};
-use crate::layer::{self, Bounds, DiffReader, Format, Observer, Reader, decompress};
+use crate::layer::{self, Bounds, DiffReader, Format, Observer, Reader, decompress, observe};
 
 /// What an image alone cannot tell.
 #[derive(Clone, Default)]
@@ -78,7 +78,7 @@ pub fn look(image: &Finished<'_>, known: &Known) -> Result<ImageFacts, BaseError
             true => Origin::Base,
             false => Origin::Foreign(made.get(index).cloned().unwrap_or_default()),
         };
-        layers.push(LayerFacts { table, origin, leaks });
+        layers.push(LayerFacts { table, origin, leaks, steps: BTreeMap::new() });
     }
     whole.digests = digests(image);
     whole.orphans = orphans(image)?;
@@ -183,38 +183,9 @@ impl Pass {
         let format = format.unwrap_or_else(|| Format::sniff(&start));
         let source = io::Cursor::new(start).chain(source);
         let plain = decompress(source, format, Bounds::default())?;
-        let mut reader = Reader::layer(DiffReader::new(plain), layer::Limits::default());
-        let mut buffer = vec![0; 64 << 10];
-        let outcome = self.entries(&mut reader, &mut buffer);
-        let diff = reader.into_inner().finish();
-        outcome?;
-        diff.map(|(diff, _)| diff)
-    }
-
-    fn entries<R: Read>(
-        &mut self,
-        reader: &mut Reader<R>,
-        buffer: &mut [u8],
-    ) -> Result<(), layer::Error> {
-        while let Some(entry) = reader.next_entry()? {
-            self.table.entry(&entry);
-            self.leaks.entry(&entry);
-            let mut content = reader.content();
-            loop {
-                match content.read(buffer) {
-                    Ok(0) => break,
-                    Ok(got) => {
-                        self.table.content(&buffer[..got]);
-                        self.leaks.content(&buffer[..got]);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            self.table.end();
-            self.leaks.end();
-        }
-        Ok(())
+        let reader = Reader::audit(DiffReader::new(plain), layer::Limits::default());
+        let read = observe(reader, &mut [&mut self.table, &mut self.leaks])?;
+        read.finish().map(|(diff, _)| diff)
     }
 }
 
@@ -246,7 +217,7 @@ fn inside_of(mut source: Box<dyn Read + Send>) -> (&'static str, Vec<String>) {
     let Ok(plain) = decompress(whole, format, Bounds::default()) else {
         return ("data", Vec::new());
     };
-    let mut reader = Reader::layer(plain, layer::Limits::default());
+    let mut reader = Reader::audit(plain, layer::Limits::default());
     let mut table = TableObserver::new();
     let mut found = false;
     while let Ok(Some(entry)) = reader.next_entry() {

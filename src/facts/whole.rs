@@ -210,7 +210,12 @@ mod tests {
                     table.end();
                 }
                 let origin = if index == 0 { Origin::Base } else { Origin::Foreign(String::new()) };
-                LayerFacts { table: table.finish(), origin, leaks: Vec::new() }
+                LayerFacts {
+                    table: table.finish(),
+                    origin,
+                    leaks: Vec::new(),
+                    steps: BTreeMap::new(),
+                }
             })
             .collect();
         let config = Config::empty(&Platform::new("linux", "amd64", None));

@@ -17,6 +17,7 @@ pub mod git;
 mod glob;
 pub mod http;
 mod ignore;
+mod pattern;
 mod place;
 mod select;
 

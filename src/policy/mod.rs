@@ -10,13 +10,13 @@ mod budget;
 mod comments;
 mod context;
 mod copied;
-mod credentials;
 mod dive;
 mod finding;
 mod fix;
 mod flow;
 mod formats;
 mod glob;
+mod judged;
 mod look;
 mod outline;
 mod profile;
@@ -27,6 +27,7 @@ mod rules;
 mod scripts;
 mod sections;
 mod start;
+mod started;
 mod suppress;
 mod units;
 mod values;
@@ -40,6 +41,7 @@ pub use finding::{
 };
 pub use fix::diff;
 pub use formats::{Format, Told};
+pub use judged::{Judged, Maker};
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
@@ -60,14 +62,6 @@ pub struct ImageInput<'a> {
     pub facts: &'a ImageFacts,
     /// The text; `None` in `audit`.
     pub text: Option<TextInput<'a>>,
-}
-
-/// What a rule that looks at images is given.
-pub struct Judged<'a> {
-    /// The facts.
-    pub facts: &'a ImageFacts,
-    /// The text; `None` in `audit`.
-    pub outline: Option<&'a Outline<'a>>,
 }
 
 /// Judges the text: before anything runs.
@@ -106,7 +100,7 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
 /// found (a user, a variable) is told once.
 pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let outline = input.text.map(Outline::new);
-    let judged = Judged { facts: input.facts, outline: outline.as_ref() };
+    let judged = Judged::new(input.facts, outline.as_ref());
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use super::{Judged, started};
 use crate::facts::{Elf, FileFact, FileKind, ImageFacts, Program, Visible};
 
 /// Looks at programs of one image.
 pub(super) struct Start<'a> {
     facts: &'a ImageFacts,
-    visible: BTreeMap<&'a str, Visible<'a>>,
+    visible: &'a BTreeMap<&'a str, Visible<'a>>,
     user: Option<User>,
     path: Vec<String>,
 }
@@ -27,23 +28,15 @@ struct User {
     groups: Vec<u32>,
 }
 
-/// What a runtime takes where the image sets no PATH.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Interpreters of interpreters that are followed, as Linux does (`BINPRM_MAX_RECURSION`).
 const DEPTH: usize = 5;
 
 impl<'a> Start<'a> {
     /// Takes an image.
-    pub(super) fn new(facts: &'a ImageFacts) -> Self {
-        let env = &facts.config.config.env;
-        let path = env.iter().rev().find_map(|pair| pair.strip_prefix("PATH=")).unwrap_or(PATH);
-        Start {
-            facts,
-            visible: facts.visible(),
-            user: user(facts),
-            path: path.split(':').filter(|folder| !folder.is_empty()).map(str::to_owned).collect(),
-        }
+    pub(super) fn new<'j: 'a>(judged: &'a Judged<'j>) -> Self {
+        let facts = judged.facts;
+        let (visible, path) = (judged.visible(), started::search_path(facts));
+        Start { facts, visible, user: user(facts), path }
     }
 
     /// Returns why the program that `word` names does not start; `None` if nothing speaks against it.
@@ -59,7 +52,7 @@ impl<'a> Start<'a> {
         };
         // A script leads to its interpreter, which may be one.
         for _ in 0..DEPTH {
-            let Some(at) = ImageFacts::resolve(&self.visible, &path) else {
+            let Some(at) = ImageFacts::resolve(self.visible, &path) else {
                 let message = match path == first {
                     true => format!("`{}` is not in the image", shown(&path)),
                     false => format!("its interpreter `{}` is not in the image", shown(&path)),
@@ -91,7 +84,7 @@ impl<'a> Start<'a> {
 
     fn at(&self, path: &str, message: String, help: &'static str) -> Problem {
         let layer = self.visible.get(path).map(|at| at.layer);
-        let end = || ImageFacts::resolve(&self.visible, path).map(|at| at.layer);
+        let end = || ImageFacts::resolve(self.visible, path).map(|at| at.layer);
         Problem { message, path: path.to_owned(), layer: layer.or_else(end), help }
     }
 
@@ -106,7 +99,7 @@ impl<'a> Start<'a> {
         }
         let candidates = || self.path.iter().map(|folder| format!("{folder}/{word}"));
         let file = |path: &String| {
-            ImageFacts::resolve(&self.visible, path).filter(|at| at.file.kind != FileKind::Dir)
+            ImageFacts::resolve(self.visible, path).filter(|at| at.file.kind != FileKind::Dir)
         };
         let runs = |path: &String| file(path).is_some_and(|at| self.refused(path, &at).is_none());
         candidates().find(runs).or_else(|| candidates().find(|path| file(path).is_some()))
@@ -156,7 +149,7 @@ impl<'a> Start<'a> {
             return Some((message, "build it for the image's platform"));
         }
         let loader = elf.interpreter.as_deref()?;
-        if ImageFacts::resolve(&self.visible, loader).is_none() {
+        if ImageFacts::resolve(self.visible, loader).is_none() {
             let message =
                 format!("`{name}` needs the loader `{}`, which is not there", shown(loader));
             let help = "link it statically, or ship on a base with that C library";
@@ -183,7 +176,7 @@ impl<'a> Start<'a> {
         let Some(interpreter) = words.next().filter(|word| word.starts_with('/')) else {
             return Ok(None);
         };
-        let there = ImageFacts::resolve(&self.visible, interpreter).is_some();
+        let there = ImageFacts::resolve(self.visible, interpreter).is_some();
         if !there || !interpreter.ends_with("/env") {
             return Ok(Some(interpreter.to_owned()));
         }

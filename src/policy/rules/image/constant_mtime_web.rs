@@ -35,7 +35,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let servers: Vec<String> = found.texts("servers").into_iter().map(str::to_owned).collect();
     let folders: Vec<String> = found.texts("folders").into_iter().map(str::to_owned).collect();
-    let visible = judged.facts.visible();
+    let visible = judged.visible();
     let server = visible.iter().find_map(|(path, at)| {
         let mut parts = path.rsplit('/');
         let name = parts.next().filter(|name| servers.iter().any(|server| server == name))?;

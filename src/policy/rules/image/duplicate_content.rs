@@ -23,9 +23,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let least = found.size("min");
-    let visible = judged.facts.visible();
+    let visible = judged.visible();
     let mut same: BTreeMap<&str, Vec<(&str, usize, u64)>> = BTreeMap::new();
-    for (path, at) in &visible {
+    for (path, at) in visible {
         if at.file.kind == FileKind::File && at.file.size >= least && at.file.size > 0 {
             same.entry(&at.file.sha256).or_default().push((path, at.layer, at.file.size));
         }

@@ -37,7 +37,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         Some(first) => ("ENTRYPOINT", Some(first.clone())),
         None => ("CMD", cmd.first().cloned()),
     };
-    let start = Start::new(facts);
+    let start = Start::new(judged);
     for (name, word) in [(name, first), ("HEALTHCHECK", check)] {
         let Some(word) = word.filter(|word| !word.is_empty()) else { continue };
         let Some(problem) = start.problem(&word) else { continue };

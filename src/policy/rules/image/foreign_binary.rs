@@ -27,7 +27,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let platform = judged.facts.config.platform();
     let allow: Vec<String> = found.texts("allow").into_iter().map(str::to_owned).collect();
-    let visible = judged.facts.visible();
+    let visible = judged.visible();
     let emulates = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or(path);
         name.starts_with("qemu-") && path.contains("/bin/") && !name.starts_with("qemu-img")
@@ -35,7 +35,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     if visible.keys().any(|path| emulates(path)) {
         return;
     }
-    for (path, at) in &visible {
+    for (path, at) in visible {
         if judged.facts.layers[at.layer].origin == Origin::Base || at.file.mode & 0o111 == 0 {
             continue;
         }

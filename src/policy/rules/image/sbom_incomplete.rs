@@ -30,7 +30,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         return;
     };
     let known: BTreeSet<&str> = files.iter().map(String::as_str).collect();
-    let visible = judged.facts.visible();
+    let visible = judged.visible();
     let programs = || {
         visible.iter().filter(|(_, at)| {
             at.file.kind == FileKind::File

@@ -26,9 +26,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
-    let visible = judged.facts.visible();
+    let visible = judged.visible();
     let mut told: BTreeSet<&str> = BTreeSet::new();
-    for (path, at) in &visible {
+    for (path, at) in visible {
         let mut end = 0;
         for part in path.split('/').skip(1) {
             end += 1 + part.len();
