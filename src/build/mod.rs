@@ -5,11 +5,17 @@
 //! outputs. A refusal at any gate leaves nothing behind.
 
 mod bases;
+#[cfg(feature = "rego")]
+mod custom;
 mod execute;
 mod listing;
 mod prepare;
 
 pub use bases::{NamedSource, NamedSourceError, Resolver};
+#[cfg(feature = "rego")]
+pub(crate) use custom::rego_main;
+#[cfg(feature = "rego")]
+pub use custom::run_rego;
 pub use execute::{Done, Ended, Work, execute};
 pub use listing::FolderFiles;
 pub use prepare::{Job, NotPrepared, Prepared, parse, prepare};

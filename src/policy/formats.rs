@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::custom::FAILED;
 use super::finding::{Level, Report};
 use super::profile::Policy;
 use super::rules::CATEGORIES;
@@ -96,7 +97,7 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
     let all = || {
         CATEGORIES.iter().flat_map(|(group, rules)| rules.iter().map(move |rule| (*group, *rule)))
     };
-    let rules: Vec<Value> = all()
+    let mut rules: Vec<Value> = all()
         .map(|(group, rule)| {
             let setting = policy.setting(rule.id);
             let standards = rule
@@ -126,22 +127,38 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
             })
         })
         .collect();
+    rules.extend(policy.custom.rules.iter().map(|rule| {
+        let help = rule.help.as_deref().unwrap_or(&rule.title);
+        let setting = policy.setting(rule.id);
+        json!({
+            "id": rule.id,
+            "shortDescription": { "text": rule.title },
+            "help": { "text": help },
+            "defaultConfiguration": {
+                "enabled": setting.on(),
+                "level": sarif_level(setting.level.word()),
+            },
+            "properties": { "tags": ["custom"] },
+        })
+    }));
     let results: Vec<Value> = findings
         .iter()
         .filter(|finding| finding["severity"] != "off")
         .map(|finding| {
-            let index = all().position(|(_, rule)| rule.id == text(finding, "rule"));
+            let index = rules.iter().position(|rule| rule["id"] == finding["rule"]);
             let mut message = text(finding, "message").to_owned();
             if let Some(help) = finding["help"].as_str() {
                 let _ = write!(message, "; {help}");
             }
             let mut out = json!({
                 "ruleId": finding["rule"],
-                "ruleIndex": index,
                 "level": sarif_level(text(finding, "severity")),
                 "message": { "text": message },
                 "partialFingerprints": { "rbuild/v1": finding["fingerprint"] },
             });
+            if let Some(index) = index {
+                out["ruleIndex"] = index.into();
+            }
             let mut location = json!({});
             if let Some(file) = finding["file"].as_str() {
                 location["physicalLocation"] = json!({
@@ -301,15 +318,19 @@ const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 fn junit(findings: &[Value], report: &Value, policy: &Policy) -> String {
     let on = CATEGORIES.iter().flat_map(|(_, rules)| rules.iter());
-    let on: Vec<_> = on.filter(|rule| policy.setting(rule.id).on()).collect();
+    let on = on.map(|rule| rule.id).chain(policy.custom.rules.iter().map(|rule| rule.id));
+    let mut on: Vec<&str> = on.filter(|id| policy.setting(id).on()).collect();
+    if findings.iter().any(|finding| finding["rule"] == FAILED) {
+        on.push(FAILED);
+    }
     let skipped: Vec<&Value> = report["skipped"].as_array().into_iter().flatten().collect();
     let name = findings.iter().find_map(|finding| finding["file"].as_str()).unwrap_or("image");
     let (mut cases, mut failures, mut skips) = (String::new(), 0, 0);
-    for rule in &on {
+    for rule in on.iter().copied() {
         let mine: Vec<&Value> =
-            findings.iter().filter(counts).filter(|f| f["rule"] == rule.id).collect();
-        let skip = skipped.iter().find(|skipped| skipped["rule"] == rule.id);
-        let id = xml(rule.id);
+            findings.iter().filter(counts).filter(|f| f["rule"] == rule).collect();
+        let skip = skipped.iter().find(|skipped| skipped["rule"] == rule);
+        let id = xml(rule);
         let _ = write!(cases, "    <testcase classname=\"rbuild\" name=\"{id}\"");
         if let Some(first) = mine.first() {
             failures += 1;

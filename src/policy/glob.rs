@@ -1,7 +1,7 @@
 //! Patterns of policy files: `*` within a component, `**` over components, `?` one character.
 
 /// Tells whether `path` matches `pattern`. Time is bounded by the product of their lengths.
-pub(super) fn matches(pattern: &str, path: &str) -> bool {
+pub fn matches(pattern: &str, path: &str) -> bool {
     let (pattern, path) = (pattern.as_bytes(), path.as_bytes());
     // reached[i]: the pattern so far matches the first i bytes of the path.
     let mut reached = vec![false; path.len() + 1];

@@ -205,6 +205,9 @@ pub(super) fn diagnostic(finding: &Finding, sources: &Sources) -> Diagnostic {
     out.label.clone_from(&finding.label);
     out.labels.clone_from(&finding.labels);
     out.help.clone_from(&finding.help);
+    if let Some(title) = finding.evidence.get("title").and_then(Value::as_str) {
+        out.notes.push(format!("why: {title}"));
+    }
     if let Some(rule) = rule(finding.rule) {
         out.notes.push(format!("why: {}", rule.title));
         let mut also = rule.standards.join(", ");
