@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use rbuild::diag::Sources;
 use rbuild::policy::{
     FailOn, Foreign, Format, Imported, Overrides, PROFILES, Policy, PolicyError, PolicyFiles,
-    Report, View,
+    Report, View, table_of,
 };
 
 use super::environment;
@@ -15,6 +15,7 @@ use super::shared::{PolicyArgs, Stop, printable, say, write_file};
 
 const ORGANISATION: &str = "/etc/rbuild/policy.toml";
 pub(crate) const REPOSITORY: &str = ".rbuild/policy.toml";
+const SETTINGS: &str = "rbuild.toml";
 
 /// Puts the policy together: the profile or the file of `--policy` (else the organisation's file,
 /// else `hardened`), the repository's file, the command line. Where there is no policy file at all,
@@ -39,8 +40,7 @@ pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Sto
     };
     // A profile by name is the whole of what was asked for; the repository's file refines the rest.
     if args.policy.is_none() {
-        if let Some(path) = repository_file(context) {
-            let text = read(&path)?;
+        if let Some((path, text)) = repository_file(context)? {
             let mut files = Disk { folder: folder_of(&path), inside: true };
             policy.merge_with(&text, &path.display().to_string(), &mut files).map_err(stop)?;
         } else if !Path::new(ORGANISATION).is_file() {
@@ -203,19 +203,28 @@ fn from_file(path: &Path) -> Result<Policy, Stop> {
     Policy::read_with(&text, &path.display().to_string(), &mut files).map_err(stop)
 }
 
-/// The repository's file: in the context or above it, up to the root of the version control.
-fn repository_file(context: &Path) -> Option<std::path::PathBuf> {
-    let start = std::path::absolute(context).ok()?;
+/// The repository's file and what it says: in the context or above it, up to the root of the version
+/// control, `.rbuild/policy.toml`, else `[policy]` of `rbuild.toml`.
+fn repository_file(context: &Path) -> Result<Option<(PathBuf, String)>, Stop> {
+    let Ok(start) = std::path::absolute(context) else { return Ok(None) };
     for folder in start.ancestors() {
         let file = folder.join(REPOSITORY);
         if file.is_file() {
-            return Some(file);
+            let text = read(&file)?;
+            return Ok(Some((file, text)));
+        }
+        let file = folder.join(SETTINGS);
+        if file.is_file()
+            && let Some(text) =
+                table_of(&read(&file)?, "policy", &file.display().to_string()).map_err(stop)?
+        {
+            return Ok(Some((file, text)));
         }
         if folder.join(".git").exists() {
-            return None;
+            return Ok(None);
         }
     }
-    None
+    Ok(None)
 }
 
 /// Writes the reports that `--report FORMAT=FILE` asks for.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use rbuild::policy::{Foreign, Imported, PROFILES, explain, rule, template};
+use rbuild::policy::{FAILED, Foreign, Imported, PROFILES, explain, rule, template};
 
 use super::cases;
 use super::exit::Exit;
@@ -94,6 +94,13 @@ pub(crate) fn run(args: Args) -> Exit {
 fn explained(id: &str, policy: &PolicyArgs) -> Result<String, Stop> {
     if let Some(rule) = rule(id) {
         return Ok(explain(rule));
+    }
+    if id == FAILED {
+        return Ok(format!(
+            "{FAILED}\n\nRules in Rego gave no verdict.\n\nA file has a mistake, which the message names with \
+             its line; or together the rules took more than 2 s of CPU time or 256 MiB of memory. Mend \
+             the rule, or leave it out with --skip ID. See docs/rego.md.\n"
+        ));
     }
     // Only now: an explanation of a rule of ours needs no policy.
     let policy = effective(policy, Path::new("."))?;

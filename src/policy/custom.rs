@@ -205,10 +205,9 @@ fn find(policy: &mut Policy, place: &str) -> Result<(), PolicyError> {
             false if package.starts_with("builtin.") => format!("trivy/{id}"),
             false => format!("custom/{id}"),
         };
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_');
         if !id.chars().all(fits) || id.len() > 100 || found.len() >= MOST_RULES {
-            let message =
-                format!("`{id}` is no id: NAMESPACE/NAME of letters, digits, `-`, `_`, `.`");
+            let message = format!("`{id}` is no id: NAMESPACE/NAME of letters, digits, `-`, `_`");
             return Err(PolicyError::new(file, message));
         }
         let level = match word(&own["severity"]).map(|word| word.to_ascii_lowercase()).as_deref() {
@@ -255,7 +254,7 @@ fn find(policy: &mut Policy, place: &str) -> Result<(), PolicyError> {
 }
 
 /// What is wrong with rules in Rego, or their limits, is told under this id.
-pub(super) const FAILED: &str = "custom-rule-failed";
+pub const FAILED: &str = "custom-rule-failed";
 
 /// Judges by the rules of this moment that are on. Where there are none, nothing is started.
 pub(super) fn judge(
@@ -525,7 +524,7 @@ mod tests {
             (
                 &[("a.rego", "# METADATA\n# custom:\n#   id: a b/c\npackage a\n")],
                 "rego = [\"a.rego\"]",
-                "a.rego: `a b/c` is no id: NAMESPACE/NAME of letters, digits, `-`, `_`, `.`",
+                "a.rego: `a b/c` is no id: NAMESPACE/NAME of letters, digits, `-`, `_`",
             ),
             (
                 &[("a.rego", "# METADATA\n# title: [x\npackage a\n")],

@@ -4,13 +4,14 @@
 use serde_json::{Map, Value, json};
 
 use super::custom::View;
+use super::judged::Judged;
 use super::outline::{BaseName, Item, Outline, Stage};
 use super::profile::Policy;
 use crate::base::Span;
 use crate::diag::Sources;
 use crate::dockerfile::{ExecForm, Line, blank_words, exec_form, quoted_words};
 use crate::facts::shell::{Arg, Command, Dialect, Join};
-use crate::facts::{FileKind, ImageFacts, Origin};
+use crate::facts::{FileKind, Origin};
 use crate::instruction::{Form, Instruction, RunForm, Source};
 
 /// The document of the text.
@@ -436,7 +437,8 @@ fn stages(outline: &Outline<'_>) -> Vec<Value> {
 }
 
 /// The document of a finished image. The list of files is large: only where a rule asks for it.
-pub(super) fn of_image(facts: &ImageFacts, outline: Option<&Outline<'_>>, files: bool) -> Value {
+pub(super) fn of_image(judged: &Judged<'_>, files: bool) -> Value {
+    let (facts, outline) = (judged.facts, judged.outline);
     let config = &facts.config;
     let history: Vec<Value> = config
         .history
@@ -464,7 +466,7 @@ pub(super) fn of_image(facts: &ImageFacts, outline: Option<&Outline<'_>>, files:
             })
         })
         .collect();
-    let visible = facts.visible();
+    let visible = judged.visible();
     let size: u64 = facts.layers.iter().flat_map(|layer| &layer.table.files).map(|f| f.size).sum();
     let accounts: Vec<Value> = facts
         .accounts()

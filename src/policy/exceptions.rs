@@ -221,9 +221,10 @@ pub(super) fn apply(report: &mut Report, policy: &Policy, scope: &Scope<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Platform;
-    use crate::facts::{FileFact, FileKind, LayerFacts, LayerTable, Needles, Origin};
+    use crate::base::{Blob, Digest, ImagePath, Platform};
+    use crate::facts::{LayerFacts, Needles, Origin, TableObserver};
     use crate::image::Config;
+    use crate::layer::{Entry, EntryKind, Observer};
     use crate::policy::{ImageInput, Overrides, check_image};
 
     const TAIL: &str = "reason = \"r\"\nowner = \"o\"\nexpires = 2027-01-01\n";
@@ -233,27 +234,20 @@ mod tests {
         Policy::read(&text, "p.toml", &mut |_| None).map_err(|error| error.to_string())
     }
 
-    fn file(path: &str, sha256: &str) -> FileFact {
-        FileFact {
-            path: path.into(),
-            kind: FileKind::File,
-            mode: 0o4755,
-            uid: 0,
-            gid: 0,
-            size: 1,
-            sha256: sha256.into(),
-            magic: String::new(),
-            xattrs: Vec::new(),
-        }
-    }
-
     // Of two setuid files, which are covered.
     fn check(scope: &str, want: [bool; 2]) {
-        let files = vec![file("/bin/a", &"a".repeat(64)), file("/bin/b", &"b".repeat(64))];
+        let mut table = TableObserver::new();
+        for name in ["a", "b"] {
+            let path = ImagePath::from_entry(format!("bin/{name}").as_bytes()).unwrap();
+            table.entry(&Entry::new(path, EntryKind::File { size: 1 }, 0o4755));
+            table.content(name.as_bytes());
+            table.end();
+        }
         let layer = LayerFacts {
-            table: LayerTable { files, ..LayerTable::default() },
+            table: table.finish(),
             origin: Origin::Foreign(String::new()),
             leaks: Vec::new(),
+            steps: BTreeMap::new(),
         };
         let needles = Needles::new(std::iter::empty());
         let config = Config::empty(&Platform::new("linux", "amd64", None));
@@ -270,7 +264,8 @@ mod tests {
 
     #[test]
     fn scopes_narrow() {
-        let (a, b) = ("a".repeat(64), "B".repeat(64));
+        let of = |text: &str| Digest::<Blob>::of(text.as_bytes()).hex();
+        let (a, b) = (of("a"), of("b").to_uppercase());
         check("paths = [\"/bin/*\"]", [true, true]);
         check("paths = [\"/bin/a\"]", [true, false]);
         check(&format!("sha256 = [\"{a}\"]"), [true, false]);

@@ -9,7 +9,6 @@ mod bases;
 mod comments;
 mod context;
 mod copied;
-mod credentials;
 mod custom;
 mod document;
 mod exceptions;
@@ -19,6 +18,7 @@ mod flow;
 mod formats;
 mod glob;
 mod import;
+mod judged;
 mod look;
 mod outline;
 mod patterns;
@@ -32,6 +32,7 @@ mod rules;
 mod scripts;
 mod sections;
 mod show;
+mod started;
 mod suppress;
 mod template;
 mod units;
@@ -40,7 +41,7 @@ mod yaml;
 
 pub use bases::{BaseFacts, BaseSignature, Bases};
 pub use context::{ContextFile, ContextFiles, GivenFiles};
-pub use custom::{Custom, CustomRule, Runner, View};
+pub use custom::{Custom, CustomRule, FAILED, Runner, View};
 pub use exceptions::Exception;
 pub use finding::{
     Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped,
@@ -50,6 +51,7 @@ pub use fix::diff;
 pub use formats::Format;
 pub use glob::matches;
 pub use import::{Foreign, Imported};
+pub use judged::{Judged, Maker};
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
@@ -58,6 +60,7 @@ pub use profile::{
 };
 pub use rule::{Alias, Around, Found, Param, ParamKind, Rule};
 pub use rules::{CATEGORIES, RULES, explain};
+pub use show::table_of;
 pub use template::template;
 
 use std::collections::BTreeMap;
@@ -72,14 +75,6 @@ pub struct ImageInput<'a> {
     pub facts: &'a ImageFacts,
     /// The text; `None` in `audit`.
     pub text: Option<TextInput<'a>>,
-}
-
-/// What a rule that looks at images is given.
-pub struct Judged<'a> {
-    /// The facts.
-    pub facts: &'a ImageFacts,
-    /// The text; `None` in `audit`.
-    pub outline: Option<&'a Outline<'a>>,
 }
 
 /// Judges the text: before anything runs.
@@ -125,7 +120,7 @@ pub fn input_document(input: TextInput<'_>, policy: &Policy) -> serde_json::Valu
 /// found (a user, a variable) is told once.
 pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let outline = input.text.map(Outline::new);
-    let judged = Judged { facts: input.facts, outline: outline.as_ref() };
+    let judged = Judged::new(input.facts, outline.as_ref());
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };
@@ -134,7 +129,7 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
             check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
     }
-    let document = |files| document::of_image(input.facts, outline.as_ref(), files);
+    let document = |files| document::of_image(&judged, files);
     custom::judge(&mut report, policy, Moment::Image, outline.as_ref(), document);
     cover(&mut report, outline.as_ref(), policy, Some(input.facts));
     report.sort();

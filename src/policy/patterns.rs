@@ -4,9 +4,9 @@
 use regex::{Regex, RegexBuilder};
 use toml::{Table, Value};
 
-use super::credentials::Credential;
 use super::custom::interned;
 use super::profile::PolicyError;
+use crate::facts::credentials::Credential;
 
 /// The kinds of values that labels may have, besides patterns.
 const KINDS: &[&str] = &["text", "url", "email", "semver", "rfc3339", "spdx", "hash"];
@@ -79,7 +79,8 @@ pub(super) fn secrets(extra: Option<&Value>, text: &str) -> Vec<Credential> {
         let Ok(regex) = compile(pattern) else { continue };
         let kind = interned(&format!("a secret of the form `{id}`"));
         let found = regex.find_iter(text).filter(|found| !found.is_empty());
-        let found = found.filter(|found| super::credentials::entropy(found.as_str()) >= entropy);
+        let found =
+            found.filter(|found| crate::facts::credentials::entropy(found.as_str()) >= entropy);
         out.extend(found.map(|found| Credential { kind, at: found.range() }));
     }
     out

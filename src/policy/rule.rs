@@ -2,13 +2,13 @@
 
 use toml::Value;
 
-use super::credentials::Credential;
 use super::finding::{Finding, Level, Moment, Place, Report, Skipped};
 use super::outline::Outline;
 use super::profile::{Offline, Policy, Setting};
 use super::units;
 use super::{Covering, Judged};
 use crate::base::Span;
+use crate::facts::credentials::Credential;
 
 /// A rule: one value in one file of `rules/`, and one word in the list there.
 #[derive(Clone, Copy)]
@@ -339,7 +339,7 @@ impl Found<'_> {
 
     /// Finds credentials in a text: by the forms that are known, and those of `[secrets] extra`.
     pub(super) fn credentials(&self, text: &str) -> Vec<Credential> {
-        let mut found = super::credentials::find(text);
+        let mut found = crate::facts::credentials::find(text);
         found.extend(super::patterns::secrets(self.section("secrets", "extra"), text));
         found
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::profile::Policy;
+use super::profile::{Policy, PolicyError};
 use super::rules::RULES;
 use super::sections::SECTIONS;
 
@@ -87,6 +87,17 @@ impl Policy {
     }
 }
 
+/// Returns a table of a TOML file as the text of a file of its own: `[policy]` of `rbuild.toml`. `None`
+/// if it has no such table.
+pub fn table_of(text: &str, key: &str, place: &str) -> Result<Option<String>, PolicyError> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        PolicyError::new(place, format!("not TOML: {}", error.to_string().trim_end()))
+    })?;
+    let part = table.get(key).and_then(Value::as_table);
+    let line = |(key, value): (&String, &Value)| format!("{} = {}\n", quoted(key), inline(value));
+    Ok(part.map(|part| part.iter().map(line).collect()))
+}
+
 /// Writes a value as TOML, on one line.
 pub(super) fn inline(value: &Value) -> String {
     match value {
@@ -117,7 +128,23 @@ pub(super) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::table_of;
     use crate::policy::Policy;
+
+    #[test]
+    fn a_table_of_a_file_is_a_file() {
+        let text = "[build]\njobs = 2\n[policy]\nfail_on = \"warn\"\n[policy.rules]\n\"DL3007\" = \"off\"\n\
+                    [policy.bases]\nmax_age = \"90d\"\n[[policy.exceptions]]\nrules = [\"DL3002\"]\n\
+                    files = [\"a\\\"\\n\"]\nreason = \"r\"\nowner = \"o\"\nexpires = 2027-01-01\n";
+        let part = table_of(text, "policy", "p").unwrap().unwrap();
+        let mut policy = Policy::builtin("hardened").unwrap();
+        policy.merge(&part, "p").unwrap();
+        assert_eq!(policy.exceptions[0].files, ["a\"\n"]);
+        assert_eq!(policy.exceptions[0].expires, "2027-01-01");
+        assert!(!policy.is_on("base-tag-latest"));
+        assert_eq!(table_of("[build]\n", "policy", "p"), Ok(None));
+        assert!(table_of("[", "policy", "p").is_err());
+    }
 
     #[test]
     fn every_value_that_was_set_has_its_origin() {

@@ -448,6 +448,19 @@ mod tests {
         check("a:\nb: ~\nc: ''\nd: '#x'\n", &json!({"a": null, "b": null, "c": "", "d": "#x"}));
     }
 
+    proptest::proptest! {
+        // Whatever comes, there is an answer.
+        #[test]
+        fn any_text_is_read_or_refused(text in "([-:#'\"{}\\[\\], \n|>&*!\\\\ab\u{e4}\u{20ac}]){0,60}") {
+            let _ = parse(&text);
+            for (_, foreign) in crate::policy::Foreign::NAMES {
+                if let Ok(imported) = foreign.import(&text) {
+                    imported.text.parse::<toml::Table>().unwrap();
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_not_read_is_an_error_with_its_line() {
         for (text, want) in [

@@ -46,6 +46,9 @@ fn init_writes_a_file_and_never_over_one() {
     fs::write(place.at(".rbuild/policy.toml"), first.clone() + "# mine\n").unwrap();
     check(&place, &["policy", "init"], 2, &["nothing is overwritten"], &[]);
     assert!(fs::read_to_string(place.at(".rbuild/policy.toml")).unwrap().ends_with("# mine\n"));
+    fs::remove_dir_all(place.at(".rbuild")).unwrap();
+    place.file("rbuild.toml", "[policy]\ninline = \"deny\"\n");
+    check(&place, &["policy", "show"], 0, &["rbuild.toml (sha256:", "inline = deny"], &[]);
     check(&place, &["policy", "init", "org.toml", "--policy", "baseline"], 0, &[], &[]);
     check(&place, &["policy", "show", "--policy", "org.toml"], 0, &["inline = allow"], &[]);
     check(&place, &["policy", "init", "x.toml", "--policy", "basline"], 2, &["baseline"], &[]);
@@ -218,7 +221,7 @@ fn rules_in_rego_have_limits() {
     place.file("Dockerfile", "FROM scratch\n");
     let head = "# METADATA\n# custom:\n#   id: corp/a\npackage corp.a\nimport rego.v1\n";
     let only = ["lint", "--offline", "--only", "corp/a", "Dockerfile"];
-    let mut ran = |rego: &str, said: &[&str]| {
+    let ran = |rego: &str, said: &[&str]| {
         custom(&place, &format!("{head}{rego}"));
         let start = Instant::now();
         check(&place, &only, 1, &[&["error[custom-rule-failed]"], said].concat(), &[]);
