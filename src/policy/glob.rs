@@ -1,7 +1,7 @@
 //! Patterns of policy files: `*` within a component, `**` over components, `?` one character.
 
 /// Tells whether `path` matches `pattern`. Time is bounded by the product of their lengths.
-pub(super) fn matches(pattern: &str, path: &str) -> bool {
+pub fn matches(pattern: &str, path: &str) -> bool {
     let wild = ['*', '?'];
     let (Some(first), Some(last)) = (pattern.find(wild), pattern.rfind(wild)) else {
         return pattern == path;

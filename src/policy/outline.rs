@@ -197,7 +197,19 @@ impl<'a> Outline<'a> {
             ends: Vec::new(),
             triggers: 0,
         };
+        let mut said = input
+            .file
+            .comments
+            .iter()
+            .filter_map(|comment| {
+                Some((comment.span.start, super::comments::shell(&comment.text)?))
+            })
+            .peekable();
         for (index, instruction) in input.instructions.iter().enumerate() {
+            // `# hadolint shell=/bin/bash` speaks for the rest of its stage.
+            while let Some((_, shell)) = said.next_if(|(at, _)| *at < instruction.span().start) {
+                builder.shell = Rc::new(vec![shell.to_owned(), "-c".into()]);
+            }
             builder.instruction(index, instruction);
         }
         let full = builder.globals.full();
