@@ -26,8 +26,9 @@ fuzz_target!(|text: &str| {
             }
             at = nested.as_deref();
         }
-        // Other lines, and the nearest known word of each, are for the target `parse`.
-        if ["RUN", "COPY", "ADD", "ONBUILD"].contains(&line.keyword.text.as_str()) {
+        // Other instructions and triggers, and the nearest known word of each, are for `parse`.
+        let inner = line.nested.as_deref().unwrap_or(line);
+        if ["RUN", "COPY", "ADD"].contains(&inner.keyword.text.as_str()) {
             let _ = instruction::parse(line);
         }
     }
