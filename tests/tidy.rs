@@ -1,5 +1,6 @@
 //! The project checks itself: the module table of `ARCHITECTURE.md` is the law for `crate::` paths,
-//! `unsafe` stands in `sys` alone, every file says what it is for, and no file grows without end.
+//! `unsafe` stands in `sys` alone, every file says what it is for, no file grows without end, and
+//! each part of the dialect has a test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -193,6 +194,84 @@ fn every_file_says_what_it_is_for_and_stays_readable() {
             let lines = text.lines().count();
             if lines > 1000 {
                 wrong.push(format!("{name}: {lines} lines; split it by concern"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The words in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The flags that an instruction asks its line for: `flags.word("x")`, `duration(&mut flags, "x")`.
+fn flags_of(source: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let code = source.split("#[cfg(test)]").next().unwrap_or("");
+    for (at, _) in code.match_indices("flags") {
+        let rest = &code[at + "flags".len()..];
+        let call =
+            [".word(", ".words(", ".switch(", ","].iter().find_map(|it| rest.strip_prefix(it));
+        let name = call.and_then(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+        found.extend(name.filter(|name| !name.contains(' ')));
+    }
+    found
+}
+
+#[test]
+fn each_part_of_the_dialect_has_a_test() {
+    use rbuild::instruction::{KEYWORDS, MOUNT_KEYS, MOUNT_TYPES};
+    let text = fs::read_to_string(top().join("docs/dialect.md")).expect("docs/dialect.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| what"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let listed: Vec<&str> = rows.iter().flat_map(|row| quoted(row[0])).collect();
+    let mut wanted: Vec<String> = KEYWORDS.iter().map(|word| (*word).to_owned()).collect();
+    wanted.extend(MOUNT_KEYS.iter().filter(|key| **key != "type").map(|key| (*key).to_owned()));
+    wanted.extend(MOUNT_TYPES.iter().map(|kind| format!("type={kind}")));
+    let mut flags = 0;
+    for keyword in KEYWORDS {
+        let file = top().join(format!("src/instruction/{}.rs", keyword.to_lowercase()));
+        let source = fs::read_to_string(file).expect("each instruction has a file");
+        flags += flags_of(&source).len();
+        wanted.extend(flags_of(&source).iter().map(|flag| format!("{keyword} --{flag}")));
+    }
+    assert!(flags > 20, "{flags} flags were found in the source");
+    let mut wrong: Vec<String> = wanted
+        .iter()
+        .filter(|word| !listed.contains(&word.as_str()))
+        .map(|word| format!("`{word}` is not in the table"))
+        .collect();
+
+    let sources: String = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| rust_files(&top().join(folder)))
+        .map(|file| fs::read_to_string(file).expect("readable"))
+        .collect();
+    let suite = fs::read_dir(top().join("../shared/conformance/cases")).map(|cases| {
+        let names = cases.flatten().map(|case| case.file_name().to_string_lossy().into_owned());
+        names.collect::<Vec<_>>()
+    });
+    for row in &rows {
+        let [what, cases, tests] = row[..] else { panic!("three columns: {row:?}") };
+        if quoted(cases).chain(quoted(tests)).next().is_none() {
+            wrong.push(format!("{what}: tested nowhere"));
+        }
+        for test in quoted(tests).filter(|test| !sources.contains(&format!("fn {test}("))) {
+            wrong.push(format!("{what}: there is no test `{test}`"));
+        }
+        // Where it lies beside the project.
+        let Ok(suite) = &suite else { continue };
+        for case in quoted(cases) {
+            let fits = |name: &String| match case.strip_suffix('*') {
+                Some(start) => name.starts_with(start),
+                None => name == case,
+            };
+            if !suite.iter().any(fits) {
+                wrong.push(format!("{what}: the suite has no case `{case}`"));
             }
         }
     }

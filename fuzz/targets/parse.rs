@@ -32,7 +32,7 @@ fuzz_target!(|text: &str| {
             Err(found) => errors.extend(found),
         }
     }
-    for error in errors.iter().take(10) {
+    for error in errors.iter().take(3) {
         let _ = render(error, &sources, false);
     }
 });

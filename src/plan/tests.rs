@@ -148,6 +148,64 @@ proptest::proptest! {
 }
 
 // Moby's own Dockerfile has such a mount, and BuildKit takes it.
+// The mounts of the only RUN.
+fn mounts(flag: &str) -> Vec<MountKind> {
+    let text = format!("FROM a AS s\nFROM b\nRUN {flag} true\n");
+    let plan = planned(&text, &request()).expect("a plan");
+    let run = plan.steps.iter().find_map(|(_, step)| match &step.op {
+        Op::Run(run) => Some(run.mounts.iter().map(|mount| mount.kind.clone()).collect()),
+        _ => None,
+    });
+    run.expect("a RUN")
+}
+
+#[test]
+fn keys_of_mounts_in_every_spelling() {
+    for same in [
+        &[
+            "source=a,target=/t",
+            "src=a,dst=/t",
+            "from=,source=/a,destination=/t",
+            "type=bind,src=a,dst=/t,ro",
+        ][..],
+        &[
+            "target=/t,rw",
+            "dst=/t,readwrite",
+            "dst=/t,readonly=false",
+            "dst=/t,rw=true",
+            "\"dst=/t\",ro=0",
+        ],
+        &[
+            "target=/t",
+            "target=/t,readonly",
+            "target=/t,ro=true",
+            "target=/t,rw=false",
+            "target=/t,readwrite=f",
+        ],
+        &[
+            "type=cache,target=/t,ro",
+            "type=CACHE,target=/t,readonly,sharing=shared,id=/t,mode=0755,uid=0,gid=0",
+        ],
+        &[
+            "type=secret,id=a",
+            "type=secret,id=a,target=/run/secrets/a,required=false,mode=0400,uid=0,gid=0",
+        ],
+        &["type=secret,id=a,env=A,required", "type=secret,src=a,env=A,required=true"],
+        &["type=ssh", "type=ssh,id=default,required=false,mode=0600,uid=0,gid=0"],
+        &["type=tmpfs,target=/t,size=1m", "type=tmpfs,dst=/t,size=1048576"],
+    ] {
+        for spelling in &same[1..] {
+            let [one, other] = [same[0], spelling].map(|text| mounts(&format!("--mount={text}")));
+            assert_eq!(one, other, "{} and {spelling}", same[0]);
+        }
+    }
+    // Not all is one.
+    assert_ne!(mounts("--mount=dst=/t"), mounts("--mount=dst=/t,rw"));
+    assert_ne!(mounts("--mount=dst=/t"), mounts("--mount=dst=/t,from=s"));
+    assert_ne!(mounts("--mount=type=tmpfs,dst=/t,size=1m"), mounts("--mount=type=tmpfs,dst=/t"));
+    assert_ne!(mounts("--mount=type=secret,id=a"), mounts("--mount=type=secret,id=a,required"));
+}
+
 #[test]
 fn a_mount_without_a_target_covers_the_working_directory() {
     let text = "FROM a\nWORKDIR /src\nRUN --mount=rw true\n";

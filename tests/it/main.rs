@@ -18,6 +18,7 @@ mod entitlements;
 mod examples;
 mod failing;
 mod finished;
+mod flags;
 mod foreign;
 mod harness;
 mod hosts;
