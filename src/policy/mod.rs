@@ -6,9 +6,11 @@
 //! here stops a build: `build` asks [`Report::verdict`].
 
 mod bases;
+mod budget;
 mod comments;
 mod context;
 mod copied;
+mod dive;
 mod finding;
 mod fix;
 mod flow;
@@ -24,6 +26,7 @@ mod rule;
 mod rules;
 mod scripts;
 mod sections;
+mod start;
 mod started;
 mod suppress;
 mod units;
@@ -31,12 +34,13 @@ mod values;
 
 pub use bases::{BaseFacts, BaseSignature, Bases};
 pub use context::{ContextFile, ContextFiles, GivenFiles};
+pub use dive::DiveThresholds;
 pub use finding::{
     Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped,
     Suppressed, Verdict,
 };
 pub use fix::diff;
-pub use formats::Format;
+pub use formats::{Format, Told};
 pub use judged::{Judged, Maker};
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
@@ -100,7 +104,9 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };
-        if setting.on() {
+        // Of an image whose documents are not believed nothing else is known.
+        let judges = !input.facts.whole.broken || rule.id == "digest-mismatch";
+        if setting.on() && judges {
             let (moment, report) = (Moment::Image, &mut report);
             check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
@@ -160,6 +166,8 @@ impl Covering<'_> {
     }
 }
 
+#[cfg(test)]
+mod image_tests;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
