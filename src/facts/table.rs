@@ -85,9 +85,6 @@ pub struct FileFact {
     /// SHA-1 likewise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sha1: String,
-    /// The program and its flags of a `#!` line, 255 bytes at most.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub shebang: String,
     /// Tokens, keys and telling words that stand in the content.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<Mark>,
@@ -130,8 +127,6 @@ pub struct LayerTable {
     pub cut: BTreeSet<String>,
     /// What is odd about the stream.
     pub anomalies: Vec<Anomaly>,
-    /// The latest time of a file, in seconds since 1970, and the file.
-    pub latest: Option<(i64, String)>,
 }
 
 /// What stands in the second line of the kept form.
@@ -142,8 +137,6 @@ struct Head<'a> {
     cut: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     anomalies: Vec<Anomaly>,
-    #[serde(default)]
-    latest: Option<(i64, String)>,
 }
 
 impl LayerTable {
@@ -159,7 +152,6 @@ impl LayerTable {
             texts: std::borrow::Cow::Borrowed(&self.texts),
             cut: self.cut.clone(),
             anomalies: self.anomalies.clone(),
-            latest: self.latest.clone(),
         };
         serde_json::to_writer(&mut out, &head).expect("plain values are JSON");
         for file in &self.files {
@@ -182,7 +174,6 @@ impl LayerTable {
             texts: head.texts.into_owned(),
             cut: head.cut,
             anomalies: head.anomalies,
-            latest: head.latest,
         })
     }
 }
@@ -205,9 +196,6 @@ struct Open {
     program: ProgramScan,
     keep: Option<Keep>,
 }
-
-/// As much of a file's start is looked at: the longest `#!` line that Linux reads.
-const HEAD: usize = 257;
 
 impl TableObserver {
     /// Starts with an empty table.
@@ -246,9 +234,6 @@ impl Observer for TableObserver {
         if std::str::from_utf8(name).is_err() {
             self.anomaly(entry.path.relative(), "its name is not UTF-8");
         }
-        if self.table.latest.as_ref().is_none_or(|latest| latest.0 < entry.mtime) {
-            self.table.latest = Some((entry.mtime, path(&entry.path)));
-        }
         self.open = Some(Open {
             fact: FileFact {
                 path: path(&entry.path),
@@ -277,8 +262,8 @@ impl Observer for TableObserver {
         let Some(open) = &mut self.open else { return };
         open.hasher.update(data);
         open.program.feed(data);
-        if open.head.len() < HEAD {
-            open.head.extend(data.iter().take(HEAD - open.head.len()));
+        if open.head.len() < 4 {
+            open.head.extend(data.iter().take(4 - open.head.len()));
         }
         if let Some(sums) = &mut open.sums {
             sums.update(data);
@@ -294,12 +279,8 @@ impl Observer for TableObserver {
         if open.fact.kind == FileKind::File {
             let digest: Digest<Blob> = open.hasher.finish();
             open.fact.sha256 = digest.hex();
-            open.fact.magic = hex(&open.head[..open.head.len().min(4)]);
+            open.fact.magic = hex(&open.head);
             open.fact.program = open.program.finish().map(Box::new);
-            if let Some(line) = open.head.strip_prefix(b"#!") {
-                let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
-                open.fact.shebang = String::from_utf8_lossy(line).trim().to_owned();
-            }
             if let Some(sums) = open.sums {
                 (open.fact.md5, open.fact.sha1) = sums.finish();
             }
@@ -360,7 +341,7 @@ mod tests {
         observer.anomaly(b"../x", "has a `..`");
         let table = observer.finish();
         let script = &table.files[3];
-        assert_eq!(script.shebang, "/bin/sh -e");
+        assert_eq!(script.program.as_deref(), Some(&Program::Script(" /bin/sh -e".into())));
         assert_eq!(script.md5, "09f80dea4d2d8023cc0649d834627f87");
         assert_eq!(script.marks[0].what, "xmrig");
         assert!(script.is_program() && !script.is_machine_code());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::facts::{FileKind, ImageFacts, Visible};
+use crate::facts::{FileKind, ImageFacts, Program, Visible};
 
 /// Folders that are searched where the config sets no PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -43,7 +43,11 @@ pub(super) fn files<'a>(
             if !matches!(at.file.kind, FileKind::File | FileKind::Hardlink(_)) {
                 break;
             }
-            next = at.file.shebang.split_whitespace().next().map(str::to_owned);
+            next = match at.file.program.as_deref() {
+                Some(Program::Script(line)) => line.split_whitespace().next().map(str::to_owned),
+                Some(Program::Elf(elf)) => elf.interpreter.clone(),
+                None => None,
+            };
             out.push(real);
         }
     }

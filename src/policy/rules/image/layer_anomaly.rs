@@ -23,7 +23,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
-    let today = judged.outline.and_then(|outline| outline.input.today);
+    let today = judged.facts.whole.today.as_deref();
     // What the layers below show.
     let mut below: BTreeMap<&str, &FileFact> = BTreeMap::new();
     for (index, layer) in judged.facts.layers.iter().enumerate() {
@@ -82,10 +82,11 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         }
         // Two days are for time zones and clocks that go wrong.
         let day = |time: i64| Timestamp::from_seconds(time - 2 * 86_400).to_string();
-        if let (Some(today), Some((time, path))) = (today, &layer.table.latest)
-            && day(*time).get(..10) > Some(today)
+        let latest = files.iter().max_by_key(|file| file.mtime);
+        if let (Some(today), Some(file)) = (today, latest)
+            && day(file.mtime).get(..10) > Some(today)
         {
-            odd.push((path.clone(), "its time is in the future".into(), Level::Error));
+            odd.push((file.path.clone(), "its time is in the future".into(), Level::Error));
         }
         odd.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
         odd.dedup();
