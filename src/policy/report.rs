@@ -81,8 +81,10 @@ impl Report {
             (finding.level, rule(finding.rule).is_some_and(|rule| rule.inline))
         });
         let id = worst.map_or("final-user-root", |finding| finding.rule);
+        // A comment needs an instruction to stand above.
+        let place = worst.is_none_or(|finding| finding.span.is_some() || finding.place.is_some());
         let waive = match rule(id) {
-            Some(rule) if rule.inline && policy.inline != super::Inline::Deny => {
+            Some(rule) if rule.inline && place && policy.inline != super::Inline::Deny => {
                 format!("`# rbuild: allow {id} -- REASON` above the instruction")
             }
             _ => "an entry under [[exceptions]] in a policy file".to_owned(),
