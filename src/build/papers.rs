@@ -184,3 +184,169 @@ fn verify(pem: &str, text: &[u8], signature: &[u8]) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ring::rand::SystemRandom;
+    use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+    use serde_json::json;
+
+    use super::*;
+    use crate::base::{Blob, Digest, Platform};
+    use crate::build::look;
+    use crate::facts::ImageFacts;
+    use crate::image::{CONFIG, Config, Descriptor, Image, Index, MANIFEST, Manifest, Selector};
+    use crate::input::FinishedSource;
+
+    const SPDX: &str = "https://spdx.dev/Document";
+    const SLSA: &str = "https://slsa.dev/provenance/v1";
+
+    struct Layout(tempfile::TempDir, Image, Vec<Descriptor>);
+
+    impl Layout {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(folder.path().join("blobs/sha256")).unwrap();
+            let marker = r#"{"imageLayoutVersion":"1.0.0"}"#;
+            std::fs::write(folder.path().join("oci-layout"), marker).unwrap();
+            let config = Config::empty(&Platform::host());
+            let image = Image::write(config, Vec::new(), &[]);
+            let entry = image.descriptor();
+            let layout = Layout(folder, image, vec![entry]);
+            layout.blob(&layout.1.config_bytes);
+            layout.blob(&layout.1.manifest_bytes);
+            layout
+        }
+
+        fn blob(&self, bytes: &[u8]) {
+            let name = Digest::<Blob>::of(bytes).hex();
+            std::fs::write(self.0.path().join("blobs/sha256").join(name), bytes).unwrap();
+        }
+
+        // A manifest with one paper; beside the image by BuildKit's annotations, or by its subject.
+        fn paper(&mut self, kind: &str, bytes: &[u8], signature: Option<&str>, buildkit: bool) {
+            let mut layer = Descriptor::of(kind, bytes);
+            if let Some(signature) = signature {
+                let key = "dev.cosignproject.cosign/signature".to_owned();
+                layer.annotations.insert(key, signature.to_owned());
+            }
+            let mut manifest = Manifest::new(Descriptor::of(CONFIG, b"{}"), vec![layer]);
+            if !buildkit {
+                manifest.subject = Some(self.1.descriptor());
+            }
+            let document = manifest.to_bytes();
+            let mut entry = Descriptor::of(MANIFEST, &document);
+            if buildkit {
+                let of = self.1.digest.to_string();
+                let kind = "attestation-manifest".to_owned();
+                entry.annotations.insert("vnd.docker.reference.type".into(), kind);
+                entry.annotations.insert("vnd.docker.reference.digest".into(), of);
+            }
+            [bytes, b"{}", &document].into_iter().for_each(|bytes| self.blob(bytes));
+            self.2.push(entry);
+        }
+
+        fn statement(&self, kind: &str, predicate: Value) -> Vec<u8> {
+            let subject = json!([{"name": "x", "digest": {"sha256": self.1.digest.hex()}}]);
+            let statement =
+                json!({"subject": subject, "predicateType": kind, "predicate": predicate});
+            statement.to_string().into_bytes()
+        }
+
+        fn facts(&self, known: &Known) -> ImageFacts {
+            let index = Index::new(self.2.clone()).to_bytes();
+            std::fs::write(self.0.path().join("index.json"), index).unwrap();
+            let path: &Path = self.0.path();
+            let selector = Selector::Digest(self.1.digest);
+            let source = FinishedSource::Folder(path.to_owned(), selector);
+            let image = Finished::open(&source, &Platform::host(), None).unwrap();
+            look(&image, known).unwrap()
+        }
+    }
+
+    fn kinds(facts: &ImageFacts) -> Vec<String> {
+        let beside = facts.whole.beside.as_ref().unwrap();
+        beside.attestations.iter().map(|paper| paper.kind.clone()).collect()
+    }
+
+    #[test]
+    fn statements_are_read_from_where_tools_put_them() {
+        let mut layout = Layout::new();
+        assert!(kinds(&layout.facts(&Known::default())).is_empty());
+        let files = json!({"files": [{"fileName": "./usr/bin/x"}, {"fileName": "/y"}]});
+        let sbom = layout.statement(SPDX, files);
+        layout.paper("application/vnd.in-toto+json", &sbom, None, true);
+        let dependencies = json!([{"uri": "a", "digest": {"sha256": "1"}}, {"uri": "b"}]);
+        let predicate = json!({
+            "buildDefinition": {"resolvedDependencies": dependencies},
+            "runDetails": {"builder": {"id": ""}, "metadata": {"finishedOn": "2026-11-20T10:00:00Z"}},
+        });
+        let provenance = layout.statement(SLSA, predicate);
+        let envelope = json!({"payloadType": "x", "payload": base64::encode(&provenance)});
+        let envelope = envelope.to_string();
+        layout.paper("application/vnd.dsse.envelope.v1+json", envelope.as_bytes(), None, false);
+        let facts = layout.facts(&Known::default());
+        assert_eq!(kinds(&facts), ["sbom", "provenance"]);
+        let beside = facts.whole.beside.as_ref().unwrap();
+        assert_eq!(beside.sbom_files.as_deref().unwrap(), ["/usr/bin/x", "/y"]);
+        let lacks = ["it does not name the builder", "`b` is named without a digest"];
+        assert_eq!(beside.attestations[1].lacks, lacks);
+        assert_eq!(beside.attestations[1].time.as_deref(), Some("2026-11-20T10:00:00Z"));
+        assert!(facts.whole.mismatches.is_empty() && facts.whole.orphans.unwrap().is_empty());
+
+        // One that is about another image, where it says that it is about this one.
+        let other = String::from_utf8(sbom).unwrap().replace(&layout.1.digest.hex(), "00");
+        layout.paper("application/vnd.in-toto+json", other.as_bytes(), None, true);
+        let facts = layout.facts(&Known::default());
+        assert_eq!(kinds(&facts), ["sbom", "provenance"]);
+        assert_eq!(facts.whole.mismatches.len(), 1);
+    }
+
+    #[test]
+    fn signatures_hold_under_the_right_key_over_the_right_image() {
+        let random = SystemRandom::new();
+        let make = || {
+            let kind = &ECDSA_P256_SHA256_ASN1_SIGNING;
+            let key = EcdsaKeyPair::generate_pkcs8(kind, &random).unwrap();
+            EcdsaKeyPair::from_pkcs8(kind, key.as_ref(), &random).unwrap()
+        };
+        // As `openssl ec -pubout` writes it.
+        let pem = |key: &EcdsaKeyPair| {
+            let mut der = vec![
+                0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+                0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+            ];
+            der.extend_from_slice(key.public_key().as_ref());
+            format!(
+                "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+                base64::encode(&der)
+            )
+        };
+        let (ours, theirs) = (make(), make());
+        let check = |digest: Option<&str>, signer: &EcdsaKeyPair, change: bool, want: bool| {
+            let mut layout = Layout::new();
+            let own = layout.1.digest.to_string();
+            let text = json!({"critical": {"image": {
+                "docker-manifest-digest": digest.unwrap_or(&own)
+            }}});
+            let text = text.to_string();
+            let signature = signer.sign(&random, text.as_bytes()).unwrap();
+            let signature = base64::encode(signature.as_ref());
+            let text = if change { text.replace('{', "{ ") } else { text };
+            let kind = "application/vnd.dev.cosign.simplesigning.v1+json";
+            layout.paper(kind, text.as_bytes(), Some(&signature), false);
+            let keys = vec![("other".to_owned(), "no key".to_owned()), ("ours".into(), pem(&ours))];
+            let facts = layout.facts(&Known { keys, ..Known::default() });
+            let signatures = facts.whole.beside.unwrap().signatures;
+            assert_eq!(signatures.len(), 1);
+            assert_eq!(signatures[0].verified, want, "{signatures:?}");
+            assert_eq!(signatures[0].key, if want { "ours" } else { "" });
+        };
+        check(None, &ours, false, true);
+        check(None, &theirs, false, false);
+        check(None, &ours, true, false);
+        check(Some("sha256:00"), &ours, false, false);
+    }
+}

@@ -10,7 +10,7 @@ use super::BaseError;
 use super::finished::{Finished, Place};
 use crate::base::Digest;
 use crate::image::{Descriptor, Document, MAX_MANIFEST, Manifest};
-use crate::registry::base64;
+use crate::registry::{self, base64};
 
 /// A paper about an image.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,21 +43,34 @@ const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
 impl Finished<'_> {
     /// Collects the papers beside the image: of the index that it stands in, of what names it as its
-    /// subject, in a registry also those under cosign's tags. `None` where there is no such place.
+    /// subject, in a registry also those under cosign's tags. `None` where there is no such place, or
+    /// it may not be looked into.
     pub fn papers(&self) -> Result<Option<Vec<Paper>>, BaseError> {
         let Some(digest) = self.digest else { return Ok(None) };
         let mut manifests: Vec<Manifest> = Vec::new();
         let mut seen = BTreeSet::new();
         let mut entries: Vec<Descriptor> = self.beside.clone();
         if let Place::Registry(registry, reference) = &self.place {
-            if let Some(index) = registry.referrers(reference, digest)?
+            let index = match registry.referrers(reference, digest) {
+                Ok(index) => index,
+                // Who may not ask does not know.
+                Err(registry::Error::Denied { .. }) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(index) = index
                 && let Ok(Document::Index(index)) = Document::parse(&index.bytes, None)
             {
                 entries.extend(index.manifests);
             }
             for end in ["sig", "att"] {
                 let tag = format!("sha256-{}.{end}", digest.hex());
-                if let Some(found) = registry.tagged(reference, &tag)?
+                let found = match registry.tagged(reference, &tag) {
+                    Ok(found) => found,
+                    // So do some registries say that there is no such tag.
+                    Err(registry::Error::Denied { .. }) => None,
+                    Err(error) => return Err(error.into()),
+                };
+                if let Some(found) = found
                     && let Ok(manifest) = Manifest::parse(&found.bytes)
                 {
                     manifests.push(manifest);

@@ -82,7 +82,9 @@ impl Report {
         });
         let id = worst.map_or("final-user-root", |finding| finding.rule);
         let covered = rule(id).map_or(policy.custom.rule(id).is_some(), |rule| rule.inline);
-        let waive = if covered && policy.inline != super::Inline::Deny {
+        // A comment needs an instruction to stand above.
+        let place = worst.is_none_or(|finding| finding.span.is_some() || finding.place.is_some());
+        let waive = if covered && place && policy.inline != super::Inline::Deny {
             format!("`# rbuild: allow {id} -- REASON` above the instruction")
         } else {
             "an entry under [[exceptions]] in a policy file".to_owned()

@@ -346,7 +346,7 @@ fn beside<'a>(judged: &Judged<'a>, found: &mut Found<'_>) -> Option<&'a Beside> 
     if beside.is_none() {
         found.skip(match judged.outline {
             Some(_) => "attestations and signatures are looked for by `rbuild audit`",
-            None => "nothing can lie beside an image in this kind of archive",
+            None => "attestations and signatures cannot be looked for where the image is",
         });
     }
     beside
