@@ -273,6 +273,17 @@ fn present(
     }
 }
 
+/// Finds programs as [`present`] does: those that the rule's parameter `names` lists.
+fn present_of_names(
+    judged: &Judged<'_>,
+    found: &mut Found<'_>,
+    tell: impl Fn(&str, &FileFact) -> Option<String>,
+    help: &str,
+) {
+    let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
+    present(judged, found, |name| names.iter().any(|known| known == name), tell, help);
+}
+
 /// Points a finding in a layer at the instruction that made the layer.
 fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
     let Some(facts) = judged.facts.layers.get(layer) else { return finding };
