@@ -167,6 +167,8 @@ impl Covering<'_> {
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod suite;
 #[cfg(test)]
 mod tests;
