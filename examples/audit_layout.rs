@@ -8,7 +8,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // an example is a command line
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -16,7 +15,7 @@ use rbuild::base::Platform;
 use rbuild::diag::Sources;
 use rbuild::facts::{ImageFacts, LayerFacts, Needles, Origin, TableObserver};
 use rbuild::image::{Layout, Selector, read_layout, validate};
-use rbuild::layer::{Bounds, Limits, Observer, Reader, decompress};
+use rbuild::layer::{Bounds, Limits, Reader, decompress, observe};
 use rbuild::policy::{ImageInput, Policy, check_image};
 
 type Failure = Box<dyn std::error::Error>;
@@ -50,24 +49,17 @@ fn audit(path: &Path) -> Result<bool, Failure> {
     for layer in &image.layers {
         let blob = std::fs::File::open(layout.blob_path(layer.descriptor.digest))?;
         let plain = decompress(blob, layer.kind.into(), Bounds::default())?;
-        let mut reader = Reader::layer(plain, Limits::default());
         let mut table = TableObserver::new();
-        while let Some(entry) = reader.next_entry()? {
-            table.entry(&entry);
-            let mut buffer = [0; 64 * 1024];
-            let mut content = reader.content();
-            loop {
-                match content.read(&mut buffer)? {
-                    0 => break,
-                    got => table.content(&buffer[..got]),
-                }
-            }
-            table.end();
-        }
+        observe(Reader::audit(plain, Limits::default()), &mut [&mut table])?;
         let told = history.next().and_then(|entry| entry.created_by.clone()).unwrap_or_default();
         let table = table.finish();
         println!("{}  {:>6} entries  {told}", layer.descriptor.digest, table.files.len());
-        layers.push(LayerFacts { table, origin: Origin::Foreign(told), leaks: Vec::new() });
+        layers.push(LayerFacts {
+            table,
+            origin: Origin::Foreign(told),
+            leaks: Vec::new(),
+            steps: BTreeMap::new(),
+        });
     }
     let facts =
         ImageFacts::new(image.config.clone(), layers, &BTreeMap::new(), &Needles::default());

@@ -12,6 +12,7 @@ mod secret;
 #[cfg(test)]
 mod skipped;
 mod span;
+mod sum;
 mod time;
 
 pub use arena::{Arena, Id, StageId, StageMark, StepId, StepMark};
@@ -25,4 +26,5 @@ pub use secret::{Masker, Secret};
 #[cfg(test)]
 pub(crate) use skipped::skipped;
 pub use span::{SourceId, Span};
+pub use sum::Sums;
 pub use time::{Timestamp, TimestampError};

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{Job, Prepared};
-use crate::base::{Diff, Digest, ImageRef};
+use crate::base::{Diff, Digest, ImageRef, Span};
 use crate::diag::chain;
 use crate::event::Event;
-use crate::exec::{self, Built, Cause, Failure, Options, Services};
+use crate::exec::{self, Built, BuiltLayer, Cause, Failure, Options, Services};
 use crate::facts::{ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, TableObserver};
 use crate::image::{LayerRef, validate_documents};
-use crate::layer::{self, Bounds, DiffReader, Observer, Reader, decompress};
+use crate::layer::{self, Bounds, DiffReader, Reader, decompress, observe};
 use crate::output::{self, Means, Target};
 use crate::policy::{ImageInput, Policy, Report, check_image};
 use crate::registry;
@@ -139,7 +139,8 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
                 Some(step) => Origin::Step(work.prepared.plan.steps[step].span),
                 None => Origin::Base,
             };
-            layers.push(LayerFacts { table: table(work, &layer.layer)?, origin, leaks });
+            let steps = steps(work, layer);
+            layers.push(LayerFacts { table: table(work, &layer.layer)?, origin, leaks, steps });
         }
     }
     let secrets = work.options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref()));
@@ -149,6 +150,25 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
         &work.options.annotations,
         &Needles::new(secrets),
     ))
+}
+
+/// Of a layer that was squashed of several: the last of their steps to make each path, but for the
+/// last of all. The tables of the parts were made when the steps were done.
+fn steps(work: &Work<'_>, layer: &BuiltLayer) -> BTreeMap<String, Span> {
+    let mut steps = BTreeMap::new();
+    for (step, diff) in &layer.parts {
+        let bytes = work.services.store.facts(*diff, LayerTable::KIND);
+        let Some(part) = bytes.and_then(|bytes| LayerTable::from_bytes(&bytes)) else { continue };
+        let span = work.prepared.plan.steps[*step].span;
+        let last = Some(*step) == layer.step;
+        for file in part.files {
+            match last {
+                true => steps.remove(&file.path),
+                false => steps.insert(file.path, span),
+            };
+        }
+    }
+    steps
 }
 
 fn table(work: &Work<'_>, layer: &LayerRef) -> Result<LayerTable, Failure> {
@@ -169,22 +189,11 @@ fn table(work: &Work<'_>, layer: &LayerRef) -> Result<LayerTable, Failure> {
 
 fn read_table(blob: Blob, layer: &LayerRef) -> Result<(LayerTable, Digest<Diff>), layer::Error> {
     let plain = decompress(blob.verified(), layer.kind.into(), Bounds::default())?;
-    let mut reader = Reader::layer(DiffReader::new(plain), layer::Limits::default());
+    let reader = Reader::layer(DiffReader::new(plain), layer::Limits::default());
     let mut observer = TableObserver::new();
-    let mut buffer = vec![0; 64 * 1024];
-    while let Some(entry) = reader.next_entry()? {
-        observer.entry(&entry);
-        let mut content = reader.content();
-        loop {
-            match std::io::Read::read(&mut content, &mut buffer).map_err(layer::Error::from)? {
-                0 => break,
-                got => observer.content(&buffer[..got]),
-            }
-        }
-        observer.end();
-    }
+    let plain = observe(reader, &mut [&mut observer])?;
     // To the end: only then the digests were checked.
-    let (diff, _) = reader.into_inner().finish()?;
+    let (diff, _) = plain.finish()?;
     Ok((observer.finish(), diff))
 }
 

@@ -160,7 +160,13 @@ pub fn prepare(
     diagnostics.append(&mut plan.warnings);
     plan.warnings = diagnostics;
     let looked_up = plan.bases.iter().any(|(_, base)| base.image.is_some());
-    let known = if looked_up { Bases::of_plan(&plan) } else { job.known.clone() };
+    let known = if looked_up {
+        Bases::of_plan(&plan)
+    } else {
+        let mut known = job.known.clone();
+        known.read_triggers(&mut sources);
+        known
+    };
     let mut prepared = Prepared {
         sources,
         file,

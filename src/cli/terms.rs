@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rbuild::exec::StepTerms;
-use rbuild::policy::Policy;
+use rbuild::policy::{Behaviour, Policy};
 use rbuild::sandbox::{Emulators, Resources};
 
 use super::environment;
@@ -41,7 +41,7 @@ pub(crate) struct TermArgs {
     #[arg(long, value_name = "FILE", env = "RBUILD_CA_BUNDLE")]
     ca_bundle: Option<PathBuf>,
     /// Note which programs steps run and whom they connect to, for --metadata-file; no step can use
-    /// ptrace then [default: exec for the profile paranoid, else none]
+    /// ptrace then [default: exec under the profile paranoid and what extends it, else none]
     #[arg(long, value_name = "exec|none", env = "RBUILD_AUDIT", value_parser = ["exec", "none"])]
     audit: Option<String>,
 }
@@ -57,7 +57,7 @@ impl TermArgs {
             authorities: self.ca_bundle.as_deref().map(authorities).transpose()?,
             audit: match &self.audit {
                 Some(word) => word == "exec",
-                None => policy.name == "paranoid",
+                None => policy.behaviour == Behaviour::Required,
             },
         })
     }

@@ -203,12 +203,13 @@ fn no_proc(error: &io::Error) -> No {
 }
 
 fn landlock() -> Found {
-    match trial::landlock() {
-        0 => Err(No::new(
-            "this kernel has no Landlock, or it is not switched on",
-            "start the kernel with `lsm=landlock,…` (Linux 5.13)",
+    match sys::try_fence() {
+        Err(cause) => Err(No::new(
+            cause.to_string(),
+            "use Linux 5.19 or newer, started with `lsm=landlock,…`; steps run without it, and each build \
+             says so",
         )),
-        revision => Ok(Some(format!("revision {revision}"))),
+        Ok(revision) => Ok(Some(format!("revision {revision}"))),
     }
 }
 

@@ -21,11 +21,17 @@ impl Execution<'_> {
             }
             let layer = self.packed(stack, index)?;
             let size = cell.step().is_some().then_some(cell.done()?.size);
-            layers.push(BuiltLayer { layer, step: cell.step(), size });
+            layers.push(BuiltLayer { layer, step: cell.step(), size, parts: Vec::new() });
         }
         if let Some((layer, done)) = &squashed {
             let step = stack.iter().rev().find_map(super::stack::Cell::step);
-            layers.push(BuiltLayer { layer: layer.clone(), step, size: Some(done.size) });
+            let mut parts = Vec::new();
+            for cell in stack {
+                if let Some(step) = cell.step() {
+                    parts.push((step, cell.done()?.diff));
+                }
+            }
+            layers.push(BuiltLayer { layer: layer.clone(), step, size: Some(done.size), parts });
         }
         for built in &layers {
             if let Some(step) = built.step {

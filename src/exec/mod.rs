@@ -41,7 +41,7 @@ pub use grants::{GrantError, Grants};
 pub use ssh::{Agent, AgentSocket, KEY_LIMIT, KeyError, Keyring};
 pub use terms::StepTerms;
 
-use crate::base::{Digest, Secret, StepId, Timestamp};
+use crate::base::{Diff, Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
 use crate::facts::{Leak, Observed};
 use crate::image::{Image, LayerRef};
@@ -156,6 +156,8 @@ pub struct BuiltLayer {
     pub step: Option<StepId>,
     /// Bytes of its tar, where known.
     pub size: Option<u64>,
+    /// Of a layer that was squashed of several: their steps and diff ids, the lowest first.
+    pub parts: Vec<(StepId, Digest<Diff>)>,
 }
 
 /// What came out.

@@ -1,13 +1,24 @@
 //! What is true of a script and of an image, without an opinion: which commands a body runs, what
 //! each layer holds, where a secret shows up. `policy` judges; `inspect` and `audit` print.
 
+pub(crate) mod credentials;
 pub mod shell;
 mod behaviour;
+mod content;
+mod hidden;
+mod identity;
+mod keep;
 mod leak;
+mod logins;
+mod packages;
 mod table;
 mod view;
 
 pub use behaviour::{Behaviour, Connected, Denied, Executed, Observed};
+pub use content::{Mark, MarkKind};
+pub use hidden::{Hidden, How, content_of};
+pub use identity::{Identity, Shadowed};
 pub use leak::{Leak, LeakScan, Needles};
-pub use table::{FileFact, FileKind, LayerTable, TableObserver};
+pub use packages::{Owned, Packages, is_database};
+pub use table::{Anomaly, FileFact, FileKind, LayerTable, TableObserver};
 pub use view::{Account, ImageFacts, LayerFacts, Origin, Visible};

@@ -4,25 +4,31 @@
 //! been seen once is never read again for facts. The form is JSON lines, one row each, behind a
 //! line that names the version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::{Blob, Digest, Hasher, ImagePath, hex};
+use super::content::{ContentScan, Mark};
+use super::keep::{Keep, Room};
+use crate::base::{Blob, Digest, Hasher, ImagePath, Sums, hex};
 use crate::layer::{Entry, EntryKind, Observer};
 
-const VERSION: &str = "rbuild layer table 1";
+const VERSION: &str = "rbuild layer table 2";
 
 /// The kind under which the store keeps tables: `store.facts(diff, LayerTable::KIND)`.
-const KIND: &str = "table-1";
+const KIND: &str = "table-2";
 
-/// Files whose text is kept, since rules read them: small, and bounded all the same.
-const KEPT: &[&[u8]] = &[b"/etc/passwd", b"/etc/group", b"/etc/os-release", b"/usr/lib/os-release"];
-const KEPT_LIMIT: usize = 64 * 1024;
+/// Where packages put files: of those in there, the sums that package databases hold are taken too.
+const PACKAGED: &[&[u8]] = &[b"/bin/", b"/sbin/", b"/lib", b"/usr/", b"/etc/", b"/opt/", b"/boot/"];
+
+/// Anomalies of one layer that are kept, and marks: a hostile layer may hold millions.
+const MOST_ANOMALIES: usize = 1000;
+const MOST_MARKS: usize = 20_000;
 
 /// What an entry is.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileKind {
     /// A regular file.
+    #[default]
     File,
     /// A folder.
     Dir,
@@ -43,7 +49,7 @@ pub enum FileKind {
 }
 
 /// One row.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct FileFact {
     /// The path, with bytes that are not UTF-8 replaced.
     pub path: String,
@@ -66,6 +72,43 @@ pub struct FileFact {
     /// Names of its extended attributes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub xattrs: Vec<String>,
+    /// MD5 of the content in hex, where packages put files; else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub md5: String,
+    /// SHA-1 likewise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha1: String,
+    /// The program and its flags of a `#!` line, 255 bytes at most.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shebang: String,
+    /// Tokens, keys and telling words that stand in the content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+}
+
+impl FileFact {
+    /// Tells whether it is machine code: ELF, PE or Mach-O.
+    pub fn is_machine_code(&self) -> bool {
+        self.kind == FileKind::File
+            && (matches!(
+                self.magic.as_str(),
+                "7f454c46" | "feedface" | "feedfacf" | "cefaedfe" | "cffaedfe"
+            ) || (self.magic.starts_with("4d5a") && self.size > 128))
+    }
+
+    /// Tells whether it is a program: machine code, or a script that may be run.
+    pub fn is_program(&self) -> bool {
+        self.is_machine_code() || (self.magic.starts_with("2321") && self.mode & 0o111 != 0)
+    }
+}
+
+/// Something about the stream of a layer that readers may take in several ways.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Anomaly {
+    /// The name as it is written, behind a slash; bytes that are not UTF-8 escaped.
+    pub path: String,
+    /// What is wrong with it.
+    pub what: String,
 }
 
 /// All rows of a layer, in its order, and the text of the few files that rules read.
@@ -73,8 +116,27 @@ pub struct FileFact {
 pub struct LayerTable {
     /// The rows.
     pub files: Vec<FileFact>,
-    /// Path to text: `/etc/passwd`, `/etc/group`, os-release.
+    /// Path to text: accounts, os-release, the system's identity, package databases. Hashes of
+    /// passwords are left out.
     pub texts: BTreeMap<String, String>,
+    /// Those of them that are not whole, since they were too large.
+    pub cut: BTreeSet<String>,
+    /// What is odd about the stream.
+    pub anomalies: Vec<Anomaly>,
+    /// The latest time of a file, in seconds since 1970, and the file.
+    pub latest: Option<(i64, String)>,
+}
+
+/// What stands in the second line of the kept form.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Head<'a> {
+    texts: std::borrow::Cow<'a, BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    cut: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    anomalies: Vec<Anomaly>,
+    #[serde(default)]
+    latest: Option<(i64, String)>,
 }
 
 impl LayerTable {
@@ -86,8 +148,13 @@ impl LayerTable {
         let mut out = Vec::new();
         out.extend_from_slice(VERSION.as_bytes());
         out.push(b'\n');
-        let texts = serde_json::to_vec(&self.texts).expect("strings are JSON");
-        out.extend_from_slice(&texts);
+        let head = Head {
+            texts: std::borrow::Cow::Borrowed(&self.texts),
+            cut: self.cut.clone(),
+            anomalies: self.anomalies.clone(),
+            latest: self.latest.clone(),
+        };
+        serde_json::to_writer(&mut out, &head).expect("plain values are JSON");
         for file in &self.files {
             out.push(b'\n');
             serde_json::to_writer(&mut out, file).expect("plain values are JSON");
@@ -101,9 +168,15 @@ impl LayerTable {
         if lines.next()? != VERSION.as_bytes() {
             return None;
         }
-        let texts = serde_json::from_slice(lines.next()?).ok()?;
+        let head: Head<'_> = serde_json::from_slice(lines.next()?).ok()?;
         let files = lines.map(|line| serde_json::from_slice(line).ok()).collect::<Option<_>>()?;
-        Some(LayerTable { files, texts })
+        Some(LayerTable {
+            files,
+            texts: head.texts.into_owned(),
+            cut: head.cut,
+            anomalies: head.anomalies,
+            latest: head.latest,
+        })
     }
 }
 
@@ -112,14 +185,21 @@ impl LayerTable {
 pub struct TableObserver {
     table: LayerTable,
     open: Option<Open>,
+    room: Room,
+    content: ContentScan,
+    marks: usize,
 }
 
 struct Open {
     fact: FileFact,
     hasher: Hasher,
+    sums: Option<Sums>,
     head: Vec<u8>,
-    keep: Option<Vec<u8>>,
+    keep: Option<Keep>,
 }
+
+/// As much of a file's start is looked at: the longest `#!` line that Linux reads.
+const HEAD: usize = 257;
 
 impl TableObserver {
     /// Starts with an empty table.
@@ -147,7 +227,20 @@ impl Observer for TableObserver {
             EntryKind::Whiteout => FileKind::Whiteout,
             EntryKind::Opaque => FileKind::Opaque,
         };
-        let keep = (kind == FileKind::File && KEPT.contains(&entry.path.as_bytes())).then(Vec::new);
+        let name = entry.path.as_bytes();
+        let is_file = kind == FileKind::File;
+        if is_file {
+            self.content.start(name);
+        }
+        let packaged = is_file
+            && PACKAGED.iter().any(|top| name.starts_with(top))
+            && !name.starts_with(b"/usr/local/");
+        if std::str::from_utf8(name).is_err() {
+            self.anomaly(entry.path.relative(), "its name is not UTF-8");
+        }
+        if self.table.latest.as_ref().is_none_or(|latest| latest.0 < entry.mtime) {
+            self.table.latest = Some((entry.mtime, path(&entry.path)));
+        }
         self.open = Some(Open {
             fact: FileFact {
                 path: path(&entry.path),
@@ -156,29 +249,33 @@ impl Observer for TableObserver {
                 uid: entry.uid,
                 gid: entry.gid,
                 size: entry.size(),
-                sha256: String::new(),
-                magic: String::new(),
                 xattrs: entry
                     .xattrs
                     .keys()
                     .map(|name| String::from_utf8_lossy(name).into_owned())
                     .collect(),
+                ..FileFact::default()
             },
             hasher: Hasher::new(),
+            sums: packaged.then(Sums::new),
             head: Vec::new(),
-            keep,
+            keep: if is_file { Keep::of(name) } else { None },
         });
     }
 
     fn content(&mut self, data: &[u8]) {
         let Some(open) = &mut self.open else { return };
         open.hasher.update(data);
-        if open.head.len() < 4 {
-            open.head.extend(data.iter().take(4 - open.head.len()));
+        if open.head.len() < HEAD {
+            open.head.extend(data.iter().take(HEAD - open.head.len()));
+        }
+        if let Some(sums) = &mut open.sums {
+            sums.update(data);
         }
         if let Some(keep) = &mut open.keep {
-            keep.extend(data.iter().take(KEPT_LIMIT - keep.len()));
+            keep.feed(data, &mut self.room);
         }
+        self.content.feed(data);
     }
 
     fn end(&mut self) {
@@ -186,13 +283,41 @@ impl Observer for TableObserver {
         if open.fact.kind == FileKind::File {
             let digest: Digest<Blob> = open.hasher.finish();
             open.fact.sha256 = digest.hex();
-            open.fact.magic = hex(&open.head);
+            open.fact.magic = hex(&open.head[..open.head.len().min(4)]);
+            if let Some(line) = open.head.strip_prefix(b"#!") {
+                let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
+                open.fact.shebang = String::from_utf8_lossy(line).trim().to_owned();
+            }
+            if let Some(sums) = open.sums {
+                (open.fact.md5, open.fact.sha1) = sums.finish();
+            }
+            open.fact.marks = self.content.end();
+            let room = MOST_MARKS.saturating_sub(self.marks);
+            open.fact.marks.truncate(room);
+            self.marks += open.fact.marks.len();
         }
         if let Some(keep) = open.keep {
-            let text = String::from_utf8_lossy(&keep).into_owned();
-            self.table.texts.insert(open.fact.path.clone(), text);
+            let (text, whole) = keep.end();
+            let path = &open.fact.path;
+            match whole {
+                true => self.table.cut.remove(path),
+                false => self.table.cut.insert(path.clone()),
+            };
+            self.table.texts.insert(path.clone(), text);
         }
         self.table.files.push(open.fact);
+    }
+
+    fn anomaly(&mut self, name: &[u8], what: &str) {
+        if self.table.anomalies.len() >= MOST_ANOMALIES {
+            return;
+        }
+        let name = &name[..name.len().min(4096)];
+        let path = match std::str::from_utf8(name) {
+            Ok(name) => format!("/{name}"),
+            Err(_) => format!("/{}", name.escape_ascii()),
+        };
+        self.table.anomalies.push(Anomaly { path, what: what.to_owned() });
     }
 }
 
@@ -214,7 +339,18 @@ mod tests {
         observer.end();
         observer.entry(&entry("x\n\"y", EntryKind::Symlink(b"a".to_vec()), 0o777));
         observer.end();
+        observer.entry(&entry("usr/bin/x", EntryKind::File { size: 0 }, 0o755));
+        observer.content(b"#! /bin/sh");
+        observer.content(b" -e\nxmrig\n");
+        observer.end();
+        observer.anomaly(b"../x", "has a `..`");
         let table = observer.finish();
+        let script = &table.files[3];
+        assert_eq!(script.shebang, "/bin/sh -e");
+        assert_eq!(script.md5, "09f80dea4d2d8023cc0649d834627f87");
+        assert_eq!(script.marks[0].what, "xmrig");
+        assert!(script.is_program() && !script.is_machine_code());
+        assert_eq!(table.anomalies[0].path, "/../x");
         assert_eq!(table.texts["/etc/passwd"], "root:x:0:");
         assert_eq!(table.files[0].magic, "726f6f74");
         assert_eq!(table.files[1].mode, 0o4755);

@@ -27,6 +27,18 @@ pub struct LayerFacts {
     pub origin: Origin,
     /// Secrets found in it.
     pub leaks: Vec<Leak>,
+    /// Of a layer that several steps made: the step of each path that the last of them has not made.
+    pub steps: BTreeMap<String, Span>,
+}
+
+impl LayerFacts {
+    /// Who made an entry of the layer.
+    pub fn origin_of(&self, path: &str) -> Origin {
+        match self.steps.get(path) {
+            Some(span) => Origin::Step(*span),
+            None => self.origin.clone(),
+        }
+    }
 }
 
 /// A finished image, as far as rules look at it.
@@ -105,13 +117,18 @@ impl ImageFacts {
     /// whiteout hides the path and all below it, an opaque folder hides what lower layers have in
     /// it. Costs one pass over all rows.
     pub fn visible(&self) -> BTreeMap<&str, Visible<'_>> {
+        self.visible_to(self.layers.len())
+    }
+
+    /// Returns what the lowest `layers` layers show alone.
+    pub fn visible_to(&self, layers: usize) -> BTreeMap<&str, Visible<'_>> {
         let mut all: BTreeMap<&str, Visible<'_>> = BTreeMap::new();
-        for (layer, facts) in self.layers.iter().enumerate() {
+        for (layer, facts) in self.layers.iter().enumerate().take(layers) {
             // First what hides: a whiteout acts on the layers below only, wherever it stands.
             for file in &facts.table.files {
                 match &file.kind {
-                    FileKind::Whiteout => hide(&mut all, &file.path, true),
-                    FileKind::Opaque => hide(&mut all, &file.path, false),
+                    FileKind::Whiteout => drop(hide(&mut all, &file.path, true)),
+                    FileKind::Opaque => drop(hide(&mut all, &file.path, false)),
                     FileKind::Dir => {}
                     // What is no folder any more has nothing below it.
                     _ => {
@@ -175,6 +192,22 @@ impl ImageFacts {
     }
 }
 
+impl ImageFacts {
+    /// Returns the path of what `path` is in the end, links among its folders and at its end followed;
+    /// `None` if it leads nowhere.
+    pub fn real(visible: &BTreeMap<&str, Visible<'_>>, path: &str) -> Option<String> {
+        let mut path = path.to_owned();
+        for _ in 0..40 {
+            let at = resolve_parent(visible, &path)?;
+            match visible.get(at.as_str()).map(|found| &found.file.kind) {
+                Some(FileKind::Symlink(to)) => path = beside(&at, to),
+                _ => return Some(at),
+            }
+        }
+        None
+    }
+}
+
 // Links among the folders of a path, one level: `/bin` → `usr/bin`.
 fn resolve_parent(visible: &BTreeMap<&str, Visible<'_>>, path: &str) -> Option<String> {
     let mut at = String::new();
@@ -219,9 +252,15 @@ fn beside(path: &str, to: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-fn hide(all: &mut BTreeMap<&str, Visible<'_>>, path: &str, itself: bool) {
+/// Takes away what is below a path, and the path `itself`; returns it.
+pub(super) fn hide<'a>(
+    all: &mut BTreeMap<&'a str, Visible<'a>>,
+    path: &str,
+    itself: bool,
+) -> Vec<Visible<'a>> {
+    let mut gone = Vec::new();
     if itself {
-        all.remove(path);
+        gone.extend(all.remove(path));
     }
     let prefix = if path == "/" { "/".to_owned() } else { format!("{path}/") };
     let below: Vec<String> = all
@@ -230,36 +269,28 @@ fn hide(all: &mut BTreeMap<&str, Visible<'_>>, path: &str, itself: bool) {
         .map(|(path, _)| (*path).to_owned())
         .collect();
     for path in below {
-        all.remove(path.as_str());
+        gone.extend(all.remove(path.as_str()));
     }
+    gone
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::base::Platform;
 
-    fn file(path: &str, kind: FileKind) -> FileFact {
-        FileFact {
-            path: path.into(),
-            kind,
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            size: 0,
-            sha256: String::new(),
-            magic: String::new(),
-            xattrs: Vec::new(),
-        }
+    pub(in crate::facts) fn file(path: &str, kind: FileKind) -> FileFact {
+        FileFact { path: path.into(), kind, mode: 0o755, ..FileFact::default() }
     }
 
-    fn image(layers: Vec<Vec<FileFact>>) -> ImageFacts {
+    pub(in crate::facts) fn image(layers: Vec<Vec<FileFact>>) -> ImageFacts {
         let layers = layers
             .into_iter()
             .map(|files| LayerFacts {
-                table: LayerTable { files, texts: BTreeMap::new() },
+                table: LayerTable { files, ..LayerTable::default() },
                 origin: Origin::Foreign(String::new()),
                 leaks: Vec::new(),
+                steps: BTreeMap::new(),
             })
             .collect();
         let config = Config::empty(&Platform::new("linux", "amd64", None));

@@ -121,17 +121,9 @@ impl Context {
 
     /// Judges a path by the ignore patterns, from the top.
     pub(super) fn judge(&self, path: &ImagePath) -> Verdict {
-        let mut verdict = Verdict::default();
-        let Some(ignore) = &self.ignore else { return verdict };
-        let mut at = ImagePath::root();
-        for name in path.components() {
-            match at.join(name) {
-                Ok(next) => at = next,
-                Err(_) => break,
-            }
-            verdict = ignore.judge(at.relative(), &verdict);
-        }
-        verdict
+        self.ignore
+            .as_ref()
+            .map_or_else(Verdict::default, |ignore| ignore.judge_all(path, |_, _| ()))
     }
 
     /// Tells whether a path may be seen: not excluded, or a folder in which something may not be.

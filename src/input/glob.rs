@@ -32,24 +32,25 @@ enum Item {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Glob(Vec<Item>);
 
-/// Cuts bytes into characters; bytes that are no UTF-8 lie above all characters.
+/// Returns the first character and its width; a byte that begins none lies above all characters.
+pub(super) fn first_character(bytes: &[u8]) -> Option<(u32, usize)> {
+    let first = *bytes.first()?;
+    if first.is_ascii() {
+        return Some((first.into(), 1));
+    }
+    let width = (2..=bytes.len().min(4)).find_map(|width| {
+        let text = std::str::from_utf8(&bytes[..width]).ok()?;
+        Some((u32::from(text.chars().next()?), width))
+    });
+    Some(width.unwrap_or((0x11_0000 + u32::from(first), 1)))
+}
+
+/// Cuts bytes into characters.
 pub(super) fn characters(mut bytes: &[u8]) -> Vec<u32> {
     let mut out = Vec::with_capacity(bytes.len());
-    while let Some(first) = bytes.first() {
-        let width = (1..=bytes.len().min(4)).find_map(|width| {
-            let text = std::str::from_utf8(&bytes[..width]).ok()?;
-            Some((width, text.chars().next()?))
-        });
-        match width {
-            Some((width, character)) => {
-                out.push(u32::from(character));
-                bytes = &bytes[width..];
-            }
-            None => {
-                out.push(0x11_0000 + u32::from(*first));
-                bytes = &bytes[1..];
-            }
-        }
+    while let Some((character, width)) = first_character(bytes) {
+        out.push(character);
+        bytes = &bytes[width..];
     }
     out
 }

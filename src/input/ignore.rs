@@ -4,13 +4,15 @@
 //!
 //! A pattern that matches a folder excludes what is below it; a later `!` pattern brings back.
 //! `**` crosses slashes, also none; at the end of a pattern it matches what is below, at the start
-//! a name at any depth. Matching takes time in the order of pattern times path.
+//! a name at any depth. Matching takes time in the order of pattern times path, the folders above the
+//! path included.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::glob::{Glob, characters};
+use super::glob::Glob;
+use super::pattern::{Asker, Matcher, Progress};
 use crate::base::ImagePath;
 use crate::sys::{Follow, Root};
 
@@ -68,6 +70,8 @@ pub(super) struct Verdict {
     pub(super) matched: Vec<bool>,
     /// Whether the path is excluded.
     pub(super) excluded: bool,
+    /// How far the patterns have read.
+    pub(super) progress: Progress,
 }
 
 #[derive(Debug, Clone)]
@@ -218,35 +222,18 @@ impl Ignore {
 
     /// Tells whether the path is excluded, by itself or by a folder above it.
     pub fn excludes(&self, path: &ImagePath) -> bool {
-        let mut verdict = Verdict::default();
-        let mut at = ImagePath::root();
-        for name in path.components() {
-            at = match at.join(name) {
-                Ok(at) => at,
-                Err(_) => return false,
-            };
-            verdict = self.judge(at.relative(), &verdict);
-        }
-        verdict.excluded
+        self.judge_all(path, |_, _| ()).excluded
     }
 
     /// Returns the pattern that decides about the path; `None` if no pattern says anything of it.
     pub fn rule(&self, path: &ImagePath) -> Option<Rule> {
-        let mut verdict = Verdict::default();
-        let mut at = ImagePath::root();
-        // Where each pattern began to match.
-        let mut since: Vec<Option<ImagePath>> = vec![None; self.patterns.len()];
-        for name in path.components() {
-            at = at.join(name).ok()?;
-            verdict = self.judge(at.relative(), &verdict);
+        // After how many bytes of the path each pattern began to match.
+        let mut since: Vec<Option<usize>> = vec![None; self.patterns.len()];
+        let verdict = self.judge_all(path, |end, verdict| {
             for (since, matched) in since.iter_mut().zip(&verdict.matched) {
-                match (*matched, &since) {
-                    (true, None) => *since = Some(at.clone()),
-                    (false, Some(_)) => *since = None,
-                    _ => {}
-                }
+                *since = matched.then(|| since.unwrap_or(end));
             }
-        }
+        });
         let last = verdict.matched.iter().rposition(|matched| *matched)?;
         let pattern = &self.patterns[last];
         Some(Rule {
@@ -254,28 +241,55 @@ impl Ignore {
             line: pattern.line,
             pattern: pattern.text.clone(),
             excludes: !pattern.brings_back,
-            matched: since.swap_remove(last)?,
+            matched: ImagePath::from_entry(&path.relative()[..since[last]?]).ok()?,
         })
+    }
+
+    /// Judges a path from the top. `seen` gets the verdict on each folder on the way, and on the path,
+    /// with where it ends.
+    pub(super) fn judge_all(
+        &self,
+        path: &ImagePath,
+        mut seen: impl FnMut(usize, &Verdict),
+    ) -> Verdict {
+        let mut verdict = Verdict::default();
+        let path = path.relative();
+        if path.is_empty() {
+            return verdict;
+        }
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for end in slashes.map(|(at, _)| at).chain([path.len()]) {
+            // One folder at a time is kept, so as much as there is.
+            verdict = self.judge_with(&path[..end], &verdict, usize::MAX);
+            seen(end, &verdict);
+        }
+        verdict
     }
 
     /// Judges `path` (without leading slash), given the verdict on the folder that holds it.
     pub(super) fn judge(&self, path: &[u8], parent: &Verdict) -> Verdict {
-        let mut verdict =
-            Verdict { matched: Vec::with_capacity(self.patterns.len()), excluded: false };
-        let mut letters = None;
+        self.judge_with(path, parent, Progress::KEPT)
+    }
+
+    fn judge_with(&self, path: &[u8], parent: &Verdict, kept: usize) -> Verdict {
+        let mut asker = Asker::new(path, &parent.progress, kept);
+        let mut all = Vec::with_capacity(self.patterns.len());
+        let mut excluded = false;
         for (number, pattern) in self.patterns.iter().enumerate() {
             let mut matched = parent.matched.get(number).copied().unwrap_or(false);
             // A pattern that could change nothing is not looked at, and counts as not matched for
             // what is below, too: moby's order of asking is part of its meaning.
-            if !matched && pattern.brings_back == verdict.excluded {
-                matched = pattern.matcher.matches(path, &mut letters);
+            if !matched && pattern.brings_back == excluded {
+                matched = asker.matches(number, &pattern.matcher);
+            } else if !matched {
+                asker.pass(number);
             }
-            verdict.matched.push(matched);
+            all.push(matched);
             if matched {
-                verdict.excluded = !pattern.brings_back;
+                excluded = !pattern.brings_back;
             }
         }
-        verdict
+        Verdict { matched: all, excluded, progress: asker.finish() }
     }
 }
 
@@ -309,191 +323,9 @@ pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     }
 }
 
-#[derive(Debug, Clone)]
-enum Matcher {
-    Exact(Vec<u8>),
-    Prefix(Vec<u8>),
-    Suffix(Vec<u8>),
-    Items(Vec<Item>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Item {
-    Literal(u32),
-    /// Any character but `/`.
-    Any,
-    /// Any number of them.
-    Run,
-    /// Nothing, or anything that ends with a `/`.
-    Folders,
-    /// Anything.
-    All,
-    Class {
-        negated: bool,
-        ranges: Vec<(u32, u32)>,
-    },
-}
-
-const SLASH: u32 = b'/' as u32;
-
-impl Matcher {
-    /// Follows moby, which turns a pattern into a regular expression unless it is simple.
-    fn new(pattern: &[u8]) -> Matcher {
-        #[derive(PartialEq)]
-        enum Simple {
-            Exact,
-            Prefix,
-            Suffix,
-            No,
-        }
-        let characters = characters(pattern);
-        let mut rest = characters.as_slice();
-        let mut items = Vec::new();
-        let mut simple = Simple::Exact;
-        let is = |rest: &[u32], what: u8| rest.first() == Some(&u32::from(what));
-        let mut first = true;
-        while let Some((&character, tail)) = rest.split_first() {
-            rest = tail;
-            match char::from_u32(character) {
-                Some('*') if is(rest, b'*') => {
-                    rest = &rest[1..];
-                    if is(rest, b'/') {
-                        rest = &rest[1..];
-                    }
-                    if rest.is_empty() {
-                        items.push(Item::All);
-                        simple = if simple == Simple::Exact { Simple::Prefix } else { Simple::No };
-                    } else {
-                        items.push(Item::Folders);
-                        simple = Simple::No;
-                    }
-                    if first {
-                        simple = Simple::Suffix;
-                    }
-                }
-                Some('*') => {
-                    items.push(Item::Run);
-                    simple = Simple::No;
-                }
-                Some('?') => {
-                    items.push(Item::Any);
-                    simple = Simple::No;
-                }
-                Some('\\') => {
-                    if let Some((&next, tail)) = rest.split_first() {
-                        rest = tail;
-                        items.push(Item::Literal(next));
-                        simple = Simple::No;
-                    }
-                }
-                Some('[') => {
-                    let (class, tail) = class(rest);
-                    rest = tail;
-                    items.push(class);
-                    simple = Simple::No;
-                }
-                _ => items.push(Item::Literal(character)),
-            }
-            first = false;
-        }
-        match simple {
-            Simple::Exact => Matcher::Exact(pattern.to_vec()),
-            Simple::Prefix => Matcher::Prefix(pattern[..pattern.len() - 2].to_vec()),
-            Simple::Suffix => Matcher::Suffix(pattern[2..].to_vec()),
-            Simple::No => Matcher::Items(items),
-        }
-    }
-
-    /// `letters` keeps the characters of `path` from one pattern to the next.
-    fn matches(&self, path: &[u8], letters: &mut Option<Vec<u32>>) -> bool {
-        match self {
-            Matcher::Exact(pattern) => path == pattern,
-            Matcher::Prefix(prefix) => path.starts_with(prefix),
-            Matcher::Suffix(suffix) => {
-                path.ends_with(suffix) || suffix.strip_prefix(b"/") == Some(path)
-            }
-            Matcher::Items(items) => run(items, letters.get_or_insert_with(|| characters(path))),
-        }
-    }
-}
-
-/// Takes a class behind its `[`, which is known to be closed.
-fn class(mut rest: &[u32]) -> (Item, &[u32]) {
-    let is = |rest: &[u32], what: u8| rest.first() == Some(&u32::from(what));
-    let negated = is(rest, b'^');
-    if negated {
-        rest = &rest[1..];
-    }
-    let mut ranges = Vec::new();
-    let take = |rest: &mut &[u32]| -> Option<u32> {
-        let (&first, tail) = rest.split_first()?;
-        *rest = tail;
-        if first != u32::from(b'\\') {
-            return Some(first);
-        }
-        let (&escaped, tail) = rest.split_first()?;
-        *rest = tail;
-        Some(escaped)
-    };
-    while !rest.is_empty() {
-        if is(rest, b']') && !ranges.is_empty() {
-            rest = &rest[1..];
-            break;
-        }
-        let Some(low) = take(&mut rest) else { break };
-        let mut high = low;
-        if is(rest, b'-') {
-            rest = &rest[1..];
-            high = take(&mut rest).unwrap_or(low);
-        }
-        ranges.push((low, high));
-    }
-    (Item::Class { negated, ranges }, rest)
-}
-
-/// Runs all ways through the pattern at once, one character of the path after the other.
-fn run(items: &[Item], path: &[u32]) -> bool {
-    // `at[n]`: the items before `n` are used up. `inside[n]`: in the middle of `Folders` at `n`.
-    let mut at = vec![false; items.len() + 1];
-    let mut inside = vec![false; items.len() + 1];
-    at[0] = true;
-    let skip = |at: &mut [bool]| {
-        for (number, item) in items.iter().enumerate() {
-            if at[number] && matches!(item, Item::Run | Item::Folders | Item::All) {
-                at[number + 1] = true;
-            }
-        }
-    };
-    skip(&mut at);
-    for &character in path {
-        let (mut next, mut next_inside) = (vec![false; at.len()], vec![false; at.len()]);
-        for (number, item) in items.iter().enumerate() {
-            if !at[number] && !inside[number] {
-                continue;
-            }
-            match item {
-                Item::Literal(want) => next[number + 1] |= character == *want,
-                Item::Any => next[number + 1] |= character != SLASH,
-                Item::Run => next[number] |= character != SLASH,
-                Item::All => next[number] = true,
-                Item::Folders => {
-                    next_inside[number] = true;
-                    next[number + 1] |= character == SLASH;
-                }
-                Item::Class { negated, ranges } => {
-                    let fits = ranges.iter().any(|(low, high)| (low..=high).contains(&&character));
-                    next[number + 1] |= fits != *negated;
-                }
-            }
-        }
-        skip(&mut next);
-        (at, inside) = (next, next_inside);
-    }
-    at[items.len()]
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::pattern::STEPS;
     use super::*;
 
     fn check(patterns: &str, path: &str) -> String {
@@ -507,12 +339,16 @@ mod tests {
     }
     /// Excludes a path as it is, also one that an image cannot have.
     fn excludes(ignore: &Ignore, path: &str) -> bool {
-        let mut verdict = Verdict::default();
-        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-        for end in ends {
-            verdict = ignore.judge(&path.as_bytes()[..end], &verdict);
-        }
-        verdict.excluded
+        // However much is kept of the folders above.
+        let answers = [0, 3, usize::MAX].map(|kept| {
+            let mut verdict = Verdict::default();
+            for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
+                verdict = ignore.judge_with(&path.as_bytes()[..end], &verdict, kept);
+            }
+            verdict.excluded
+        });
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{path}: {answers:?}");
+        answers[0]
     }
 
     /// The table recorded from the original, where `RBUILD_MATCHING` names its folder: blocks of `P`
@@ -664,6 +500,45 @@ mod tests {
         ] {
             assert_eq!(check(patterns, path), want, "{patterns:?} {path}");
         }
+    }
+
+    /// How many steps the patterns take to judge a path as `judge` says.
+    fn steps(judge: impl FnOnce()) -> usize {
+        STEPS.set(0);
+        judge();
+        STEPS.get()
+    }
+
+    #[test]
+    fn a_path_is_read_once_for_all_folders_above_it() {
+        // Found by fuzzing: 860 bytes of pattern, asked about each of 134 folders from its start.
+        let ignore = Ignore::parse(("**/a*".repeat(171) + "**/b").as_bytes()).unwrap();
+        let path = |folders| ImagePath::from_entry("aa/".repeat(folders).as_bytes()).unwrap();
+        let (whole, twice) = (path(134), path(268));
+        let [one, two] = [&whole, &twice].map(|path| steps(|| assert!(!ignore.excludes(path))));
+        // Each item of the pattern, inside and behind it, at each character.
+        assert!(one > 134 && one <= 2 * 860 * whole.relative().len(), "{one}");
+        assert!(two <= 2 * 2 * 860 * whole.relative().len() + 860, "{two}");
+        assert_eq!(one, steps(|| assert!(ignore.rule(&whole).is_none())));
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_is_read_by_its_name() {
+        let ignore = Ignore::parse(b"**/a/**/b*c\n**/x?z\n!q/**/r[0-9]").unwrap();
+        let folder = ImagePath::from_entry("a/".repeat(1000).as_bytes()).unwrap();
+        let above = ignore.judge_all(&folder, |_, _| ());
+        let file = folder.join(b"bbb").unwrap();
+        let judged = steps(|| assert!(!ignore.judge(file.relative(), &above).excluded));
+        // Two patterns with a few ways each; the third could not change a thing.
+        assert!((1..=4 * 2 * 8).contains(&judged), "{judged}");
+    }
+
+    #[test]
+    fn many_patterns_and_folders_keep_little() {
+        let ignore = Ignore::parse("**/a*b\n".repeat(20_000).as_bytes()).unwrap();
+        let above = ignore.judge(b"a", &Verdict::default());
+        assert!(above.progress.len() <= Progress::KEPT, "{}", above.progress.len());
+        assert!(above.progress.len() > Progress::KEPT - 10, "{}", above.progress.len());
     }
 
     #[test]

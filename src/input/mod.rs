@@ -15,6 +15,7 @@ pub mod git;
 mod glob;
 pub mod http;
 mod ignore;
+mod pattern;
 mod place;
 mod select;
 

@@ -52,7 +52,13 @@ pub struct Reader<R: Read> {
     body: Body,
     ended: bool,
     scratch: Vec<u8>,
+    // Entries that cannot be are passed over, and told.
+    tolerant: bool,
+    anomalies: Vec<(Vec<u8>, String)>,
 }
+
+/// Anomalies that are kept until somebody asks: a hostile layer may hold millions.
+const MOST_ANOMALIES: usize = 1000;
 
 type Block = [u8; BLOCK];
 
@@ -65,10 +71,29 @@ struct Pending {
     metadata: u64,
 }
 
+impl Pending {
+    // The effective name, as it is written but for slashes before it.
+    fn name_of(&self, block: &Block) -> Vec<u8> {
+        let sparse = self.pax.as_ref().and_then(|pax| pax.sparse.name.as_ref());
+        let pax = self.pax.as_ref().and_then(|pax| pax.path.as_ref());
+        let name = sparse.or(pax).or(self.name.as_ref());
+        let name = name.cloned().unwrap_or_else(|| header_name(block));
+        let slashes = name.iter().take_while(|byte| **byte == b'/').count();
+        name[slashes..].to_vec()
+    }
+}
+
 impl<R: Read> Reader<R> {
     /// Reads a layer: names that begin with `.wh.` are whiteouts.
     pub fn layer(source: R, limits: Limits) -> Self {
         Self::new(source, limits, true)
+    }
+
+    /// Reads a layer for what is in it, not to unpack it: an entry that cannot be (a name with `..`,
+    /// an unknown type) is passed over and told as an anomaly. What breaks the framing is an error
+    /// still.
+    pub fn audit(source: R, limits: Limits) -> Self {
+        Reader { tolerant: true, ..Self::new(source, limits, true) }
     }
 
     /// Reads an archive as ADD unpacks it: there are no whiteouts, and `.wh.x` is a name.
@@ -87,6 +112,39 @@ impl<R: Read> Reader<R> {
             body: Body::default(),
             ended: false,
             scratch: Vec::new(),
+            tolerant: false,
+            anomalies: Vec::new(),
+        }
+    }
+
+    /// Returns what is odd about the stream since the last call: names as they are written, and what
+    /// is wrong with them.
+    pub fn anomalies(&mut self) -> Vec<(Vec<u8>, String)> {
+        std::mem::take(&mut self.anomalies)
+    }
+
+    /// Reads what stands behind the end marker: zeros pad an archive, anything else is an anomaly.
+    pub fn read_trail(&mut self) -> Result<(), Error> {
+        let mut buffer = vec![0; 64 << 10];
+        let mut told = false;
+        loop {
+            match self.source.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(got) => {
+                    if !told && buffer[..got].iter().any(|byte| *byte != 0) {
+                        self.note(b"", "data stand behind the end of the archive");
+                        told = true;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn note(&mut self, name: &[u8], what: impl Into<String>) {
+        if self.anomalies.len() < MOST_ANOMALIES {
+            self.anomalies.push((name.to_vec(), what.into()));
         }
     }
 
@@ -156,8 +214,21 @@ impl<R: Read> Reader<R> {
                 b'V' => self.frame(octal(&block[124..136])?)?,
                 _ => {
                     let pending = std::mem::take(&mut pending);
-                    if let Some(entry) = self.entry(&block, pending)? {
-                        return Ok(Some(entry));
+                    let name = self.tolerant.then(|| pending.name_of(&block));
+                    let stored = pending.pax.as_ref().and_then(|pax| pax.size);
+                    match (self.entry(&block, pending), name) {
+                        (Ok(Some(entry)), _) => return Ok(Some(entry)),
+                        (Ok(None), _) => {}
+                        (Err(Error::Name { reason, .. }), Some(name)) => {
+                            self.note(&name, reason);
+                            self.body = Body::default();
+                            // What is no file has no data; what is unknown is framed as one.
+                            if !matches!(block[156], b'1'..=b'6') {
+                                let header = || octal(&block[124..136]);
+                                self.frame(stored.map_or_else(header, Ok)?)?;
+                            }
+                        }
+                        (Err(error), _) => return Err(error),
                     }
                 }
             }
@@ -220,6 +291,15 @@ impl<R: Read> Reader<R> {
             }
         };
         if let EntryKind::File { size } = &mut kind {
+            if let (Some(says), Ok(header)) = (pax.size, octal(&block[124..136]))
+                && header != 0
+                && header != says
+            {
+                self.note(
+                    path.relative(),
+                    format!("PAX gives it {says} bytes, its header {header}"),
+                );
+            }
             self.frame(stored)?;
             self.body = self.file_body(block, &pax, stored, &mut pending.metadata)?;
             *size = self.body.size();

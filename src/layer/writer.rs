@@ -18,6 +18,11 @@ pub trait Observer: Send {
     fn content(&mut self, data: &[u8]);
     /// The entry is over.
     fn end(&mut self);
+    /// Something of the stream may be taken in several ways: the name of the entry as it is
+    /// written, and what is wrong. Told while a layer is read; between entries.
+    fn anomaly(&mut self, name: &[u8], what: &str) {
+        let _ = (name, what);
+    }
 }
 
 /// What a [`LayerWriter`] has written.

@@ -15,6 +15,7 @@ mod unused;
 pub use op::{
     Copy, From, InlineFile, Mount, MountKind, Op, Run, Sharing, Source, StepFile, Workdir,
 };
+pub use resolve::{TRIGGER_LIMIT, trigger};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -11,8 +11,8 @@ use crate::diag::{Code, Diagnostic, Sources, nearest};
 use crate::dockerfile::{Expander, Scope, Word, parse};
 use crate::instruction::{self, Instruction};
 
-// Triggers of bases in one plan: each gets a text of its own.
-const TRIGGER_LIMIT: usize = 1000;
+/// The most triggers of bases in one plan: each gets a text of its own.
+pub const TRIGGER_LIMIT: usize = 1000;
 
 /// What a name stands for. Stages by their number in the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -283,24 +283,15 @@ impl<'a> Resolver<'a> {
                 self.too_many_triggers(span);
                 break;
             }
-            let source = self.sources.add(format!("ONBUILD of {base}"), text.as_str());
-            let (file, errors) = parse(source, text);
-            let failed = !errors.is_empty();
-            self.errors.extend(errors);
-            match file.lines.as_slice() {
-                [line] => match instruction::parse(line) {
-                    Ok(Instruction::From(_) | Instruction::Onbuild(_)) => {
-                        let message = format!("a trigger of `{base}` is a FROM or an ONBUILD");
-                        self.error("onbuild-trigger", message, span);
-                    }
-                    Ok(instruction) => instructions.push(instruction),
-                    Err(errors) => self.errors.extend(errors),
-                },
-                _ if failed => {}
-                _ => {
-                    let message = format!("a trigger of `{base}` is not a single instruction");
+            match trigger(base, text, self.sources) {
+                Ok(Some(instruction)) => instructions.push(instruction),
+                Ok(None) => {
+                    let message = format!(
+                        "a trigger of `{base}` is not a single instruction, or a FROM or an ONBUILD"
+                    );
                     self.error("onbuild-trigger", message, span);
                 }
+                Err(errors) => self.errors.extend(errors),
             }
         }
         instructions
@@ -479,4 +470,21 @@ fn globals(request: &Request) -> Scope {
         .collect();
     given.into_iter().for_each(|(name, value)| scope.set(name, value));
     scope
+}
+
+/// Reads a trigger of a base: `None` if it is not one instruction of a kind that ONBUILD takes.
+pub fn trigger(
+    base: &str,
+    text: &str,
+    sources: &mut Sources,
+) -> Result<Option<Instruction>, Vec<Diagnostic>> {
+    let source = sources.add(format!("ONBUILD of {base}"), text);
+    let (file, errors) = parse(source, text);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let [line] = file.lines.as_slice() else { return Ok(None) };
+    let instruction = instruction::parse(line)?;
+    let fine = !matches!(instruction, Instruction::From(_) | Instruction::Onbuild(_));
+    Ok(fine.then_some(instruction))
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::base::ImageRef;
+use crate::diag::Sources;
 use crate::image::RunConfig;
-use crate::plan::Plan;
+use crate::instruction::Instruction;
+use crate::plan::{self, Plan};
 
 /// What is known of a base image. `None` is "not looked up".
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -48,6 +50,10 @@ pub struct Bases {
     images: BTreeMap<String, BaseFacts>,
     // Hosts that are spoken to in plain HTTP.
     insecure: Vec<String>,
+    // What ONBUILD of a base has a stage do, by the number of the stage in the file.
+    planned: BTreeMap<usize, Vec<Instruction>>,
+    // The same by the name of the base, where nothing was planned.
+    read: BTreeMap<String, Vec<Instruction>>,
 }
 
 impl Bases {
@@ -76,7 +82,35 @@ impl Bases {
                     Some((base.wanted.name.clone(), facts))
                 })
                 .collect();
-        Bases { images, insecure: Vec::new() }
+        let planned =
+            plan.stages.iter().filter(|(_, stage)| matches!(stage.base, plan::Base::Image(_)));
+        let planned = planned.map(|(_, stage)| {
+            // Each has a text of its own.
+            let foreign = |of: &&Instruction| of.span().source != stage.span.source;
+            let own = stage.instructions.iter().skip(1).take_while(foreign);
+            (stage.index, own.cloned().collect())
+        });
+        let planned = planned.collect();
+        Bases { images, planned, ..Bases::default() }
+    }
+
+    /// Reads the triggers of the bases that were not looked up; each gets a text of its own. What is
+    /// wrong with one is told when it is planned.
+    pub fn read_triggers(&mut self, sources: &mut Sources) {
+        let mut room = plan::TRIGGER_LIMIT;
+        for (name, facts) in &self.images {
+            let texts = facts.config.iter().flat_map(|config| &config.on_build).take(room);
+            let triggers: Vec<Instruction> =
+                texts.filter_map(|text| plan::trigger(name, text, sources).ok()?).collect();
+            room -= triggers.len();
+            self.read.insert(name.clone(), triggers);
+        }
+    }
+
+    /// Returns what ONBUILD of its base has a stage do: its number in the file, and the name of the base.
+    pub fn triggers(&self, stage: usize, base: &str) -> &[Instruction] {
+        let planned = self.planned.get(&stage).or_else(|| self.read.get(self.key(base)?));
+        planned.map_or(&[], Vec::as_slice)
     }
 
     /// Adds a base.
@@ -115,7 +149,13 @@ impl Bases {
 
     /// Returns what is known of a base.
     pub fn get(&self, name: &str) -> Option<&BaseFacts> {
-        self.images.get(name).or_else(|| {
+        self.images.get(self.key(name)?)
+    }
+
+    // The name by which a base is known.
+    fn key<'a>(&'a self, name: &str) -> Option<&'a String> {
+        let same = self.images.get_key_value(name).map(|(key, _)| key);
+        same.or_else(|| {
             let wanted = ImageRef::parse(name).ok()?;
             let same = |known: &ImageRef| {
                 *known == wanted
@@ -124,11 +164,7 @@ impl Bases {
                         && known.name() == wanted.name()
                         && known.tag() == wanted.tag())
             };
-            let key = self
-                .images
-                .keys()
-                .find(|known| ImageRef::parse(known).is_ok_and(|known| same(&known)))?;
-            self.images.get(key)
+            self.images.keys().find(|known| ImageRef::parse(known).is_ok_and(|known| same(&known)))
         })
     }
 }

@@ -90,11 +90,12 @@ impl Scope {
                 finding.place.and_then(|place| place.stage) == Some(index)
                     || at.is_some_and(|at| {
                         outline.stages.get(index).is_some_and(|stage| {
-                            let all = stage
-                                .items
-                                .iter()
-                                .fold(stage.place.span, |all, item| all.to(item.place.span));
-                            all.start <= at.start && at.start < all.end
+                            // Not those of triggers, which stand elsewhere.
+                            let own =
+                                stage.items.iter().filter(|i| i.place.index > stage.place.index);
+                            let all =
+                                own.fold(stage.place.span, |all, item| all.to(item.place.span));
+                            all.source == at.source && all.start <= at.start && at.start < all.end
                         })
                     })
             }

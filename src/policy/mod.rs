@@ -9,12 +9,12 @@ mod bases;
 mod comments;
 mod context;
 mod copied;
-mod credentials;
 mod finding;
 mod fix;
 mod flow;
 mod formats;
 mod glob;
+mod judged;
 mod look;
 mod outline;
 mod profile;
@@ -24,6 +24,7 @@ mod rule;
 mod rules;
 mod scripts;
 mod sections;
+mod started;
 mod suppress;
 mod units;
 mod values;
@@ -36,6 +37,7 @@ pub use finding::{
 };
 pub use fix::diff;
 pub use formats::Format;
+pub use judged::{Judged, Maker};
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
@@ -56,14 +58,6 @@ pub struct ImageInput<'a> {
     pub facts: &'a ImageFacts,
     /// The text; `None` in `audit`.
     pub text: Option<TextInput<'a>>,
-}
-
-/// What a rule that looks at images is given.
-pub struct Judged<'a> {
-    /// The facts.
-    pub facts: &'a ImageFacts,
-    /// The text; `None` in `audit`.
-    pub outline: Option<&'a Outline<'a>>,
 }
 
 /// Judges the text: before anything runs.
@@ -102,7 +96,7 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
 /// found (a user, a variable) is told once.
 pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let outline = input.text.map(Outline::new);
-    let judged = Judged { facts: input.facts, outline: outline.as_ref() };
+    let judged = Judged::new(input.facts, outline.as_ref());
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };

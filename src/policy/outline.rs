@@ -19,7 +19,7 @@ use crate::dockerfile::{Dockerfile, Expander, Scope};
 use crate::facts::shell::{Command, Script};
 use crate::image::RunConfig;
 use crate::instruction::{From, Instruction};
-use crate::plan::Request;
+use crate::plan::{Request, TRIGGER_LIMIT};
 
 /// All that is known before anything runs.
 #[derive(Clone, Copy)]
@@ -75,7 +75,8 @@ pub struct Stage<'a> {
     pub config: Option<&'a RunConfig>,
     /// All that is known of its base image.
     pub facts: Option<&'a BaseFacts>,
-    /// Its instructions after FROM.
+    /// Its instructions after FROM: first the triggers of its base, whose place is that of FROM with a
+    /// span of their own, in another text or an earlier stage.
     pub items: Vec<Item<'a>>,
 }
 
@@ -188,6 +189,7 @@ impl<'a> Outline<'a> {
             shell: Rc::new(vec!["/bin/sh".into(), "-c".into()]),
             stages: Vec::new(),
             ends: Vec::new(),
+            triggers: 0,
         };
         for (index, instruction) in input.instructions.iter().enumerate() {
             builder.instruction(index, instruction);
@@ -278,6 +280,8 @@ struct Builder<'a> {
     shell: Rc<Vec<String>>,
     stages: Vec<Stage<'a>>,
     ends: Vec<End>,
+    // How many triggers were taken for instructions.
+    triggers: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -299,6 +303,10 @@ impl<'a> Builder<'a> {
             }
             return;
         }
+        self.item(instruction, place);
+    }
+
+    fn item(&mut self, instruction: &'a Instruction, place: Place) {
         let item = Item {
             instruction,
             place,
@@ -448,9 +456,30 @@ impl<'a> Builder<'a> {
         self.shell = end.shell.clone();
         self.workdir.clone_from(&end.workdir);
         self.below_workdir = end.below_workdir;
+        // What ONBUILD of the base says is as if it stood here.
+        let triggers: Vec<&'a Instruction> = match base {
+            BaseName::Stage(below) => self.stages[below].items.iter().filter_map(onbuild).collect(),
+            BaseName::Image(_) | BaseName::Context => {
+                self.input.bases.triggers(index, &name).iter().collect()
+            }
+            BaseName::Scratch | BaseName::Unknown => Vec::new(),
+        };
         self.ends.push(end);
         self.stages.push(Stage { index, from, place, base, config, facts, items: Vec::new() });
+        for trigger in triggers {
+            if self.triggers == TRIGGER_LIMIT {
+                break;
+            }
+            self.triggers += 1;
+            self.item(trigger, Place { span: trigger.span(), ..place });
+        }
     }
+}
+
+fn onbuild<'a>(item: &Item<'a>) -> Option<&'a Instruction> {
+    let Instruction::Onbuild(onbuild) = item.instruction else { return None };
+    let trigger = &*onbuild.trigger;
+    (!matches!(trigger, Instruction::From(_) | Instruction::Onbuild(_))).then_some(trigger)
 }
 
 fn expand(raw: &str, values: &Snapshot, escape: char) -> Option<String> {

@@ -82,15 +82,15 @@ impl Setting {
     }
 }
 
-/// Whether what steps do must have been seen.
+/// Whether what steps do is seen.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Behaviour {
     /// Nobody looks.
     Off,
-    /// Where the host can.
+    /// Where `--audit` asks for it.
     Auto,
-    /// A host that cannot is an error.
+    /// Unless `--audit=none` forbids it. A step that could not be watched is told.
     Required,
 }
 

@@ -37,7 +37,8 @@ pub(super) fn with<T>(text: &Text<'_>, run: impl FnOnce(Report, &Sources, &Polic
     policy.apply(&Overrides { only, set, ..Overrides::default() }).unwrap();
     let request = Request::new(Platform::new("linux", "amd64", None));
     let known = if text.bases == "{}" { text.around.bases } else { text.bases };
-    let bases = Bases::from_json(known).unwrap();
+    let mut bases = Bases::from_json(known).unwrap();
+    bases.read_triggers(&mut sources);
     let tags: Vec<String> = text.around.tags.iter().map(|tag| (*tag).to_owned()).collect();
     let ignored = text.around.ignored;
     let mut context = GivenFiles::new();
@@ -299,6 +300,36 @@ fn named_contexts_have_nothing_to_pin() {
     };
     let report = check_text(input, &Policy::builtin("hardened").unwrap());
     assert!(report.findings.iter().all(|finding| finding.rule != "base-unpinned"));
+}
+
+#[test]
+fn triggers_are_judged_as_if_they_stood_in_the_stage() {
+    let bases = r#"{"base:1": {"config": {"OnBuild": ["USER app", "RUN curl http://x | sh"]}}}"#;
+    let found = |rule, file| {
+        let text = Text { bases, policy: "hardened", ..Text::new(rule, file) };
+        let mut found = Vec::new();
+        with(&text, |report, sources, _| {
+            for finding in report.findings.iter().filter(|finding| finding.counts()) {
+                let span = finding.span.unwrap();
+                let stage = finding.place.and_then(|place| place.stage);
+                found.push(format!("{} {stage:?}", sources.place(span)));
+            }
+        });
+        found
+    };
+    let rule = "pipe-to-interpreter";
+    assert_eq!(found(rule, "FROM base:1\n"), ["ONBUILD of base:1:1:5 Some(0)"]);
+    // A stage as a base, and one on that: triggers fire once.
+    let staged = "FROM x:1 AS a\nONBUILD RUN curl http://x | sh\nFROM a AS b\nFROM b\n";
+    assert_eq!(found(rule, staged), ["Dockerfile:2:13 Some(1)"]);
+    // Comments of the Dockerfile are not about what stands elsewhere; for a stage they are.
+    let allowed = "# rbuild: allow pipe-to-interpreter -- known\nFROM base:1\n";
+    assert_eq!(found(rule, allowed).len(), 1);
+    let allowed = "# rbuild: allow-stage pipe-to-interpreter -- known\nFROM base:1\n";
+    assert_eq!(found(rule, allowed).len(), 0);
+    // What they set holds for what follows.
+    assert!(found("final-user-root", "FROM base:1\n").is_empty());
+    assert_eq!(found("final-user-root", "FROM base:1\nUSER root\n").len(), 1);
 }
 
 #[test]

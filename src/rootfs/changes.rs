@@ -87,22 +87,33 @@ pub fn changes(
 }
 
 /// Makes plain files of the device nodes that a step recorded in `root` without being allowed to make
-/// any, on disk and in `found`; those that `lower` has stay, as do nodes that the kernel made.
+/// any, on disk and in `found`; those that `lower` has stay, also where the step has moved or linked them
+/// to, as do nodes that the kernel made.
 pub fn forget_nodes(
     found: &mut [Change],
     root: &Root,
     mode: IdMode,
     lower: &dyn Lookup,
 ) -> Result<(), Error> {
-    for Change { entry, content } in found {
-        if !matches!(entry.kind, EntryKind::Char { .. } | EntryKind::Block { .. }) {
+    // Most steps have no such node: then nothing is asked.
+    let mut sources = None;
+    for at in 0..found.len() {
+        if !is_node(&found[at].entry.kind) {
             continue;
         }
+        let entry = &found[at].entry;
         let path = &entry.path;
         let (dir, name) = root.parent(path).map_err(Error::io("read", path))?;
         let stat = dir.stat_opt(&name).map_err(Error::io("read", path))?;
         let recorded = stat.is_some_and(|stat| stat.kind == FileKind::File);
         if !recorded || lower.entry(path)?.is_some_and(|old| old.kind == entry.kind) {
+            continue;
+        }
+        let moved = match &mut sources {
+            Some(sources) => sources,
+            none => none.insert(Moved::of(found, lower)?),
+        };
+        if moved.brought(entry, lower)? {
             continue;
         }
         let file = dir.open_meta(&name).map_err(Error::io("read", path))?;
@@ -112,10 +123,63 @@ pub fn forget_nodes(
             false => xattr::set(&file, own::ATTRIBUTE, own.to_string().as_bytes()),
         }
         .map_err(Error::io("set the owner of", path))?;
-        entry.kind = EntryKind::File { size: 0 };
-        *content = Content::Empty;
+        found[at].entry.kind = EntryKind::File { size: 0 };
+        found[at].content = Content::Empty;
     }
     Ok(())
+}
+
+fn is_node(kind: &EntryKind) -> bool {
+    matches!(kind, EntryKind::Char { .. } | EntryKind::Block { .. })
+}
+
+/// The most places that are looked at for where a node came from; beyond that it is none.
+const MOST_LOOKS: usize = 100_000;
+
+/// What a step may have moved or linked elsewhere: the nodes that are no longer where `lower` has them, or
+/// a name of another there, and the folders that are gone or were emptied.
+struct Moved {
+    nodes: Vec<EntryKind>,
+    folders: Vec<ImagePath>,
+    looks: usize,
+}
+
+impl Moved {
+    fn of(found: &[Change], lower: &dyn Lookup) -> Result<Self, Error> {
+        let mut moved = Moved { nodes: Vec::new(), folders: Vec::new(), looks: 0 };
+        for Change { entry, .. } in found {
+            let Some(old) = lower.entry(&entry.path)? else { continue };
+            if old.kind == EntryKind::Dir && entry.kind != EntryKind::Dir {
+                moved.folders.push(entry.path.clone());
+            } else if is_node(&old.kind) && old.kind != entry.kind {
+                moved.nodes.push(old.kind);
+            }
+        }
+        Ok(moved)
+    }
+
+    // Tells whether `lower` has this node, at another path.
+    fn brought(&mut self, entry: &Entry, lower: &dyn Lookup) -> Result<bool, Error> {
+        if self.nodes.contains(&entry.kind) {
+            return Ok(true);
+        }
+        // Out of a folder: its last names are those that it had there.
+        let names: Vec<&[u8]> = entry.path.components().collect();
+        for folder in &self.folders {
+            for start in (0..names.len()).rev() {
+                self.looks += 1;
+                if self.looks > MOST_LOOKS {
+                    return Ok(false);
+                }
+                let old = names[start..].iter().try_fold(folder.clone(), |at, name| at.join(name));
+                let Ok(old) = old else { break };
+                if lower.entry(&old)?.is_some_and(|old| old.kind == entry.kind) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// Tells whether the folder is opaque, and there is something to hide.

@@ -68,12 +68,23 @@ fn read(
         if owners.is_none() {
             (entry.uid, entry.gid) = (0, 0);
         }
+        tell(&mut reader, observers);
         observers.iter_mut().for_each(|observer| observer.entry(&entry));
         let mut content = Observed { content: reader.content(), observers };
         work.entry(entry, &mut content)?;
         observers.iter_mut().for_each(|observer| observer.end());
     }
+    if !observers.is_empty() {
+        reader.read_trail()?;
+        tell(&mut reader, observers);
+    }
     work.finish()
+}
+
+fn tell(reader: &mut Reader<impl Read>, observers: &mut [&mut dyn Observer]) {
+    for (name, what) in reader.anomalies() {
+        observers.iter_mut().for_each(|observer| observer.anomaly(&name, &what));
+    }
 }
 
 struct Extract<'a> {

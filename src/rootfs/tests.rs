@@ -410,6 +410,37 @@ fn nodes_that_a_step_may_not_make_are_files() {
 }
 
 #[test]
+fn nodes_of_a_base_stay_nodes_where_a_step_moves_them() {
+    let node = |minor| EntryKind::Block { major: 8, minor };
+    let dir = |at: &str| (path(at), Entry::new(path(at), EntryKind::Dir, 0o755));
+    let base = |at: &str, minor| (path(at), Entry::new(path(at), node(minor), 0o600));
+    let lower: Table =
+        [base("old", 1), dir("d"), dir("d/e"), base("d/e/n", 2), base("kept", 3)].into();
+    let folder = folder();
+    let top = folder.root.top();
+    top.whiteout(b"old").unwrap();
+    top.whiteout(b"d").unwrap();
+    let record = |dir: &crate::sys::Dir, name: &[u8], minor: u32| {
+        let file = dir.create_file(name).unwrap();
+        xattr::set(&file, b"user.rbuild.own", format!("0:0:b:8:{minor}").as_bytes()).unwrap();
+    };
+    // Moved; moved in a folder that has another name now; of nobody, and one that nobody has touched.
+    record(top, b"new", 1);
+    top.mkdir(b"x").unwrap();
+    let x = top.open_dir(b"x").unwrap();
+    x.mkdir(b"e").unwrap();
+    record(&x.open_dir(b"e").unwrap(), b"n", 2);
+    record(top, b"forged", 9);
+    record(top, b"copied", 3);
+    let mut list = changes(&folder.root, Stacking::Plain, IdMode::Range, &lower).unwrap();
+    forget_nodes(&mut list, &folder.root, IdMode::Range, &lower).unwrap();
+    let kind = |at: &str| &list.iter().find(|c| c.entry.path == path(at)).unwrap().entry.kind;
+    assert_eq!([kind("new"), kind("x/e/n")], [&node(1), &node(2)]);
+    let file = EntryKind::File { size: 0 };
+    assert_eq!([kind("forged"), kind("copied")], [&file, &file]);
+}
+
+#[test]
 fn owners_without_ids_are_kept_as_records() {
     let (from, to) = (folder(), folder());
     let mut entry = Entry::new(path("f"), EntryKind::File { size: 1 }, 0o4755);

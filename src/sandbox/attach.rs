@@ -260,9 +260,10 @@ impl Stage {
     }
 }
 
-// The places that the step is made of are folders in the image, or absent. A link there would steer
-// mounts elsewhere in the tree: this is seen before the first.
-fn only_folders(root: &OwnedFd) -> Result<(), Failure> {
+/// Refuses a tree in which a place that the step is made of is there and no folder. A link there would
+/// steer what is mounted or made: to elsewhere in the tree, and without namespaces to the host. To be
+/// asked before the first is.
+pub(super) fn only_folders(root: &OwnedFd) -> Result<(), Failure> {
     for path in ["/proc", "/sys", "/dev", "/etc", "/run"] {
         let doing = || format!("use `{path}`");
         let at = ImagePath::from_entry(path.as_bytes()).map_err(io::Error::other).doing(doing)?;

@@ -13,6 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Cancel;
+use super::attach::only_folders;
 use super::run::{Error, Outcome, Watched, run_watched};
 use super::setup::{LINKS, NODES};
 use super::spec::{FileMount, Mount, MountKind, Source, Spec};
@@ -112,6 +113,8 @@ impl Visit {
     }
 
     fn fill(&mut self, spec: &Spec) -> Result<(), Error> {
+        // Before anything is made: a link in the place of one of them would lead to the host.
+        only_folders(&self.tree).map_err(Error::from)?;
         self.devices()?;
         self.facts()?;
         for (at, content) in [
@@ -288,6 +291,10 @@ impl Visit {
         let folder = kernel::open_in_root(&self.tree, &parent, true)?;
         self.times.entry(parent).or_insert((kernel::status(&folder)?.mtime, None));
         let is_dir = kernel::status_at(&folder, at.name())?.is_dir();
+        // As a mount would say.
+        if is_dir != dir {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         let number = self.put.len();
         let mut put =
             Put { at: at.clone(), old: None, back: None, lent: None, secret: false, file: !is_dir };
@@ -337,6 +344,10 @@ impl Visit {
         for (path, (before, after)) in &self.times {
             let Some(now) = now.get(path) else { continue };
             let Ok(folder) = kernel::open_in_root(&self.tree, path, true) else { continue };
+            // The step may have put something else there.
+            if !kernel::status(&folder).is_ok_and(|status| status.is_dir()) {
+                continue;
+            }
             // Times that the step has set are its own, those that we have are not.
             let time = if Some(*now) == *after { before } else { now };
             kernel::set_mtime(folder, *time)

@@ -13,6 +13,7 @@ use super::audit::{self, Act};
 use super::isolation::Keeping;
 use super::keep;
 use super::owner;
+use super::run::Error;
 use super::setup::{Orders, Raw};
 use super::stubs::Stubs;
 use crate::base::Secret;
@@ -47,6 +48,12 @@ pub(super) const TERMINATE: u8 = b't';
 
 // An operation and why it failed.
 pub(super) struct Failure(String, io::Error);
+
+impl From<Failure> for Error {
+    fn from(Failure(doing, error): Failure) -> Self {
+        Error::Setup { doing, cause: in_words(&error) }
+    }
+}
 
 pub(super) trait While<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
@@ -110,7 +117,7 @@ fn first(control: &UnixStream) -> Result<(), Failure> {
         child::unshare_step(orders.own_network, keeping == Keeping::PidNamespace)
             .doing(|| "make the namespaces of the step".into())?;
     }
-    let keeper = keep::outer(keeping)?;
+    let mut outer = keep::outer(keeping)?;
     let (watch, alive) = io::pipe().doing(|| "make a pipe".into())?;
     let (ours, theirs) = if orders.id_mode == IdMode::Single {
         owner::pair().map(|(ours, theirs)| (Some(ours), Some(theirs)))
@@ -123,14 +130,12 @@ fn first(control: &UnixStream) -> Result<(), Failure> {
             drop((fds, bytes, watch, theirs));
             if let Some(ours) = ours {
                 // When it fails this process ends, and the step with it.
-                ours.attend(&init, &orders).doing(|| "record the owners of files".into())?;
+                ours.attend(&init, outer.as_mut(), &orders)
+                    .doing(|| "record the owners of files".into())?;
             }
-            let _ = init.wait();
-            // Where the kernel does not, and the one inside could not.
-            if let Some(keeper) = keeper
-                && !keeper.kill_all()
-            {
-                say(control, &keep::left());
+            match outer {
+                Some(outer) => outer.stay(&init, control),
+                None => drop(init.wait()),
             }
             Ok(())
         }

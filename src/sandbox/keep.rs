@@ -2,12 +2,13 @@
 //!
 //! The two processes above the command inherit its orphans, and do not die with the builder: the inner
 //! one notices that the builder is gone, kills all that stems from the step, and ends; the outer one does
-//! so if the inner one is killed. Where the kernel can fence signals in (Landlock, since Linux 6.12), the
-//! step reaches neither of them, and one signal ends all of it at once.
+//! so if the inner one is killed, and kills it if it is stopped. Where the kernel can fence signals in
+//! (Landlock, since Linux 6.12), the step reaches neither of them, and one signal ends all of it at once.
 
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use super::init::{Failure, Report, TERMINATE, While, say};
 use super::isolation::Keeping;
@@ -15,13 +16,97 @@ use crate::sys::child::{self, Child};
 use crate::sys::keep::{Keeper, ended_or_spoken};
 use crate::sys::landlock::Fence;
 
+/// How long the inner process may be stopped before it is killed: somebody who stops all of a build and
+/// has it go on does not do so in one moment.
+const STOPPED: Duration = Duration::from_secs(3);
+
+/// How long the inner process may take to end when the builder is gone: it hunts for ten seconds.
+const HUNTED: Duration = Duration::from_secs(15);
+
+/// The outer process of a step without a pid namespace.
+pub(super) struct Outer {
+    keeper: Keeper,
+    signals: OwnedFd,
+    /// When an inner process that is stopped has been so for too long.
+    stopped: Option<Instant>,
+}
+
 /// Prepares the outer process.
-pub(super) fn outer(keeping: Keeping) -> Result<Option<Keeper>, Failure> {
+pub(super) fn outer(keeping: Keeping) -> Result<Option<Outer>, Failure> {
     if keeping == Keeping::PidNamespace {
         return Ok(None);
     }
     child::outlive_parent().doing(|| "outlive the builder".into())?;
-    Keeper::new().doing(|| "take charge of the step's processes".into()).map(Some)
+    let signals = child::child_signals().doing(|| "watch for children".into())?;
+    let keeper = Keeper::new().doing(|| "take charge of the step's processes".into())?;
+    Ok(Some(Outer { keeper, signals, stopped: None }))
+}
+
+impl Outer {
+    /// Speaks when [`Outer::gives_up`] has to be asked.
+    pub(super) fn signals(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
+    }
+
+    /// How long to wait for a signal, in milliseconds.
+    pub(super) fn timeout(&self) -> i32 {
+        if self.stopped.is_some() { 100 } else { -1 }
+    }
+
+    /// Tells whether the inner process has been stopped for too long.
+    pub(super) fn gives_up(&mut self, inner: &Child) -> bool {
+        child::drain(&self.signals);
+        let now = Instant::now();
+        self.stopped = match inner.is_stopped() {
+            true => self.stopped.or(Some(now + STOPPED)),
+            false => None,
+        };
+        self.stopped.is_some_and(|at| now >= at)
+    }
+
+    /// Waits until the inner process has ended; kills it where it never would, and says so. Then nothing
+    /// of the step is left, or that is said.
+    pub(super) fn stay(mut self, inner: &Child, control: &UnixStream) {
+        let mut gone = None;
+        while inner.reap_all().is_none() {
+            let why = match gone {
+                _ if self.gives_up(inner) => Some("stopped"),
+                Some(at) if Instant::now() >= at => Some("hung"),
+                _ => None,
+            };
+            let builder = if gone.is_none() { Some(control.as_fd()) } else { None };
+            let timeout = if gone.is_some() { 100 } else { self.timeout() };
+            let waited = match why {
+                None => child::poll_or_closed(self.signals.as_fd(), builder, timeout),
+                Some(why) => {
+                    say(control, &lost(why));
+                    Err(std::io::ErrorKind::TimedOut.into())
+                }
+            };
+            match waited {
+                Ok([_, false]) => {}
+                Ok([_, true]) => gone = Some(Instant::now() + HUNTED),
+                Err(_) => {
+                    inner.kill();
+                    break;
+                }
+            }
+        }
+        // Where the kernel does not, and the one inside could not.
+        if !self.keeper.kill_all() {
+            say(control, &left());
+        }
+    }
+}
+
+// What the builder is told of an inner process that had to be killed.
+fn lost(why: &str) -> Report {
+    Report::Failed {
+        doing: "watch over the step".into(),
+        cause: format!(
+            "the process that does was {why}, and has been killed with all that the step started"
+        ),
+    }
 }
 
 /// Prepares the inner process; its fence is put up when all is mounted.

@@ -23,8 +23,12 @@ use crate::sys::{mount, socket};
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How long a killed step is waited for. Without a pid namespace its processes are hunted for ten
-/// seconds; and where signals are not fenced in (before Linux 6.12), it may have stopped the hunter.
+/// seconds.
 const END: Duration = Duration::from_secs(15);
+
+/// How often the step's outer process is looked at, whether it is stopped. It then goes on: it is what
+/// ends a step whose inner process is stopped, too.
+const STOPPED: Duration = Duration::from_secs(2);
 
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -267,6 +271,7 @@ impl Step {
         let mut told = Vec::new();
         let mut buffer = vec![0u8; 64 << 10];
         let mut stopped: Option<(Outcome, Instant)> = None;
+        let mut asked = Instant::now();
         loop {
             let [spoke, out, err] = child::poll(
                 [
@@ -292,6 +297,11 @@ impl Step {
                     break;
                 }
                 told.extend_from_slice(&buffer[..read]);
+            }
+            // Where signals are not fenced in (before Linux 6.12), a step may stop what watches over it.
+            if !spoke && asked.elapsed() > STOPPED {
+                child::go_on(&self.0);
+                asked = Instant::now();
             }
             let stop = match stopped {
                 Some((_, at)) => {

@@ -89,6 +89,17 @@ impl Child {
         own
     }
 
+    /// Tells whether it is stopped (SIGSTOP) at this moment.
+    pub(crate) fn is_stopped(&self) -> bool {
+        is_stopped(self.0)
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&self) {
+        // It may be gone already.
+        let _ = rustix::process::kill_process(self.0, Signal::KILL);
+    }
+
     /// Kills its process group.
     pub(crate) fn kill_group(&self) {
         let _ = rustix::process::kill_process_group(self.0, Signal::KILL);
@@ -99,6 +110,23 @@ impl Child {
         // It may be gone already.
         let _ = rustix::process::kill_process_group(self.0, Signal::TERM);
     }
+}
+
+fn is_stopped(pid: Pid) -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    // Asked without taking the answer away: it holds until the process goes on.
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(pid), options), Ok(Some(status)) if status.stopped())
+}
+
+/// Has a child of this process go on if it is stopped; tells whether it was.
+pub(crate) fn go_on(child: &std::process::Child) -> bool {
+    let pid = Pid::from_child(child);
+    let stopped = is_stopped(pid);
+    if stopped {
+        let _ = rustix::process::kill_process(pid, Signal::CONT);
+    }
+    stopped
 }
 
 /// Ends the process at once: no destructors, no buffers.
@@ -400,10 +428,28 @@ pub(crate) fn poll<const N: usize>(
     fds: [Option<BorrowedFd<'_>>; N],
     timeout: i32,
 ) -> io::Result<[bool; N]> {
-    let mut list: [libc::pollfd; N] = fds.map(|fd| libc::pollfd {
+    poll_for(fds.map(|fd| (fd, libc::POLLIN)), timeout)
+}
+
+/// Waits for `fd` to be readable, or for the other end of the socket `peer` to be closed, whatever is
+/// there to read of that; tells which it was. `timeout` in milliseconds.
+pub(crate) fn poll_or_closed(
+    fd: BorrowedFd<'_>,
+    peer: Option<BorrowedFd<'_>>,
+    timeout: i32,
+) -> io::Result<[bool; 2]> {
+    // That it hung up is told unasked.
+    poll_for([(Some(fd), libc::POLLIN), (peer, 0)], timeout)
+}
+
+fn poll_for<const N: usize>(
+    fds: [(Option<BorrowedFd<'_>>, libc::c_short); N],
+    timeout: i32,
+) -> io::Result<[bool; N]> {
+    let mut list: [libc::pollfd; N] = fds.map(|(fd, events)| libc::pollfd {
         // The kernel passes over negative numbers.
         fd: fd.map_or(-1, |fd| fd.as_raw_fd()),
-        events: libc::POLLIN,
+        events,
         revents: 0,
     });
     // SAFETY: the list has exactly N entries, and lives until the call is over.

@@ -1,9 +1,11 @@
 //! A second fence around a step, made by the process itself (landlock(7)): files beneath one folder,
 //! signals and abstract unix sockets among its own. Best effort: what the kernel does not have is
-//! left out, and the caller is told.
+//! left out, and the caller is told. Who wants to say so beforehand asks [`try_fence`].
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::child::{self, Fork};
 
 /// What a process may reach, itself and all that it starts from now on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,13 +46,55 @@ struct Beneath {
     folder: i32,
 }
 
-/// Returns the revision of the kernel's interface; 0 where there is none.
-pub(crate) fn revision() -> u32 {
+/// Returns the revision of the kernel's interface.
+pub(crate) fn revision() -> io::Result<u32> {
     // SAFETY: without attributes and with this flag the call reads no memory.
     let revision = unsafe {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, VERSION)
     };
-    u32::try_from(revision).unwrap_or(0)
+    u32::try_from(revision).map_err(|_| io::Error::last_os_error())
+}
+
+/// Why there is no such fence here.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoFence(String);
+
+/// Puts a fence around files up in a child of this process, as around a step; returns the revision of the
+/// kernel's interface. To be called while this process has one thread.
+pub fn try_fence() -> Result<u32, NoFence> {
+    let told = |error: io::Error| {
+        NoFence(match error.raw_os_error() {
+            Some(libc::ENOSYS) => "this kernel has no Landlock, or a filter hides it".to_owned(),
+            Some(libc::EOPNOTSUPP) => "Landlock is not switched on in this kernel".to_owned(),
+            _ => format!("Landlock is refused: {error}"),
+        })
+    };
+    let revision = revision().map_err(told)?;
+    let tried = || -> io::Result<bool> {
+        let root = super::mount::root_folder()?;
+        child::no_new_privs()?;
+        let fence = Fence { beneath: Some(root.as_fd()), signals: true, sockets: true };
+        Ok(fence.put_up()?.files)
+    };
+    match child::fork().map_err(told)? {
+        // Numbers of errors begin with 1, and are below 256 (errno(3)).
+        Fork::Child => child::exit(match tried() {
+            Ok(true) => 0,
+            Ok(false) => 255,
+            Err(error) => error.raw_os_error().unwrap_or(libc::EINVAL),
+        }),
+        Fork::Parent(child) => match child.wait().map_err(told)? {
+            child::End::Exited(0) => Ok(revision),
+            child::End::Exited(255) => {
+                Err(NoFence(format!("Landlock's revision {revision} is too old to fence files in")))
+            }
+            child::End::Exited(error) => Err(told(io::Error::from_raw_os_error(error))),
+            child::End::Signaled(signal) => Err(NoFence(format!(
+                "Landlock is refused: who asks for it is killed by signal {signal}"
+            ))),
+        },
+    }
 }
 
 // All rights on files of a revision. The first one has none to link and rename between folders, and
@@ -67,7 +111,7 @@ fn file_rights(revision: u32) -> u64 {
 impl Fence<'_> {
     /// Puts the fence up, for good. Needs `no_new_privs` or CAP_SYS_ADMIN in the user namespace.
     pub(crate) fn put_up(&self) -> io::Result<Fenced> {
-        let revision = revision();
+        let revision = revision()?;
         let files = if self.beneath.is_some() { file_rights(revision) } else { 0 };
         let mut scoped = 0;
         if revision >= 6 {
@@ -130,7 +174,6 @@ mod tests {
     use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
     use super::*;
-    use crate::sys::child::{self, Fork};
 
     // Runs `check` in a forked process, which may fence itself in; its number is the verdict.
     fn in_child(check: impl FnOnce() -> i32) -> i32 {
@@ -145,8 +188,9 @@ mod tests {
 
     #[test]
     fn a_fence_keeps_files_and_signals_inside() {
-        if revision() < 6 {
-            let why = format!("this kernel's Landlock has no scopes (revision {})", revision());
+        let revision = revision().unwrap_or(0);
+        if revision < 6 {
+            let why = format!("this kernel's Landlock has no scopes (revision {revision})");
             crate::base::skipped("a_fence_keeps_files_and_signals_inside", &why);
             return;
         }

@@ -9,6 +9,7 @@ mod bpf;
 pub(crate) mod caller;
 pub(crate) mod child;
 pub mod copy;
+mod dir;
 mod host;
 mod interrupt;
 pub(crate) mod keep;
@@ -26,6 +27,7 @@ pub(crate) mod seccomp;
 #[cfg(target_arch = "x86_64")]
 mod seccomp_i386;
 pub(crate) mod socket;
+mod stat;
 mod subid;
 pub(crate) mod trace;
 pub(crate) mod trap;
@@ -37,8 +39,10 @@ pub mod xattr;
 
 pub use child::is_limit;
 pub(crate) use copy::{as_path, path_of};
+pub use dir::Dir;
 pub use host::{can_change_root, fresh_proc, ids_without_namespace};
 pub use interrupt::{TERMINATE, on_interrupt};
+pub use landlock::{NoFence, try_fence};
 pub use look::may_open;
 pub use namespace::{
     Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, has_no_ids, id_maps, user_id,
@@ -46,4 +50,5 @@ pub use namespace::{
 pub use overlay::{OverlayError, Upper, most_layers, mount_by_options, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};
 pub use rename::{exchange, rename_new};
-pub use root::{Dir, FileKind, Follow, Root, Stat, set_mode, set_mtime, set_owner, stat_of};
+pub use root::{Follow, Root};
+pub use stat::{FileKind, Stat, set_mode, set_mtime, set_owner, stat_of};

@@ -107,15 +107,6 @@ pub(crate) fn filter(listener: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the revision of Landlock; 0 where there is none.
-pub(crate) fn landlock() -> u32 {
-    // SAFETY: without attributes and with LANDLOCK_CREATE_RULESET_VERSION the call reads no memory.
-    let revision = unsafe {
-        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, 1u32)
-    };
-    u32::try_from(revision).unwrap_or(0)
-}
-
 /// Mounts an overlay of two folders and looks whether a removed file is remembered in the upper one.
 /// `folder` is empty.
 pub(crate) fn overlay(folder: &Path) -> Result<(), super::OverlayError> {

@@ -26,18 +26,25 @@ pub(crate) enum Mode {
     Range,
     /// An ordinary user with its own id alone.
     Single,
+    /// Root without namespaces, as in a container that has none: `--isolation=chroot`.
+    Chroot,
 }
 
 impl Mode {
     /// All that this machine offers; a missing one is told.
     pub(crate) fn every() -> Vec<Mode> {
-        let all = [Mode::Root, Mode::Range, Mode::Single];
+        let all = [Mode::Root, Mode::Range, Mode::Single, Mode::Chroot];
         all.into_iter().filter(|mode| mode.who().here()).collect()
+    }
+
+    /// The kinds of users alone: for attacks that no step has a part in.
+    pub(crate) fn users() -> impl Iterator<Item = Mode> {
+        Mode::every().into_iter().filter(|mode| *mode != Mode::Chroot)
     }
 
     fn who(self) -> Who {
         match self {
-            Mode::Root => Who::Root,
+            Mode::Root | Mode::Chroot => Who::Root,
             Mode::Range => Who::Range,
             Mode::Single => Who::Single,
         }
@@ -47,6 +54,7 @@ impl Mode {
     fn flags(self) -> &'static [&'static str] {
         match self {
             Mode::Root | Mode::Range | Mode::Single => &[],
+            Mode::Chroot => &["--isolation=chroot"],
         }
     }
 }
@@ -56,6 +64,11 @@ pub(crate) fn every_mode(attack: impl Fn(&Ground)) {
     for mode in Mode::every() {
         attack(&Ground::new(mode));
     }
+}
+
+/// Runs an attack that no step has a part in, as each kind of user.
+pub(crate) fn every_user(attack: impl Fn(&Ground)) {
+    Mode::users().for_each(|mode| attack(&Ground::new(mode)));
 }
 
 /// A place with a canary.
@@ -92,7 +105,6 @@ impl Ground {
     pub(crate) fn build(&self, dockerfile: &str) -> Attempt<'_> {
         self.place.file("Dockerfile", dockerfile);
         let attempt = self.command(&["build", "--progress=plain", "--policy=none"]);
-        let attempt = self.mode.flags().iter().fold(attempt, |attempt, flag| attempt.arg(flag));
         let attempt = attempt.arg("--root").arg(self.place.at("store"));
         let attempt = attempt.arg("--file").arg(self.place.at("Dockerfile"));
         let layout = self.place.at("busybox");
@@ -110,11 +122,15 @@ impl Ground {
         self.build(dockerfile).layout("base", &layout)
     }
 
-    /// Any other command line.
+    /// Any other command line; one of a build has its steps run in the ground's mode.
     pub(crate) fn command(&self, arguments: &[&str]) -> Attempt<'_> {
+        let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        if arguments.first().is_some_and(|first| first == "build") {
+            arguments.splice(1..1, self.mode.flags().iter().map(OsString::from));
+        }
         Attempt {
             ground: self,
-            arguments: arguments.iter().map(|argument| argument.into()).collect(),
+            arguments,
             last: None,
             variables: Vec::new(),
             stdin: None,
@@ -158,6 +174,10 @@ impl<'a> Attempt<'a> {
         // The last one counts: clap is told so by the flag's type.
         let mut attempt = self;
         attempt.arguments.retain(|argument| argument != "--policy=none");
+        if attempt.ground.mode == Mode::Chroot {
+            // The stricter ones refuse it otherwise; that they do is a test of `tests/it`.
+            attempt = attempt.arg("--set=chroot=allow");
+        }
         attempt.arg(format!("--policy={profile}"))
     }
 

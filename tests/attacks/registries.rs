@@ -8,7 +8,7 @@ mod pushes;
 
 use serde_json::{Value, json};
 
-use crate::ground::{Ground, Mode, every_mode};
+use crate::ground::{Ground, Mode, every_user};
 use crate::layout::{Hostile, Layer, digest};
 use crate::tarbytes::Tar;
 use crate::testserver::{End, Reply, Seen, Server};
@@ -76,7 +76,7 @@ fn attack_29_blobs_with_other_bytes() {
         ("encoded once more", gzip.header("Content-Encoding", "gzip")),
         ("longer, and its end is the connection's", changed(|b| b.push(0)).end(End::Close)),
     ];
-    every_mode(|ground| {
+    every_user(|ground| {
         for (what, reply) in replies.clone() {
             let (base, reply) = (base.clone(), reply);
             let layer = digest(&base.layers[0].bytes);
@@ -123,7 +123,7 @@ fn attack_30_documents_beyond_measure() {
     // Within serde_json's own limit when it is made, beyond it when it is read.
     deep_config.config["config"]["Labels"] = json!({"x": "y"});
     deep_config.seal();
-    every_mode(|ground| {
+    every_user(|ground| {
         for (text, said) in [
             (large.clone(), "more than 4194304"),
             (deep.clone(), "malformed manifest"),
@@ -164,7 +164,7 @@ fn attack_31_the_hash_of_the_body_counts() {
         other
     });
     let name = digest(pinned.manifest.to_string().as_bytes());
-    every_mode(|ground| {
+    every_user(|ground| {
         let (other, said) = (other.clone(), name.clone());
         let server = Server::start(move |seen| {
             if seen.target.contains("/manifests/") {
@@ -186,7 +186,7 @@ fn attack_32_diff_ids_that_are_not_those_of_the_layers() {
     let evil_tar = Tar::new().file("f", "evil").end();
     let layers = || vec![Layer::gzip(&honest_tar)];
     let known = crate::layout::digest(&honest_tar);
-    every_mode(|ground| {
+    every_user(|ground| {
         // The wrong one, too few, too many, none, another kind.
         let other = digest(b"other");
         for (diffs, said) in [
@@ -241,7 +241,7 @@ fn attack_33_documents_that_are_two_things() {
         document["mediaType"] = json!(media);
         document.to_string()
     };
-    every_mode(|ground| {
+    every_user(|ground| {
         for (text, media) in [
             (both.to_string(), MANIFEST),
             (index.to_string(), INDEX),
@@ -288,7 +288,7 @@ fn attack_34_digests_that_are_none() {
         hex.clone(),
         "sha256:\u{1b}[2J\u{1b}]0;evil\u{7}".to_owned(),
     ];
-    every_mode(|ground| {
+    every_user(|ground| {
         for digest in &bad {
             for part in ["config", "layer"] {
                 let mut base = image();
@@ -316,7 +316,7 @@ fn attack_34_digests_that_are_none() {
 
 #[test]
 fn attack_35_indexes_of_indexes() {
-    every_mode(|ground| {
+    every_user(|ground| {
         let media = |text: &str| Reply::new(200, text).header("Content-Type", INDEX);
         let entry = |digest: &str, size: usize, media: &str| {
             json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [{
@@ -377,7 +377,7 @@ fn attack_35_indexes_of_indexes() {
 
 #[test]
 fn attack_36_urls_of_foreign_layers() {
-    every_mode(|ground| {
+    every_user(|ground| {
         let elsewhere = Server::start(|_| Reply::new(200, "never"));
         let mut base = image();
         let layer = &mut base.manifest["layers"][0];
@@ -402,7 +402,7 @@ fn attack_36_urls_of_foreign_layers() {
 #[test]
 fn attack_45_a_slow_registry() {
     let base = image();
-    for mode in Mode::every() {
+    for mode in Mode::users() {
         let ground = Ground::new(mode);
         let slow = base.clone();
         let server = twisted(base.clone(), move |seen, honest| {
@@ -426,7 +426,7 @@ fn attack_45_a_slow_registry() {
         let server = twisted(base.clone(), |_, honest| honest);
         ground.build(&format!("FROM {}/app:1\n", server.host())).run().built();
     }
-    every_mode(|ground| {
+    every_user(|ground| {
         // Cut in the middle: the rest is asked for, not the whole.
         let big: Vec<u8> =
             (0..200_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
@@ -455,7 +455,7 @@ fn attack_45_a_slow_registry() {
 
 #[test]
 fn attack_46_names_outside_the_grammar() {
-    every_mode(|ground| {
+    every_user(|ground| {
         let server = Server::start(|_| Reply::new(404, ""));
         let host = server.host();
         for name in [
@@ -504,7 +504,7 @@ fn attack_47_what_a_registry_says_about_an_error() {
     let evil = "\u{1b}[2J\u{1b}]0;title\u{7}\rerror: all is well\n\u{202e}\u{9b}31m";
     let body = json!({"errors": [{"code": "DENIED", "message": evil}]}).to_string();
     let huge = json!({"errors": [{"code": "DENIED", "message": "x".repeat(10 << 20)}]}).to_string();
-    every_mode(|ground| {
+    every_user(|ground| {
         for (status, body) in [(403, &body), (404, &body), (400, &body), (403, &huge)] {
             let body = body.clone();
             let server = Server::start(move |_| {

@@ -40,3 +40,19 @@ fn processes(text: &str) -> usize {
         .filter(|line| holds(line.clone()))
         .count()
 }
+
+/// The processes below one that are the program inside of a step: the outer, and below it the inner.
+fn below(pid: u32) -> Vec<u32> {
+    let (mut found, mut rest) = (Vec::new(), vec![pid]);
+    while let Some(pid) = rest.pop() {
+        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            rest.extend(list.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
+        }
+        let line = fs::read(format!("/proc/{pid}/cmdline"));
+        if line.is_ok_and(|line| line == b"rbuild\0__sandbox\0") {
+            found.push(pid);
+        }
+    }
+    found
+}

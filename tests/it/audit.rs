@@ -140,6 +140,17 @@ fn an_audited_step_keeps_secrets_times_and_threads() {
     };
     paranoid("--jobs=1").says(&["audit: "]);
     assert!(!paranoid("--audit=none").err().contains("audit: "));
+    // So does what extends it, under whatever name.
+    for (policy, watched) in [
+        ("extends = \"paranoid\"\nname = \"ours\"\n", true),
+        ("extends = \"paranoid\"\nname = \"ours\"\nbehaviour = \"auto\"\n", false),
+        ("extends = \"hardened\"\nname = \"paranoid\"\n", false),
+    ] {
+        let file = place.file("policy.toml", policy).display().to_string();
+        let build = Build::text(&place, text).policy(Some(&file)).arg("--no-cache");
+        let outcome = build.arg("--only=final-user-root").run();
+        assert_eq!(outcome.err().contains("audit: "), watched, "{policy}{}", outcome.story());
+    }
 }
 
 #[test]

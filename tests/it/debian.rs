@@ -45,7 +45,7 @@ fn a_debian_with_apt_get_builds_and_others_accept_it() {
 
     let place = Place::new(Who::usual());
     place.file("ctx/answer.py", "print('the answer is', 6 * 7)\n");
-    let build = proxies(Build::text(&place, &dockerfile(&name, &name))).limit(240);
+    let build = proxies(Build::text(&place, &dockerfile(&name, &name))).limit(600);
     let (outcome, image) = build.image();
     measured(&format!("debian with apt-get: {:?}", outcome.done.wall));
     assert_eq!(image.text("app/answer"), "the answer is 42\n");
@@ -68,7 +68,7 @@ fn a_debian_with_apt_get_builds_and_others_accept_it() {
     // Pinned, and with another final base, it passes the default profile, whose steps get less.
     let pinned = format!("{name}@{}", registry.digest("debian:bookworm-slim"));
     let hardened = Build::text(&place, &dockerfile(&pinned, "busybox")).policy(None);
-    let (_, small) = proxies(hardened).limit(240).image();
+    let (_, small) = proxies(hardened).limit(600).image();
     assert_eq!(small.text("app/answer"), "the answer is 42\n");
 }
 

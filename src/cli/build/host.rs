@@ -8,7 +8,7 @@ use rbuild::policy::Policy;
 use rbuild::rootfs::Stacking;
 use rbuild::sandbox::Isolation;
 use rbuild::store::Store;
-use rbuild::sys::{self, IdMode, NamespaceError};
+use rbuild::sys::{self, IdMode, NamespaceError, NoFence};
 
 use crate::cli::exit::Exit;
 use crate::cli::shared::Stop;
@@ -30,6 +30,7 @@ pub(super) struct Host {
     pub(super) isolation: Isolation,
     mounts: bool,
     why_single: Option<NamespaceError>,
+    fence: Result<u32, NoFence>,
 }
 
 impl Host {
@@ -47,6 +48,7 @@ impl Host {
                     None => pids(),
                 },
                 why_single: entered.why_single,
+                fence: sys::try_fence(),
             }),
             // One that was begun and not finished cannot be left again.
             Err(error) if choice == Choice::Userns || sys::has_no_ids() => {
@@ -57,6 +59,7 @@ impl Host {
                 mounts: false,
                 isolation: Isolation::Refused { cause: error.to_string(), cure: cures(&error) },
                 why_single: None,
+                fence: sys::try_fence(),
             }),
         }
     }
@@ -94,12 +97,18 @@ impl Host {
         if !runs(plan) {
             return Ok(());
         }
+        let more = match policy.demands_hardened_steps() {
+            true => "warning: ",
+            false => "",
+        };
+        if let Err(why) = &self.fence {
+            events.note(format!(
+                "{more}steps run without the second fence around files, signals and sockets: {why} \
+                 (`rbuild doctor` names a cure)"
+            ));
+        }
         match &self.isolation {
             Isolation::SharedPids => {
-                let more = match policy.demands_hardened_steps() {
-                    true => "warning: ",
-                    false => "",
-                };
                 events.note(format!(
                     "{more}parts of /proc are masked here, as in any container: steps see the \
                      processes outside (--security-opt systempaths=unconfined, or `procMount: \
@@ -157,7 +166,13 @@ fn chroot(policy: &Policy) -> Result<Host, Stop> {
                 .into(),
         },
     };
-    Ok(Host { mode: sys::ids_without_namespace(), mounts: false, isolation, why_single: None })
+    Ok(Host {
+        mode: sys::ids_without_namespace(),
+        mounts: false,
+        isolation,
+        why_single: None,
+        fence: sys::try_fence(),
+    })
 }
 
 fn cures(error: &NamespaceError) -> String {

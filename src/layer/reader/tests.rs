@@ -648,3 +648,67 @@ fn archives_of_gnu_tar_are_read_in_all_its_formats() {
         assert_eq!(seen, [(6, 5 << 20), (180, 4), (2, 0)], "{options:?}");
     }
 }
+
+#[test]
+fn an_audit_reads_on_where_an_entry_cannot_be() {
+    #[derive(Default)]
+    struct Seen(String);
+    impl crate::layer::Observer for Seen {
+        fn entry(&mut self, entry: &Entry) {
+            self.0 += &format!("{}", entry.path);
+        }
+        fn content(&mut self, data: &[u8]) {
+            self.0 += &format!(" {:?}", String::from_utf8_lossy(data));
+        }
+        fn end(&mut self) {
+            self.0 += "\n";
+        }
+        fn anomaly(&mut self, name: &[u8], what: &str) {
+            self.0 += &format!("! {}: {what}\n", name.escape_ascii());
+        }
+    }
+    let mut tar = Raw::default()
+        .entry("../../etc/cron.d/x", b'0', b"*")
+        .entry("a", b'0', b"one")
+        .entry("odd", b'9', &[b'x'; 600])
+        .pax(&[("size", "3")])
+        .header("larger", b'0', "10", |_| ())
+        .data(b"two")
+        .header("up", b'1', "0", |block| block[157..161].copy_from_slice(b"../x"))
+        .pax(&[("path", "b/../c")])
+        .entry("c", b'0', b"three")
+        .entry("b", b'0', b"four")
+        .end();
+    let read = |tar: &[u8]| {
+        let mut seen = Seen::default();
+        let reader = Reader::audit(tar, Limits::default());
+        match crate::layer::observe(reader, &mut [&mut seen]) {
+            Ok(rest) => assert!(rest.is_empty()),
+            Err(error) => seen.0 += &format!("error: {error}\n"),
+        }
+        seen.0
+    };
+    let want = expect![[r#"
+        ! ../../etc/cron.d/x: the path has a `..` component
+        /a "one"
+        ! odd: its type `9` is not known
+        ! larger: PAX gives it 3 bytes, its header 8
+        /larger "two"
+        ! up: its target: the path has a `..` component
+        ! b/../c: the path has a `..` component
+        /b "four"
+    "#]];
+    want.assert_eq(&read(&tar));
+    // Zeros pad an archive; other data behind the end are told, and read.
+    tar.resize(20 * 512, 0);
+    want.assert_eq(&read(&tar));
+    tar.extend_from_slice(&Raw::default().entry("more", b'0', b"x").end());
+    assert!(read(&tar).ends_with("! : data stand behind the end of the archive\n"));
+    // Who unpacks goes no further.
+    assert!(Reader::layer(&tar[..], Limits::default()).next_entry().is_err());
+    // What breaks the framing is an error to both.
+    let broken = Raw::default().entry("a", b'0', b"one").entry("b", b'0', b"x").end();
+    let mut broken = broken[..1024 + 512].to_vec();
+    broken[1024 + 148] ^= 1;
+    assert!(read(&broken).contains("error: malformed archive"));
+}

@@ -119,14 +119,23 @@ rules! {
         workdir_system_path
     }
     image {
+        base_file_hidden
+        deleted_file_shipped
         device_node
         empty_file_in_bin
         entrypoint_untrusted_path
         hidden_executable
+        hidden_layer_executable
         history_anomaly
         history_remote_execution
+        identity_file_changed
+        layer_anomaly
         ld_so_preload
+        miner_indicator
+        package_file_modified
         single_stage_unsquashed
+        system_file_replaced
+        unattributed_executable
     }
     meta {
         suppression_expired
@@ -177,16 +186,20 @@ rules! {
         build_secret_leaked
         copy_sensitive_file
         secret_command
+        secret_file_in_layer
         secret_in_arg
         secret_in_env
         secret_in_history
         secret_literal
         secret_mount_optional
+        secret_token_in_layer
         ssh_host_key_unchecked
     }
     user {
         account_duplicate
+        account_empty_password
         account_extra_root
+        account_password_set
         file_capabilities
         final_user_root
         privilege_tool_present
@@ -195,11 +208,13 @@ rules! {
         setuid_file
         user_alias_of_root
         user_not_numeric
+        user_owns_application
         user_privileged_group
         user_uid_low
         user_unresolvable
         useradd_high_uid
         world_writable
+        writable_path_undeclared
     }
 }
 
@@ -235,7 +250,7 @@ pub fn explain(rule: &Rule) -> String {
 }
 
 use super::Judged;
-use super::finding::Finding;
+use super::finding::{Finding, Level};
 use super::outline::{Item, Outline};
 use super::rule::Found;
 use crate::facts::{FileFact, FileKind, ImageFacts, Origin};
@@ -284,22 +299,50 @@ fn present_of_names(
     present(judged, found, |name| names.iter().any(|known| known == name), tell, help);
 }
 
-/// Points a finding in a layer at the instruction that made the layer.
+/// Points a finding in a layer at the instruction that made it: the layer, or, of a squashed one, the
+/// path.
 fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
     let Some(facts) = judged.facts.layers.get(layer) else { return finding };
-    match &facts.origin {
+    let path = finding.image.as_ref().map_or("", |image| image.path.as_str());
+    match facts.origin_of(path) {
         Origin::Base => finding.evidence("origin", "base image"),
-        Origin::Foreign(text) => finding.evidence("origin", text.as_str()),
+        Origin::Foreign(text) => finding.evidence("origin", text),
         Origin::Step(span) => {
-            let items = judged.outline.iter().flat_map(|outline| &outline.stages);
-            let mut items = items.flat_map(|stage| &stage.items);
-            let place = items.find(|item: &&Item<'_>| item.place.span == *span);
-            let finding = finding.at(*span, "this instruction made the layer");
+            let place = judged.item(layer, path);
+            let finding = finding.at(span, "this instruction made the layer");
             match place {
                 Some(item) => finding.of(item.place),
                 None => finding,
             }
         }
+    }
+}
+
+/// Adds to a finding about something hidden what hides it: the layer, and its instruction. The finding
+/// is told there if it has no place of its own.
+fn hidden_by(finding: Finding, judged: &Judged<'_>, by: usize, path: &str) -> Finding {
+    let finding = finding.evidence("deleted_by", by);
+    match judged.facts.layers.get(by).map(|facts| facts.origin_of(path)) {
+        Some(Origin::Step(span)) if finding.span.is_none() => {
+            let finding = finding.at(span, "this instruction hides it");
+            match judged.item(by, path) {
+                Some(item) => finding.of(item.place),
+                None => finding,
+            }
+        }
+        Some(Origin::Step(span)) if finding.span != Some(span) => {
+            finding.also(span, "this instruction hides it")
+        }
+        Some(Origin::Foreign(text)) => finding.evidence("hidden_by", text),
+        _ => finding,
+    }
+}
+
+/// The level below that of the rule: for what is less sure than the rest.
+fn lower(found: &Found<'_>) -> Level {
+    match found.level() {
+        Level::Error => Level::Warn,
+        _ => Level::Note,
     }
 }
 

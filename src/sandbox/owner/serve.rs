@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use super::super::keep::Outer;
 use super::super::setup::{Orders, Setup};
 use super::super::spec::Hardening;
 use super::answer::Supervisor;
@@ -59,12 +60,27 @@ impl Theirs {
 }
 
 impl Ours {
-    /// Answers until the step's first process has ended.
-    pub(crate) fn attend(mut self, init: &Child, orders: &Orders) -> io::Result<()> {
+    /// Answers until nobody is left to ask, the step's first process has ended, or `outer` gives it up.
+    pub(crate) fn attend(
+        mut self,
+        init: &Child,
+        mut outer: Option<&mut Outer>,
+        orders: &Orders,
+    ) -> io::Result<()> {
         let ended = init.watch()?;
         // Its own calls keep their modes.
         child::set_umask(0);
-        let [_, asked] = child::poll([Some(ended.as_fd()), Some(self.socket.as_fd())], -1)?;
+        let mut asked = false;
+        while !asked {
+            let stop = outer.as_ref().map(|outer| outer.signals());
+            let timeout = outer.as_ref().map_or(-1, |outer| outer.timeout());
+            let all = [Some(ended.as_fd()), Some(self.socket.as_fd()), stop];
+            let [gone, spoke, _] = child::poll(all, timeout)?;
+            asked = spoke;
+            if gone || outer.as_mut().is_some_and(|outer| outer.gives_up(init)) {
+                break;
+            }
+        }
         // Without a listener the step goes on alone, or has failed before it had one.
         let Ok((mut fds, _)) = (if asked { socket::receive(&self.socket) } else { no_step() })
         else {
@@ -95,13 +111,15 @@ impl Ours {
             }
         }
         loop {
-            let [gone, asked] = child::poll([Some(ended.as_fd()), Some(supervisor.as_fd())], -1)?;
-            if gone {
+            let stop = outer.as_ref().map(|outer| outer.signals());
+            let timeout = outer.as_ref().map_or(-1, |outer| outer.timeout());
+            let all = [Some(ended.as_fd()), Some(supervisor.as_fd()), stop];
+            let [gone, asked, _] = child::poll(all, timeout)?;
+            // When all that were under it are gone, the first process will see that too.
+            if gone || (asked && !supervisor.serve_one()?) {
                 return Ok(());
             }
-            if asked && !supervisor.serve_one()? {
-                // All that were under it are gone; the first process will see that too.
-                child::poll([Some(ended.as_fd())], -1)?;
+            if !asked && outer.as_mut().is_some_and(|outer| outer.gives_up(init)) {
                 return Ok(());
             }
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{honest, image, twisted};
 use crate::canary::walk;
-use crate::ground::{Ground, every_mode};
+use crate::ground::{Ground, every_user};
 use crate::testserver::{End, Reply, Seen, Server};
 
 const PASSWORD: &str = "correct-horse-battery";
@@ -58,7 +58,7 @@ fn locked(twist: impl Fn(&Seen, Reply) -> Reply + Send + Sync + 'static) -> Serv
 
 #[test]
 fn attack_37_redirects() {
-    every_mode(|ground| {
+    every_user(|ground| {
         // To another server: without the login.
         let base = image();
         let cdn = Server::start(move |seen| {
@@ -104,7 +104,7 @@ fn attack_37_redirects() {
 
 #[test]
 fn attack_38_challenges() {
-    every_mode(|ground| {
+    every_user(|ground| {
         let elsewhere = Server::start(|_| Reply::new(200, r#"{"token": "t"}"#));
         let foreign = elsewhere.host().replace("127.0.0.1", "localhost");
         let huge = format!("Bearer realm=\"{}\"", "x".repeat(60_000));
@@ -177,7 +177,7 @@ fn attack_38_challenges() {
 
 #[test]
 fn attack_40_a_login_is_seen_nowhere() {
-    every_mode(|ground| {
+    every_user(|ground| {
         // Also not where the registry repeats it.
         let server = locked(|seen, honest| {
             if seen.target.ends_with("manifests/1") {
@@ -211,7 +211,7 @@ fn attack_40_a_login_is_seen_nowhere() {
 
 #[test]
 fn attack_41_credential_helpers() {
-    every_mode(|ground| {
+    every_user(|ground| {
         let server =
             Server::start(|_| Reply::new(401, "").header("WWW-Authenticate", "Basic realm=\"r\""));
         let host = server.host();
@@ -269,7 +269,7 @@ fn attack_41_credential_helpers() {
 
 #[test]
 fn attack_42_login_files() {
-    every_mode(|ground| {
+    every_user(|ground| {
         let server = twisted(image(), |_, honest| honest);
         let text = format!("FROM {}/app:1\n", server.host());
         let run = |content: &str, mode| {
@@ -296,7 +296,7 @@ fn attack_42_login_files() {
 
 #[test]
 fn attack_43_no_plain_http_unasked() {
-    every_mode(|ground| {
+    every_user(|ground| {
         // A table for the host ends what loopback addresses are excused from.
         let server = twisted(image(), |_, honest| honest.end(End::Keep));
         let host = server.host();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-use crate::ground::every_mode;
+use crate::ground::every_user;
 use crate::testserver::{Reply, Seen, Server};
 
 /// A registry that takes what it is given, but for a twist.
@@ -54,7 +54,7 @@ fn taking(
 
 #[test]
 fn attack_39_upload_locations_on_other_hosts() {
-    every_mode(|ground| {
+    every_user(|ground| {
         let elsewhere = Server::start(|_| Reply::new(201, ""));
         let foreign = elsewhere.host().replace("127.0.0.1", "localhost");
         for location in [
@@ -87,7 +87,7 @@ fn attack_39_upload_locations_on_other_hosts() {
 
 #[test]
 fn attack_44_existence_is_looked_at_after_a_push() {
-    every_mode(|ground| {
+    every_user(|ground| {
         ground.place().file("ctx/f", "x");
         let push = |server: &Server| {
             let build = ground.build("FROM scratch\nCOPY f /\n").arg("--push");

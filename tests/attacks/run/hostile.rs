@@ -38,6 +38,8 @@ fn inside() {
         "tcp" => tcp(arguments),
         "terminal" => terminal(),
         "hold" => hold(),
+        "powers" => powers(),
+        "descriptors" => descriptors(),
         other => format!("unknown: {other}\n"),
     };
     // Not `print!`: the test runner would put its own words in front.
@@ -304,6 +306,34 @@ fn terminal() -> String {
     // SAFETY: takes and gives a number.
     let session = unsafe { libc::getsid(0) };
     out + &format!("session {}\n", if session > 0 { "own" } else { "of outside" })
+}
+
+/// The capabilities of this process, as `/proc/self/status` has them where there is one.
+fn powers() -> String {
+    let mut header = [0x2008_0522u32, 0];
+    let mut sets = [[0u32; 3]; 2];
+    // SAFETY: version 3 of capget(2) writes two structs of three words.
+    let got = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
+    let [effective, _, inherited] =
+        [0, 1, 2].map(|set| u64::from(sets[1][set]) << 32 | u64::from(sets[0][set]));
+    let bound = (0..64u64)
+        // SAFETY: takes numbers.
+        .filter(|number| unsafe { libc::prctl(libc::PR_CAPBSET_READ, *number, 0, 0, 0) == 1 })
+        .fold(0u64, |all, number| all | 1 << number);
+    // SAFETY: takes numbers.
+    let fixed = unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) };
+    format!(
+        "capget {}\nCapInh {inherited:016x}\nCapEff {effective:016x}\nCapBnd {bound:016x}\nno_new_privs {fixed}\n",
+        errno(got)
+    )
+}
+
+/// What is open in this process.
+fn descriptors() -> String {
+    // SAFETY: takes numbers.
+    let open = (0..4096).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0);
+    let open: Vec<String> = open.map(|fd| fd.to_string()).collect();
+    format!("open: {}\n", open.join(" "))
 }
 
 /// Opens what it can, until there is no more.

