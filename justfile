@@ -39,6 +39,10 @@ fuzz target seconds="60":
 compare:
     tests/compare-buildah
 
+# Compare with what hadolint finds.
+compare-lint:
+    tests/compare-hadolint
+
 deny:
     cargo deny check
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rbuild::base::{Platform, SourceId};
 use rbuild::build::{Job, prepare};
 use rbuild::diag::{Diagnostic, Sources};
+use rbuild::instruction::Instruction;
 use rbuild::plan::{Found, Request, Wanted};
 use rbuild::policy::{Bases, Policy, Report, Told, diff};
 
@@ -211,12 +212,20 @@ pub(crate) fn judge_text(
     known: &Bases,
 ) -> Result<(Sources, Report, bool), Stop> {
     let job = job(name, text, dockerfile, folder, args, known)?;
-    if let Ok(instructions) = rbuild::build::parse(&job, policy) {
-        super::arguments::check_target(args.target.as_deref(), &instructions)?;
-    }
+    let target = |instructions: &[Instruction]| {
+        super::arguments::check_target(args.target.as_deref(), instructions)
+    };
     match prepare(&job, policy, &unread) {
-        Ok(prepared) => Ok((prepared.sources, prepared.report, true)),
-        Err(not) => Ok((not.sources, not.report, false)),
+        Ok(prepared) => {
+            target(&prepared.instructions)?;
+            Ok((prepared.sources, prepared.report, true))
+        }
+        Err(not) => {
+            if not.parsed {
+                target(&not.instructions)?;
+            }
+            Ok((not.sources, not.report, false))
+        }
     }
 }
 

@@ -25,8 +25,8 @@ pub struct Run {
     /// Files to lay into the step, read-only: scripts with their own interpreter.
     pub files: Vec<StepFile>,
     /// The environment: the config's and the build arguments, in order, each name once. `HOME` is
-    /// not in it unless it was set.
-    pub env: Arc<Vec<(String, String)>>,
+    /// not in it unless it was set. Steps share what did not change between them.
+    pub env: Arc<Vec<Arc<(String, String)>>>,
     /// Proxy variables of the build, in both spellings. Part of the environment (where it does not
     /// set them itself), not of the cache key, not of the image.
     pub proxy: Arc<Vec<(String, String)>>,

@@ -16,17 +16,17 @@ const STAGE_BUDGET: usize = 64 << 20;
 // Variables in the order in which they were first set.
 #[derive(Clone, Default)]
 struct Variables {
-    list: Vec<(String, String)>,
+    list: Vec<Arc<(String, String)>>,
     places: BTreeMap<String, usize>,
 }
 
 impl Variables {
     fn set(&mut self, name: &str, value: &str) {
         match self.places.get(name) {
-            Some(place) => self.list[*place].1 = value.to_owned(),
+            Some(place) => self.list[*place] = Arc::new((name.to_owned(), value.to_owned())),
             None => {
                 self.places.insert(name.to_owned(), self.list.len());
-                self.list.push((name.to_owned(), value.to_owned()));
+                self.list.push(Arc::new((name.to_owned(), value.to_owned())));
             }
         }
     }
@@ -49,7 +49,7 @@ pub(super) struct State {
     image_env: Variables,
     step_env: Variables,
     scope: Scope,
-    environment: Option<Arc<Vec<(String, String)>>>,
+    environment: Option<Arc<Vec<Arc<(String, String)>>>>,
 }
 
 impl State {
@@ -131,12 +131,11 @@ impl State {
     }
 
     // The environment of a step; shared until it changes.
-    pub(super) fn environment(&mut self) -> Arc<Vec<(String, String)>> {
+    pub(super) fn environment(&mut self) -> Arc<Vec<Arc<(String, String)>>> {
         let (list, spent) = (&self.step_env.list, &mut self.spent);
         self.environment
             .get_or_insert_with(|| {
-                *spent +=
-                    list.iter().map(|(name, value)| name.len() + value.len() + 48).sum::<usize>();
+                *spent += list.iter().map(|pair| pair.0.len() + pair.1.len() + 48).sum::<usize>();
                 Arc::new(list.clone())
             })
             .clone()
@@ -243,7 +242,7 @@ impl State {
     pub(super) fn finished(&self) -> RunConfig {
         let mut config = self.config.clone();
         config.env =
-            self.image_env.list.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            self.image_env.list.iter().map(|pair| format!("{}={}", pair.0, pair.1)).collect();
         config
     }
 }

@@ -1,5 +1,7 @@
 //! What the steps of a stage do with files, one after the other.
 
+use std::rc::Rc;
+
 use super::look::absolute;
 use super::outline::{Item, Outline, Stage};
 use crate::base::Span;
@@ -10,7 +12,7 @@ use crate::instruction::Instruction;
 pub(super) struct Step<'o, 'a> {
     pub(super) item: &'o Item<'a>,
     pub(super) command: &'o Command,
-    pub(super) cwd: Option<String>,
+    pub(super) cwd: Option<Rc<str>>,
 }
 
 impl Step<'_, '_> {
@@ -21,11 +23,11 @@ impl Step<'_, '_> {
 }
 
 /// Returns the commands of a stage's RUNs in order.
-pub(super) fn steps<'o, 'a>(outline: &Outline<'a>, stage: &'o Stage<'a>) -> Vec<Step<'o, 'a>> {
+pub(super) fn steps<'o, 'a>(stage: &'o Stage<'a>) -> Vec<Step<'o, 'a>> {
     let mut out = Vec::new();
     for item in stage.items.iter().filter(|item| item.is_run()) {
-        let mut cwd = outline.workdir(item);
-        let mut outer: Option<Option<String>> = None;
+        let mut cwd = item.workdir.clone();
+        let mut outer: Option<Option<Rc<str>>> = None;
         for command in &item.script().commands {
             if !command.status.subshell
                 && let Some(saved) = outer.take()
@@ -38,7 +40,9 @@ pub(super) fn steps<'o, 'a>(outline: &Outline<'a>, stage: &'o Stage<'a>) -> Vec<
                 }
                 let to = command.args().iter().find(|arg| !arg.text.starts_with('-'));
                 cwd = match to {
-                    Some(arg) => arg.known().and_then(|path| absolute(path, cwd.as_deref())),
+                    Some(arg) => {
+                        arg.known().and_then(|path| absolute(path, cwd.as_deref())).map(Rc::from)
+                    }
                     None => None,
                 };
             }
@@ -230,7 +234,7 @@ pub(super) fn downloads(step: &Step<'_, '_>) -> Vec<Download> {
         })
         .map(|redirect| &redirect.target);
     let cwd = match &folder {
-        Some(folder) => absolute(folder, step.cwd.as_deref()),
+        Some(folder) => absolute(folder, step.cwd.as_deref()).map(Rc::from),
         None => step.cwd.clone(),
     };
     let mut out = Vec::new();

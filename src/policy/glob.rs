@@ -12,6 +12,17 @@ pub fn matches(pattern: &str, path: &str) -> bool {
         return false;
     }
     let (pattern, path) = (pattern.as_bytes(), path.as_bytes());
+    // What stands before the first and after the last wildcard has to be there: most paths end here.
+    let wild = |byte: &u8| matches!(byte, b'*' | b'?');
+    let Some(first) = pattern.iter().position(wild) else { return pattern == path };
+    let last = pattern.iter().rposition(wild).unwrap_or(first);
+    let tail = &pattern[last + 1..];
+    // The slash of `**/x` belongs to the wildcard.
+    let tail =
+        if pattern[..=last].ends_with(b"**") && !tail.is_empty() { &tail[1..] } else { tail };
+    if !path.starts_with(&pattern[..first]) || !path.ends_with(tail) {
+        return false;
+    }
     // reached[i]: the pattern so far matches the first i bytes of the path.
     let mut reached = vec![false; path.len() + 1];
     reached[0] = true;
@@ -72,6 +83,16 @@ mod tests {
             ("/usr/bin/?u", "/usr/bin/su", true),
             ("/usr/bin/su", "/usr/bin/sudo", false),
             ("*", "", true),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/c/b", true),
+            ("**b", "a/b", true),
+            ("**b", "b", true),
+            ("a*a", "a", false),
+            ("***", "a", true),
+            ("*.pem", "key.pem", true),
+            ("*.pem", "key.pem.txt", false),
+            ("?", "a", true),
+            ("?", "/", false),
         ] {
             assert_eq!(matches(pattern, path), want, "{pattern} {path}");
         }

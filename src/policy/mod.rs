@@ -203,6 +203,8 @@ impl Covering<'_> {
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod image_tests;
 #[cfg(test)]
 mod layers;

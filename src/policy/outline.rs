@@ -512,6 +512,9 @@ fn onbuild<'a>(item: &Item<'a>) -> Option<&'a Instruction> {
 }
 
 fn expand(raw: &str, values: &Snapshot, escape: char) -> Option<String> {
+    if !raw.contains(['$', '"', '\'', escape]) {
+        return Some(raw.to_owned());
+    }
     let mut scope = Scope::new();
     for (name, value) in values.mentioned(raw) {
         scope.set(name, value);

@@ -25,7 +25,7 @@ impl<'a> Text<'a> {
     }
 }
 
-fn with<T>(text: &Text<'_>, run: impl FnOnce(Report, &Sources, &Policy) -> T) -> T {
+pub(super) fn with<T>(text: &Text<'_>, run: impl FnOnce(Report, &Sources, &Policy) -> T) -> T {
     let mut sources = Sources::new();
     let id = sources.add("Dockerfile", text.file);
     let (file, mut errors) = crate::dockerfile::parse(id, text.file);
@@ -124,6 +124,26 @@ fn examples_of_rules_hold() {
         assert!(explain(rule).contains(rule.title));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_body_is_read_once_whatever_rules_there_are() {
+    let file = |count: usize| {
+        let run = "RUN curl -fsSLo /a https://example.org/a && sh /a || sudo sh -c \"$(cat /b)\"\n";
+        let end = "HEALTHCHECK CMD curl localhost\nENTRYPOINT a && b\nCMD c; d\n";
+        format!("FROM debian:12\n{}{end}", run.repeat(count))
+    };
+    for count in [1, 300] {
+        for policy in ["hardened", "paranoid"] {
+            let before = crate::facts::shell::READ.get();
+            let text = file(count);
+            let found = with(&Text { policy, ..Text::new("", &text) }, |report, _, _| {
+                report.findings.iter().filter(|f| f.rule == "privilege-tool-used").count()
+            });
+            assert_eq!(found, count);
+            assert_eq!(crate::facts::shell::READ.get() - before, count + 3, "{policy}");
+        }
+    }
 }
 
 #[test]

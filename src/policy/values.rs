@@ -103,20 +103,20 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Returns a value.
     pub(super) fn get(&self, name: &str) -> Option<String> {
-        let mut at = self.clone();
+        let (mut log, mut moment) = (Rc::clone(&self.log), self.moment);
         // One step for each stage below: no recursion.
         loop {
             let below = {
-                let log = at.log.borrow();
+                let log = log.borrow();
                 if let Some(changes) = log.changes.get(name) {
-                    let known = changes.partition_point(|(moment, _)| *moment <= at.moment);
+                    let known = changes.partition_point(|(at, _)| *at <= moment);
                     if let Some((_, value)) = known.checked_sub(1).map(|last| &changes[last]) {
                         return value.as_deref().map(str::to_owned);
                     }
                 }
-                log.below.clone()
+                log.below.as_ref().map(|below| (Rc::clone(&below.log), below.moment))
             };
-            at = below?;
+            (log, moment) = below?;
         }
     }
 
@@ -137,10 +137,15 @@ impl Snapshot {
         out
     }
 
-    /// Returns the values of all names that stand in a text.
+    /// Returns the values of the names that a text takes: those behind a `$`, in braces or not,
+    /// quoted or not.
     pub(super) fn mentioned(&self, text: &str) -> BTreeMap<String, String> {
         let mut out = BTreeMap::new();
-        for name in text.split(|c: char| !c.is_alphanumeric() && c != '_') {
+        for (at, _) in text.match_indices('$') {
+            // `${#a}` and `${!a}` take `a` too.
+            let rest = text[at + 1..].trim_start_matches(['{', '#', '!']);
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let name = &rest[..end];
             // `$1a` is `$1` and an `a`.
             let digits = name.len() - name.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             for name in [name, &name[..digits]] {
@@ -178,7 +183,9 @@ mod tests {
         child.set("C", Some("4".to_owned()));
         check(&first, "$A ${B}", &[("A", "1")]);
         check(&second, "$A ${B}", &[("A", "2"), ("B", "3")]);
-        check(&values.now(), "A-B", &[("A", "2")]);
+        check(&values.now(), "${A:-$B}", &[("A", "2")]);
+        check(&second, "A B $(A) $ {A}", &[]);
+        check(&second, "'$A' ${#B} $Ab", &[("A", "2"), ("B", "3")]);
         check(&child.now(), "$A$B$C", &[("A", "2"), ("B", "3"), ("C", "4")]);
     }
 

@@ -55,6 +55,21 @@ impl Body {
         Body { text: text.to_owned(), map: map.to_vec() }
     }
 
+    /// Returns the body with a text put in at places, which rise; each is shown at what follows it.
+    pub(super) fn inserted(&self, places: &[usize], what: &str) -> Self {
+        let mut out = Body::new();
+        let mut from = 0;
+        for place in places.iter().copied().chain([self.text.len()]) {
+            out.map.extend(self.segments(from..place, out.text.len()));
+            out.text.push_str(&self.text[from..place]);
+            if place < self.text.len() {
+                out.push_at(what, self.byte(place));
+            }
+            from = place;
+        }
+        out
+    }
+
     /// The text.
     pub fn text(&self) -> &str {
         &self.text

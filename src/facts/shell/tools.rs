@@ -8,13 +8,39 @@ use serde::Deserialize;
 use super::effective::{Code, code};
 use super::{Arg, Command};
 
+/// Descriptors by the names of their tools. Each rule asks of each command: a name is looked for
+/// among those of its length and its first letter.
+#[derive(Debug)]
+struct Names<T>(BTreeMap<(usize, u8), Vec<(String, T)>>);
+
+impl<T> Names<T> {
+    fn of(all: impl Iterator<Item = (String, T)>) -> Self {
+        let mut names: BTreeMap<_, Vec<(String, T)>> = BTreeMap::new();
+        for (name, tool) in all {
+            let alike = names.entry(alike(&name)).or_default();
+            alike.retain(|(known, _)| *known != name);
+            alike.push((name, tool));
+        }
+        Names(names)
+    }
+
+    fn get(&self, name: &str) -> Option<&T> {
+        let mut alike = self.0.get(&alike(name))?.iter();
+        alike.find(|(known, _)| known == name).map(|(_, tool)| tool)
+    }
+}
+
+fn alike(name: &str) -> (usize, u8) {
+    (name.len(), name.bytes().next().unwrap_or(0))
+}
+
 /// All descriptors.
 #[derive(Debug)]
 pub struct Tools {
-    wrappers: BTreeMap<String, Wrapper>,
-    interpreters: BTreeMap<String, Interpreter>,
-    fetchers: BTreeMap<String, Fetcher>,
-    managers: BTreeMap<String, Tool>,
+    wrappers: Names<Wrapper>,
+    interpreters: Names<Interpreter>,
+    fetchers: Names<Fetcher>,
+    managers: Names<Tool>,
 }
 
 #[derive(Deserialize)]
@@ -109,10 +135,10 @@ pub struct Install<'a> {
 
 static TOOLS: LazyLock<Tools> = LazyLock::new(|| {
     let file: File = toml::from_str(include_str!("tools.toml")).expect("a test reads this file");
-    fn by_name<T: Clone>(list: Vec<T>, names: impl Fn(&T) -> &[String]) -> BTreeMap<String, T> {
-        list.iter()
-            .flat_map(|one| names(one).iter().map(|name| (name.clone(), one.clone())))
-            .collect()
+    fn by_name<T: Clone>(list: Vec<T>, names: impl Fn(&T) -> &[String]) -> Names<T> {
+        Names::of(
+            list.iter().flat_map(|one| names(one).iter().map(|name| (name.clone(), one.clone()))),
+        )
     }
     Tools {
         wrappers: by_name(file.wrapper, |one| &one.names),
@@ -133,11 +159,14 @@ impl Tools {
     }
 
     pub(super) fn is_fetcher(&self, name: &str) -> bool {
-        self.fetchers.contains_key(name)
+        self.fetchers.get(name).is_some()
     }
 
     pub(super) fn interpreter(&self, name: &str) -> Option<&Interpreter> {
-        self.interpreters.get(name).or_else(|| self.interpreters.get(self.base_name(name)))
+        self.interpreters.get(name).or_else(|| {
+            let base = self.base_name(name);
+            if base.len() < name.len() { self.interpreters.get(base) } else { None }
+        })
     }
 
     /// Returns a name without its version: `python` for `python3.12`.
@@ -147,12 +176,15 @@ impl Tools {
 
     fn manager(&self, name: &str) -> Option<&'static Tool> {
         let managers = &TOOLS.managers;
-        managers.get(name).or_else(|| managers.get(self.base_name(name)))
+        managers.get(name).or_else(|| {
+            let base = self.base_name(name);
+            if base.len() < name.len() { managers.get(base) } else { None }
+        })
     }
 
     /// Returns the names of all package managers.
     pub fn managers(&self) -> impl Iterator<Item = &str> {
-        self.managers.keys().map(String::as_str)
+        self.managers.0.values().flatten().map(|(name, _)| name.as_str())
     }
 }
 

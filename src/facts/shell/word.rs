@@ -5,7 +5,7 @@ use brush_parser::word::{
 };
 
 use super::body::{Body, Segment};
-use super::lower::Walk;
+use super::lower::{Walk, word_too_deep};
 use super::{Arg, HOLE, NoteKind, Pipe};
 use crate::base::Span;
 
@@ -43,7 +43,7 @@ pub(super) fn fold(
     if plain(raw) {
         fold.literal(body, raw, start);
         fold.quoted = true;
-    } else if walk.too_deep(raw) {
+    } else if word_too_deep(raw) {
         fold.hole(span);
     } else {
         match brush_parser::word::parse(raw, &walk.options()) {
@@ -78,7 +78,7 @@ pub(super) fn fold_heredoc(walk: &mut Walk<'_>, body: &Body, raw: &str, start: u
         quoted: true,
         span,
     };
-    match (!walk.too_deep(raw)).then(|| brush_parser::word::parse_heredoc(raw, &walk.options())) {
+    match (!word_too_deep(raw)).then(|| brush_parser::word::parse_heredoc(raw, &walk.options())) {
         Some(Ok(pieces)) => fold.pieces(walk, body, &pieces, start, true, false),
         _ => fold.literal(body, raw, start),
     }

@@ -352,6 +352,17 @@ fn beside<'a>(judged: &Judged<'a>, found: &mut Found<'_>) -> Option<&'a Beside> 
     beside
 }
 
+/// Finds programs as [`present`] does: those that the rule's parameter `names` lists.
+fn present_of_names(
+    judged: &Judged<'_>,
+    found: &mut Found<'_>,
+    tell: impl Fn(&str, &FileFact) -> Option<String>,
+    help: &str,
+) {
+    let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
+    present(judged, found, |name| names.iter().any(|known| known == name), tell, help);
+}
+
 /// Points a finding in a layer at the instruction that made it: the layer, or, of a squashed one, the
 /// path.
 pub(super) fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {

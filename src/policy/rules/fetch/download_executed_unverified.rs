@@ -28,7 +28,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     for stage in &outline.stages {
-        let steps = crate::policy::flow::steps(outline, stage);
+        let steps = crate::policy::flow::steps(stage);
         for fetched in fetched(outline, stage, &steps) {
             let Some(file) = &fetched.download.file else { continue };
             let mut unpacked = false;
@@ -84,11 +84,11 @@ pub(in crate::policy) fn fetched<'o, 'a>(
 ) -> Vec<Fetched<'o, 'a>> {
     let mut out = Vec::new();
     for item in &stage.items {
-        let next = steps
-            .iter()
-            .position(|step| step.item.place.index > item.place.index)
-            .unwrap_or(steps.len());
         let added = crate::policy::flow::added(outline, item);
+        if added.is_empty() {
+            continue;
+        }
+        let next = steps.partition_point(|step| step.item.place.index <= item.place.index);
         out.extend(added.into_iter().map(|download| Fetched { download, item, next }));
     }
     for (at, step) in steps.iter().enumerate() {

@@ -22,7 +22,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let live = outline.live();
     for stage in outline.stages.iter().filter(|stage| live.contains(&stage.index)) {
-        let steps = crate::policy::flow::steps(outline, stage);
+        let steps = crate::policy::flow::steps(stage);
         for fetched in fetched(outline, stage, &steps) {
             if !fetched.item.is_run() {
                 continue;

@@ -19,7 +19,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     for stage in &outline.stages {
-        let steps = crate::policy::flow::steps(outline, stage);
+        let steps = crate::policy::flow::steps(stage);
         for (at, step) in steps.iter().enumerate() {
             let Some((verb, words)) = git(step.command) else { continue };
             if !matches!(verb, "clone" | "pull" | "fetch") || words.iter().any(|word| full(word)) {

@@ -19,7 +19,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     for stage in &outline.stages {
-        let steps = crate::policy::flow::steps(outline, stage);
+        let steps = crate::policy::flow::steps(stage);
         for fetched in fetched(outline, stage, &steps) {
             let Some(file) = fetched.download.file.clone() else { continue };
             let here = steps[fetched.next..]

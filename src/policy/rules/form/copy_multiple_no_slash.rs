@@ -13,6 +13,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     good: &[
         "FROM scratch\nCOPY a b /dst/\n",
         "FROM scratch\nWORKDIR /app\nCOPY a b /app\nCOPY a b .\n",
+        "# escape=`\nFROM scratch\nCOPY a b C:\\app\\\n",
     ],
     ..Rule::NEW
 };
@@ -26,7 +27,10 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             _ => continue,
         };
         let to = transfer.destination.trim_matches('"');
-        let folder = to.ends_with('/') || to.is_empty() || to == "." || to.ends_with("/.");
+        // Where a backslash does not escape, it is Windows' slash.
+        let windows = outline.input.file.escape == '`' && to.ends_with('\\');
+        let folder =
+            windows || to.ends_with('/') || to.is_empty() || to == "." || to.ends_with("/.");
         let workdir = item.below_workdir.0 && item.workdir.as_deref() == Some(to);
         if count < 2 || folder || workdir || span.raw.ends_with('}') {
             continue;

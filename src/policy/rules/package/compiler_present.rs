@@ -1,7 +1,8 @@
 //! `compiler-present`: a compiler in the image.
 
-use crate::policy::rules::present;
+use crate::policy::rules::present_of_names;
 use crate::policy::{Found, Judged, Param, ParamKind, Rule};
+
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "compiler-present",
     title: "A compiler makes every exploit portable.",
@@ -19,11 +20,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
-    let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
-    present(
+    present_of_names(
         judged,
         found,
-        |name| names.iter().any(|n| n == name),
         |name, _| Some(format!("the image has the compiler `{name}`")),
         "build in a stage of its own, and COPY --from it what ships",
     );

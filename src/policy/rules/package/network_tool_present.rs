@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::{FileFact, FileKind};
-use crate::policy::rules::{origin, present};
+use crate::policy::rules::{origin, present_of_names};
 use crate::policy::{Found, Judged, Param, ParamKind, Rule};
+
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "network-tool-present",
     title: "The attacker relied on curl being present.",
@@ -23,12 +24,10 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
-    let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
     let probe = judged.facts.config.config.healthcheck.as_ref().map(|health| format!("{health:?}"));
-    present(
+    present_of_names(
         judged,
         found,
-        |name| names.iter().any(|n| n == name),
         |name, _| {
             let probes = probe.as_ref().is_some_and(|probe| probe.contains(name));
             Some(match probes {
@@ -40,6 +39,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         },
         "leave it in the build stage",
     );
+    let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
     copies(judged, found, &names);
 }
 

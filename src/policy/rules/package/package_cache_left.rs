@@ -20,6 +20,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         Alias::part("DL3032", "yum"),
         Alias::part("DL3036", "zypper"),
         Alias::part("DL3040", "dnf"),
+        Alias::part("DL3040", "microdnf"),
         Alias::part("DL3042", "pip"),
         Alias::part("DL3060", "yarn"),
         Alias::part("DKL-DI-0004", "apk"),
@@ -61,6 +62,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         "FROM python:3.12\nENV PIP_NO_CACHE_DIR=1\nRUN pip install flask==3.0.0\n",
         "FROM debian:12\nRUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \\\n  apt-get update && apt-get install -y curl\n",
         "FROM debian:12\nRUN apt-get update && apt-get install -y --no-install-recommends curl \\\n && rm -rf /var/lib/apt/lists/*\n",
+        "FROM debian:12\nRUN apt-get update && apt-get install -y --no-install-recommends curl && rm -f /var/lib/apt/lists/*_*\n",
         "FROM debian:12 AS build\nRUN apt-get update && apt-get install -y gcc\nFROM scratch\nCOPY --from=build /a /a\n",
         "FROM rockylinux:9\nRUN dnf install -y httpd && dnf clean all\n",
         "FROM alpine:3.20\nRUN apk add curl && rm -rf /var/cache/apk/*\n",
@@ -230,8 +232,12 @@ fn cleaned(item: &Item<'_>, outline: &Outline<'_>, cache: &Cache) -> bool {
         || item.script().commands.iter().any(|command| {
             let args = || command.args().iter().map(|arg| arg.prefix());
             let folder = |path: &str| {
-                let path = path.trim_end_matches("/*").trim_end_matches('/');
-                let path = path.trim_end_matches('*').trim_end_matches('/');
+                // `/*`, and `/*_*` as Debian names its lists.
+                let path = match path.rsplit_once('/') {
+                    Some((folder, "*" | "*_*" | "**")) => folder,
+                    _ => path.trim_end_matches('*'),
+                };
+                let path = path.trim_end_matches('/');
                 cache.folders.iter().any(|folder| {
                     *folder == path
                         || folder

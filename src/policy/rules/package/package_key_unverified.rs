@@ -1,6 +1,8 @@
 //! `package-key-unverified`: a key of an archive that nobody has checked.
 
+use crate::facts::shell::Script;
 use crate::policy::{Found, Outline, Rule};
+
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "package-key-unverified",
     title: "A repository key fetched without a fingerprint is trust on first use.",
@@ -23,26 +25,15 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     for stage in &outline.stages {
-        for step in crate::policy::flow::steps(outline, stage) {
+        // Of one step all commands have the same answer.
+        let mut known: Option<(usize, bool)> = None;
+        for step in crate::policy::flow::steps(stage) {
             let (item, command) = (step.item, step.command);
-            let script = item.script();
             let args: Vec<&str> = command.args().iter().map(|arg| arg.prefix()).collect();
-            let checked = script.commands.iter().any(|other| {
-                let key = crate::policy::flow::verifies(other, script, "key");
-                let shown = matches!(other.name(), Some("gpg" | "gpg2"))
-                    && other.args().iter().any(|arg| {
-                        matches!(arg.prefix(), "--fingerprint" | "--show-keys" | "--list-keys")
-                    })
-                    && !other.feeds.is_empty();
-                // A key that is asked for by its fingerprint is checked by it.
-                let asked = matches!(other.name(), Some("gpg" | "gpg2"))
-                    && other.args().iter().any(|arg| {
-                        let text = arg.prefix().replace(' ', "");
-                        let hex = text.strip_prefix("0x").unwrap_or(&text);
-                        hex.len() >= 40 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-                    });
-                key || shown || asked
-            });
+            let mut checked = || match known {
+                Some((index, answer)) if index == item.place.index => answer,
+                _ => known.insert((item.place.index, checks(item.script()))).1,
+            };
             let message = match command.name() {
                 Some("apt-key") if args.iter().any(|arg| matches!(*arg, "add" | "adv")) => {
                     "`apt-key` trusts a key for all archives".to_owned()
@@ -57,7 +48,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                     "a key is fetched and trusted".to_owned()
                 }
                 Some("gpg" | "gpg2")
-                    if !checked
+                    if !checked()
                         && args.iter().any(|arg| matches!(*arg, "--dearmor" | "--import"))
                         && outline
                             .feeders(item, command)
@@ -65,7 +56,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 {
                     "a key is fetched and trusted".to_owned()
                 }
-                Some("curl" | "wget") if !checked => {
+                Some("curl" | "wget") if !checked() => {
                     let into =
                         crate::policy::flow::downloads(&step).into_iter().find_map(|download| {
                             let file = download.file?;
@@ -81,7 +72,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                     }
                 }
                 Some("tee")
-                    if !checked
+                    if !checked()
                         && args.iter().any(|arg| {
                             arg.contains("keyrings/") || arg.contains("trusted.gpg.d/")
                         })
@@ -97,4 +88,25 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             found.tell(item.place, command.span, message, "no fingerprint is compared", help);
         }
     }
+}
+
+// Whether a script checks a key, or shows it.
+fn checks(script: &Script) -> bool {
+    script.commands.iter().any(|other| {
+        let key = crate::policy::flow::verifies(other, script, "key");
+        let shown = matches!(other.name(), Some("gpg" | "gpg2"))
+            && other
+                .args()
+                .iter()
+                .any(|arg| matches!(arg.prefix(), "--fingerprint" | "--show-keys" | "--list-keys"))
+            && !other.feeds.is_empty();
+        // A key that is asked for by its fingerprint is checked by it.
+        let asked = matches!(other.name(), Some("gpg" | "gpg2"))
+            && other.args().iter().any(|arg| {
+                let text = arg.prefix().replace(' ', "");
+                let hex = text.strip_prefix("0x").unwrap_or(&text);
+                hex.len() >= 40 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+            });
+        key || shown || asked
+    })
 }

@@ -17,10 +17,15 @@ pub(in crate::policy) static RULE: Rule = Rule {
     good: &[
         "FROM debian:12\nRUN apt-get update && apt-get install -y --no-install-recommends curl\n",
         "FROM alpine:3.20\nRUN apk --update add curl\n",
+        "FROM ros:jazzy\nRUN apt-get update && rosdep install --from-paths src -y\n",
         "FROM debian:12\nRUN --mount=type=cache,target=/var/lib/apt,sharing=locked apt-get update\n",
     ],
     ..Rule::NEW
 };
+
+/// Commands that have the system's package manager install something.
+const INSTALLERS: &[&str] =
+    &["rosdep", "mk-build-deps", "gdebi", "playwright", "install-php-extensions"];
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     for item in outline.items() {
@@ -49,6 +54,9 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 ("zypper", _) => ("zypper", matches!(verb, "refresh" | "ref")),
                 _ => continue,
             };
+            if !refresh {
+                continue;
+            }
             let used = commands.iter().any(|other| {
                 let same = other.operation().filter(|other| other.manager == operation.manager);
                 same.is_some_and(|other| {
@@ -61,12 +69,13 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             });
             // What a script of the build calls is not seen: it may install.
             let scripts = commands.iter().any(|other| {
-                matches!(other.program(), Some(Program::File(_)))
+                other.name().is_some_and(|name| INSTALLERS.contains(&name))
+                    || matches!(other.program(), Some(Program::File(_)))
                     || other.argv.first().is_some_and(|arg| {
                         arg.text.contains('/') && !arg.text.starts_with("/usr/bin/")
                     })
             });
-            if refresh && !used && !scripts {
+            if !used && !scripts {
                 let message =
                     format!("`{} {verb}` alone: its list is cached, and grows old", operation.name);
                 let finding = found

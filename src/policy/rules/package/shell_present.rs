@@ -1,7 +1,8 @@
 //! `shell-present`: a shell in the image.
 
-use crate::policy::rules::present;
+use crate::policy::rules::present_of_names;
 use crate::policy::{Found, Judged, Param, ParamKind, Rule};
+
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "shell-present",
     title: "Just the binary and the void: without a shell an attacker has a much harder time.",
@@ -18,11 +19,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
-    let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
-    present(
+    present_of_names(
         judged,
         found,
-        |name| names.iter().any(|n| n == name),
         |name, _| Some(format!("the image has the shell `{name}`")),
         "copy the program into `scratch` or a distroless base",
     );

@@ -23,7 +23,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         return;
     }
     for stage in outline.chain() {
-        let steps = crate::policy::flow::steps(outline, stage);
+        let steps = crate::policy::flow::steps(stage);
         let mut written: Vec<(usize, String, Span)> = Vec::new();
         for item in &stage.items {
             let Some(transfer) = item.transfer() else { continue };

@@ -52,6 +52,9 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             }
             _ => {
                 for command in &item.program().commands {
+                    if !command.argv.iter().any(|arg| arg.text.contains("sock")) {
+                        continue;
+                    }
                     let printed =
                         matches!(command.name(), Some("echo" | "printf" | "rm" | "test" | "["));
                     let args = command.argv.iter().map(|arg| arg.text.clone());

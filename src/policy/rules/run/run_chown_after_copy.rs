@@ -25,7 +25,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 Some((item.place.index, to, item.place.span))
             })
             .collect();
-        for step in crate::policy::flow::steps(outline, stage) {
+        for step in crate::policy::flow::steps(stage) {
             let command = step.command;
             let Some(name @ ("chown" | "chmod" | "chgrp")) = command.name() else { continue };
             let deep = command.args().iter().any(|arg| {

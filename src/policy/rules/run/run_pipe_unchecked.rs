@@ -1,6 +1,6 @@
 //! `run-pipe-unchecked`: the left side of a pipe may fail.
 
-use crate::facts::shell::Command;
+use crate::facts::shell::{Command, Side};
 use crate::policy::{Alias, Found, Level, Outline, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "run-pipe-unchecked",
@@ -12,6 +12,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     aliases: &[Alias::of("DL4006")],
     text_check: Some(check),
     bad: &[
+        "FROM debian:12\nRUN { echo a; cat /y; } | tee /x\n",
         "FROM debian:12\nRUN wget -qO- https://example.org/a.tgz | tar xz\n",
         "FROM debian:12\nRUN [\"sh\", \"-c\", \"wget -qO- https://example.org/a.tgz | tar xz\"]\n",
     ],
@@ -19,6 +20,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
         "FROM debian:12\nSHELL [\"/bin/bash\", \"-c\"]\nRUN set -o pipefail; wget -qO- https://example.org/a.tgz | tar xz\n",
         "FROM debian:12\nSHELL [\"/bin/bash\", \"-o\", \"pipefail\", \"-c\"]\nRUN wget -qO- https://example.org/a.tgz | tar xz\n",
         "FROM debian:12\nRUN echo a | tee /x && yes | head -1\n",
+        "FROM debian:12\nRUN { echo a; echo \"$(id)\"; } | tee /x\n",
+        "FROM debian:12\nRUN for x in a b; do printf '%s\\n' \"$x\"; done | sort > /x\n",
+        "FROM debian:12\nRUN git rev-parse HEAD | grep -qx 17025dd88227cd9532c33fa78f5250d548d87e9a\n",
         "FROM debian:12\nRUN if ldd --version 2>&1 | grep -q musl; then true; fi\n",
         "FROM debian:12\nSHELL [\"pwsh\", \"-Command\"]\nRUN Get-Item x | Remove-Item\n",
     ],
@@ -32,20 +36,32 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             if pipeline.status.pipefail || pipeline.status.asked {
                 continue;
             }
-            let may_fail = pipeline.left.iter().find(|left| match left {
-                Some(index) => script.commands.get(*index).is_none_or(fails),
-                None => true,
+            let may_fail = pipeline.left.iter().any(|left| match left {
+                Side::Command(index) => script.commands.get(*index).is_none_or(fails),
+                Side::Compound(range) => {
+                    let commands = script.commands.get(range.clone()).unwrap_or(&[]);
+                    // What a word is made of is the word's, unless all of it is.
+                    let mut own = commands.iter().filter(|command| {
+                        !command.status.asked
+                            && (pipeline.status.substituted || !command.status.substituted)
+                    });
+                    commands.is_empty() || own.any(fails)
+                }
             });
-            if may_fail.is_none() {
+            if !may_fail {
                 continue;
             }
             // A check of nothing fails: what stands before it need not.
             let right = pipeline.right.and_then(|index| script.commands.get(index));
-            let checks = right.is_some_and(|command| {
-                command
-                    .name()
-                    .is_some_and(|name| name.ends_with("sum") || name == "gpg" || name == "gpgv")
-                    && !command.args().is_empty()
+            let checks = right.is_some_and(|command| match command.name() {
+                Some("gpg" | "gpgv") => !command.args().is_empty(),
+                Some("grep" | "egrep" | "fgrep") => command.args().iter().any(|arg| {
+                    let text = arg.prefix();
+                    matches!(text, "--quiet" | "--silent")
+                        || (text.starts_with('-') && !text.starts_with("--") && text.contains('q'))
+                }),
+                Some(name) => name.ends_with("sum") && !command.args().is_empty(),
+                None => false,
             });
             if checks {
                 continue;

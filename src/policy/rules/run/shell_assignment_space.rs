@@ -11,6 +11,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         Alias::of("SC1068"),
         Alias::of("SC1086"),
         Alias::of("SC1097"),
+        Alias::of("SC2281"),
     ],
     text_check: Some(check),
     bad: &[

@@ -12,6 +12,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         Alias::of("SC1035"),
         Alias::of("SC1045"),
         Alias::of("SC1065"),
+        Alias::of("SC1072"),
         Alias::of("SC1073"),
         Alias::of("SC1078"),
         Alias::of("SC1095"),

@@ -47,7 +47,12 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
+    // With a folder in it, a pattern fits at any depth.
+    let names: Vec<(String, Option<String>)> = found
+        .texts("names")
+        .into_iter()
+        .map(|name| (name.to_owned(), name.contains('/').then(|| format!("**/{name}"))))
+        .collect();
     let allow: Vec<String> = found.texts("allow").into_iter().map(str::to_owned).collect();
     let files = outline.input.context.and_then(|context| context.files());
     let shipped: Vec<usize> = outline.chain().iter().map(|stage| stage.index).collect();
@@ -59,10 +64,9 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         {
             return false;
         }
-        names.iter().any(|pattern| {
+        names.iter().any(|(pattern, anywhere)| {
             crate::policy::glob::matches(pattern, name)
-                || (pattern.contains('/')
-                    && crate::policy::glob::matches(&format!("**/{pattern}"), path))
+                || anywhere.as_ref().is_some_and(|all| crate::policy::glob::matches(all, path))
         })
     };
     for item in outline.items() {

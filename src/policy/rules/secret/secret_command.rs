@@ -21,9 +21,11 @@ pub(in crate::policy) static RULE: Rule = Rule {
         "FROM busybox\nARG P\nRUN echo \"//registry.example/:_authToken=$NPM_TOKEN\" > /root/.npmrc\n",
         "FROM busybox\nRUN curl -u me:s3cr3t https://example.org/x -o /x\n",
         "FROM busybox\nRUN npm config set //registry.example/:_authToken abc\n",
+        "FROM busybox\nARG T\nRUN git config --global url.\"https://x:$T@git.example/\".insteadOf https://git.example/\n",
     ],
     good: &[
         "FROM busybox\nRUN --mount=type=secret,id=NPM_TOKEN,env=NPM_TOKEN --mount=type=tmpfs,target=/t \\\n  echo \"//registry.example/:_authToken=$NPM_TOKEN\" > /t/.npmrc && true\n",
+        "FROM busybox\nRUN git config --global url.\"ssh://git@git.example/\".insteadOf https://git.example/\n",
         "FROM busybox\nRUN echo x | docker login --password-stdin -u me registry.example\n",
     ],
     ..Rule::NEW
@@ -66,6 +68,17 @@ fn kept_out(item: &Item<'_>, path: &str) -> bool {
     mounted || path.starts_with("/run/secrets") || path.starts_with("/dev/")
 }
 
+// Whether a word holds a URL with a credential: `https://TOKEN@…`, `https://NAME:PASSWORD@…`. The
+// account of SSH is none.
+fn has_login(word: &str) -> bool {
+    word.match_indices("://").any(|(at, mark)| {
+        let host = word[at + mark.len()..].split('/').next().unwrap_or("");
+        host.rsplit_once('@').is_some_and(|(user, _)| {
+            user.contains(':') || !(word[..at].ends_with("ssh") || matches!(user, "" | "git"))
+        })
+    })
+}
+
 fn login(command: &Command) -> Option<String> {
     let args: Vec<&str> = command.args().iter().map(|arg| arg.text.as_str()).collect();
     let has = |word: &str| args.contains(&word);
@@ -93,10 +106,8 @@ fn login(command: &Command) -> Option<String> {
                 && args.iter().any(|arg| arg.contains("_authToken") || arg.contains("_password")))
                 || matches!(first, "login" | "adduser")
         }
-        "pip" | "pip3" => {
-            first == "config" && args.iter().any(|arg| arg.contains("://") && arg.contains('@'))
-        }
-        "git" => has("config") && args.iter().any(|arg| arg.contains("://") && arg.contains('@')),
+        "pip" | "pip3" => first == "config" && args.iter().any(|arg| has_login(arg)),
+        "git" => has("config") && args.iter().any(|arg| has_login(arg)),
         "mysql" | "mysqldump" | "mysqladmin" => args.iter().any(|arg| {
             arg.strip_prefix("-p")
                 .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['o', 'r', 'l']))

@@ -1,8 +1,8 @@
 //! `secret-in-arg`: a secret as a build argument.
 
-use super::secret_in_env::is_secret;
+use super::secret_in_env::{WORDS, is_secret};
 use crate::instruction::Instruction;
-use crate::policy::{Alias, Found, Outline, Param, ParamKind, Rule};
+use crate::policy::{Alias, Found, Outline, Rule};
 
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "secret-in-arg",
@@ -12,20 +12,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
            Use a secret mount: `RUN --mount=type=secret,id=ID,env=NAME`.",
     aliases: &[Alias::of("DL3064"), Alias::of("SecretsUsedInArgOrEnv"), Alias::of("DS-0031")],
     standards: &["CIS 4.10", "NIST 800-190 4.1.4"],
-    params: &[
-        Param {
-            name: "words",
-            kind: ParamKind::Texts,
-            default: r#"["apikey", "auth", "credential", "credentials", "key", "passwd", "password", "passphrase", "pwd", "pword", "secret", "token"]"#,
-            help: "words that names of secrets begin or end with",
-        },
-        Param {
-            name: "accept",
-            kind: ParamKind::Texts,
-            default: "[]",
-            help: "names that are no secrets",
-        },
-    ],
+    params: WORDS,
     text_check: Some(check),
     bad: &["FROM scratch\nARG NPM_TOKEN\n", "ARG DB_PASSWORD=hunter2\nFROM scratch\n"],
     good: &["FROM scratch\nARG TOKEN_COUNT_ENABLED=1\nARG VERSION=1\nARG KEY_FILE\n"],

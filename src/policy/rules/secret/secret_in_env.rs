@@ -5,6 +5,22 @@ use std::collections::BTreeSet;
 use crate::instruction::Instruction;
 use crate::policy::{Alias, Found, Judged, Outline, Param, ParamKind, Rule};
 
+/// What rules about names of secrets take.
+pub(super) const WORDS: &[Param] = &[
+    Param {
+        name: "words",
+        kind: ParamKind::Texts,
+        default: r#"["apikey", "auth", "credential", "credentials", "key", "passwd", "password", "passphrase", "pwd", "pword", "secret", "token"]"#,
+        help: "words that names of secrets begin or end with",
+    },
+    Param {
+        name: "accept",
+        kind: ParamKind::Texts,
+        default: "[]",
+        help: "names that are no secrets",
+    },
+];
+
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "secret-in-env",
     title: "ENV is readable by anyone with pull access, through `inspect`.",
@@ -16,26 +32,13 @@ pub(in crate::policy) static RULE: Rule = Rule {
            true or false; names in `accept`.\n\n\
            Give the secret to the step that needs it: `RUN --mount=type=secret,id=ID,env=NAME`.",
     aliases: &[
-        Alias { name: "DL3064", facet: None },
-        Alias { name: "SecretsUsedInArgOrEnv", facet: None },
-        Alias { name: "CIS-DI-0010", facet: None },
-        Alias { name: "DS-0031", facet: None },
+        Alias::of("DL3064"),
+        Alias::of("SecretsUsedInArgOrEnv"),
+        Alias::of("CIS-DI-0010"),
+        Alias::of("DS-0031"),
     ],
     standards: &["CIS 4.10", "NIST 800-190 4.1.4"],
-    params: &[
-        Param {
-            name: "words",
-            kind: ParamKind::Texts,
-            default: r#"["apikey", "auth", "credential", "credentials", "key", "passwd", "password", "passphrase", "pwd", "pword", "secret", "token"]"#,
-            help: "words that names of secrets begin or end with",
-        },
-        Param {
-            name: "accept",
-            kind: ParamKind::Texts,
-            default: "[]",
-            help: "names that are no secrets",
-        },
-    ],
+    params: WORDS,
     text_check: Some(check),
     image_check: Some(check_image),
     bad: &[

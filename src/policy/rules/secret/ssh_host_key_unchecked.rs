@@ -64,6 +64,9 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
 }
 
 fn off(text: &str) -> bool {
+    if text.len() < "stricthostkeychecking=no".len() {
+        return false;
+    }
     let lower: String = text.to_ascii_lowercase().split([' ', '\t']).collect::<Vec<_>>().join("=");
     ["stricthostkeychecking=no", "stricthostkeychecking=accept-new", "userknownhostsfile=/dev/null"]
         .iter()

@@ -1,7 +1,9 @@
 //! `final-user-root`: the image runs as root.
 
 use crate::instruction::Instruction;
-use crate::policy::{Alias, BaseName, Found, Judged, Level, Outline, Param, ParamKind, Rule};
+use crate::policy::{
+    Alias, BaseName, Found, Judged, Level, Outline, Param, ParamKind, Rule, variables,
+};
 
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "final-user-root",
@@ -83,7 +85,17 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         // A variable without a value leaves the user empty: root.
         let who = item.expand(&user.who.raw).unwrap_or_default();
         if is_root(&who) {
-            let shown = if who == user.who.raw {
+            let escape = outline.input.file.escape;
+            let of_base = matches!(bottom.base, BaseName::Image(_) | BaseName::Unknown)
+                && bottom.config.is_none()
+                && variables(&user.who.raw, escape).iter().any(|(name, _)| !item.declares(name));
+            let shown = if of_base {
+                format!(
+                    "the image cannot be shown to be without root: `USER {}` takes a variable of \
+                     its base, which was not looked up",
+                    user.who.raw
+                )
+            } else if who == user.who.raw {
                 format!("the image runs as root: `USER {who}`")
             } else {
                 format!("the image runs as root: `USER {}` is `{who}`", user.who.raw)

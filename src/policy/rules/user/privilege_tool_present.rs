@@ -1,7 +1,8 @@
 //! `privilege-tool-present`: sudo in the image.
 
-use crate::policy::rules::present;
+use crate::policy::rules::present_of_names;
 use crate::policy::{Found, Judged, Param, ParamKind, Rule};
+
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "privilege-tool-present",
     title: "sudo, su, doas, pkexec in a running container serve only an attacker.",
@@ -18,11 +19,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
-    let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
-    present(
+    present_of_names(
         judged,
         found,
-        |name| names.iter().any(|n| n == name),
         |name, end| {
             // An applet of BusyBox has no power of its own.
             let applet = end.path.ends_with("/busybox") && end.mode & 0o4000 == 0;

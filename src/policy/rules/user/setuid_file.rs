@@ -41,6 +41,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         "FROM busybox\nRUN install -o root -m4755 a /b\n",
     ],
     good: &[
+        "FROM busybox\nRUN install --directory --owner db --mode 3777 /run/db && install -dm2775 /srv\n",
         "FROM busybox\nCOPY tool /usr/bin/tool\nRUN chmod u-s,a+rx /usr/bin/tool\n",
         "FROM busybox\nRUN chmod 1777 /tmp && chmod g+s /srv/share/ && install -m 0755 a /b\n",
         "FROM busybox\nRUN echo chmod u+s /x\n",
@@ -91,7 +92,7 @@ fn sets_bit(command: &Command) -> Option<&str> {
         }
         "install" => {
             let mut args = args.iter().filter_map(|arg| arg.known());
-            if command.args().iter().any(|arg| arg.known() == Some("-d")) {
+            if command.args().iter().any(|arg| makes_folders(arg.prefix())) {
                 return None;
             }
             while let Some(arg) = args.next() {
@@ -108,6 +109,14 @@ fn sets_bit(command: &Command) -> Option<&str> {
         }
         _ => None,
     }
+}
+
+// `-d`, `-dm` and `--directory` of install; behind `-m` and its like stands a value.
+fn makes_folders(arg: &str) -> bool {
+    let letters = arg.strip_prefix('-').unwrap_or("");
+    arg == "--directory"
+        || (!letters.starts_with('-')
+            && letters.chars().take_while(|c| !"mogtS".contains(*c)).any(|c| c == 'd'))
 }
 
 fn is_mode(text: &str) -> bool {

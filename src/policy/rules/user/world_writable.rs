@@ -1,7 +1,7 @@
 //! `world-writable`: what anybody may change.
 
 use crate::facts::FileKind;
-use crate::facts::shell::Command;
+use crate::facts::shell::{Arg, Command};
 use crate::instruction::Instruction;
 use crate::policy::rules::origin;
 use crate::policy::{Found, Judged, Outline, Param, ParamKind, Rule};
@@ -24,9 +24,11 @@ pub(in crate::policy) static RULE: Rule = Rule {
         "FROM busybox\nRUN chmod -R 777 /srv\n",
         "FROM busybox\nRUN chmod -R a+rwx /data\n",
         "FROM busybox\nRUN mkdir -m 0777 /data\n",
+        "FROM busybox\nARG d\nRUN chmod 777 /tmp/x $d\n",
     ],
     good: &[
         "FROM busybox\nRUN chmod 1777 /srv\nRUN chmod 755 /etc\n",
+        "FROM debian:12\nRUN dir=\"$(mktemp -d)\" && chmod 777 \"$dir\" && ls \"$dir\"\n",
         "FROM busybox\nRUN chmod 1777 /srv && chmod o-w,u+w /a && chmod 775 /b && chmod 777 /tmp/x\n",
     ],
     ..Rule::NEW
@@ -56,7 +58,15 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         }
         for command in &item.script().commands {
             let Some((mode, paths)) = mode_of(command) else { continue };
-            if !opens(mode) || (!paths.is_empty() && paths.iter().all(|path| exempt(path))) {
+            // What `mktemp` has named is below /tmp.
+            let temporary = |arg: &Arg| {
+                item.script().commands.iter().any(|other| {
+                    other.name() == Some("mktemp")
+                        && other.feeds.iter().any(|pipe| arg.from.contains(pipe))
+                })
+            };
+            let passes = |arg: &&Arg| arg.known().map_or_else(|| temporary(arg), exempt);
+            if !opens(mode) || (!paths.is_empty() && paths.iter().all(passes)) {
                 continue;
             }
             let message = format!("mode `{mode}` lets anybody change the files");
@@ -66,25 +76,25 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
 }
 
 // The mode that a command sets, and on what.
-fn mode_of(command: &Command) -> Option<(&str, Vec<&str>)> {
-    let args: Vec<&str> = command.args().iter().filter_map(|arg| arg.known()).collect();
+fn mode_of(command: &Command) -> Option<(&str, Vec<&Arg>)> {
     match command.name()? {
         "chmod" => {
-            let mut operands = args.iter().filter(|arg| {
+            let mut operands = command.args().iter().filter(|arg| {
                 // `-w` is a mode; `-R` and `--recursive` are flags.
-                !arg.starts_with("--")
-                    && !matches!(**arg, "-R" | "-v" | "-f" | "-c" | "-Rf" | "-fR")
+                !arg.text.starts_with("--")
+                    && !matches!(arg.text.as_str(), "-R" | "-v" | "-f" | "-c" | "-Rf" | "-fR")
             });
-            let mode = operands.next()?;
-            Some((mode, operands.copied().collect()))
+            let mode = operands.next()?.known()?;
+            Some((mode, operands.collect()))
         }
         "install" | "mkdir" => {
+            let args: Vec<&str> = command.args().iter().map(|arg| arg.prefix()).collect();
             let at = args.iter().position(|arg| matches!(*arg, "-m" | "--mode"));
             let mode = match at {
                 Some(at) => args.get(at + 1)?,
                 None => args.iter().find_map(|arg| arg.strip_prefix("--mode="))?,
             };
-            Some((mode, args.last().copied().into_iter().collect()))
+            Some((mode, command.args().last().into_iter().collect()))
         }
         _ => None,
     }
