@@ -89,13 +89,13 @@ impl Execution<'_> {
             let bytes = serde_json::to_vec(files).expect("a map of strings");
             store.put_facts(written.diff, copy::FILES, &bytes)?;
         }
-        self.keep_behaviour(job.step, written.diff)?;
         keeper.keep(Done { diff: written.diff, size: written.size });
         if leaked {
             return Ok(()); // such a result is never taken from the cache
         }
         let mut request = job.request.clone();
         add_parents(&mut request, &job.parents)?;
+        self.keep_conduct(job.step, written.diff, &request)?;
         let result =
             StepResult { diff: written.diff, size: written.size, from_tree: job.from_tree };
         store.put_record(&CacheRecord {

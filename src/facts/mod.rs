@@ -6,6 +6,7 @@ pub mod shell;
 mod behaviour;
 mod content;
 mod hidden;
+pub mod hooks;
 mod identity;
 mod keep;
 mod leak;
@@ -14,7 +15,10 @@ mod packages;
 mod table;
 mod view;
 
-pub use behaviour::{Behaviour, Connected, Denied, Executed, Observed};
+pub use behaviour::{
+    Behaviour, Conduct, Connected, Denied, Executed, Failed, Observed, Used, Varies, Varying,
+    Whence,
+};
 pub use content::{Mark, MarkKind};
 pub use hidden::{Hidden, How, content_of};
 pub use identity::{Identity, Shadowed};

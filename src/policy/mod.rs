@@ -5,10 +5,12 @@
 //! one word in the list there; what it is worth is said by every profile in `policies/`. Nothing
 //! here stops a build: `build` asks [`Report::verdict`].
 
+mod acts;
 mod bases;
 mod comments;
 mod context;
 mod copied;
+mod executed;
 mod finding;
 mod fix;
 mod flow;
@@ -29,6 +31,7 @@ mod suppress;
 mod units;
 mod values;
 
+pub use acts::{Act, Acts, BehaviourInput, StepInput, check_behaviour, is_plain};
 pub use bases::{BaseFacts, BaseSignature, Bases};
 pub use context::{ContextFile, ContextFiles, GivenFiles};
 pub use finding::{
@@ -160,6 +163,8 @@ impl Covering<'_> {
     }
 }
 
+#[cfg(test)]
+mod acted;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod audit;
 mod authorities;
 mod bad_input;
+mod behaviour;
 mod cache;
 mod call;
 mod containers;

@@ -39,7 +39,20 @@ rules! {
         single_stage_build
     }
     behaviour {
+        build_secret_printed
+        exec_failed
+        exec_from_scratch_dir
+        fileless_exec
+        kernel_module_attempted
+        kernel_surface_attempted
+        loader_hook_written
+        network_destination
         network_in_final
+        process_left_behind
+        ptrace_attempted
+        setuid_executed
+        step_not_reproducible
+        step_resource_budget
     }
     config {
         healthcheck_missing
@@ -248,6 +261,9 @@ pub fn explain(rule: &Rule) -> String {
     }
     out
 }
+
+/// Why calls that were refused are not known.
+const NO_CALLS: &str = "the host does not tell which calls were refused";
 
 use super::Judged;
 use super::finding::{Finding, Level};
