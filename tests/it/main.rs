@@ -19,6 +19,7 @@ mod entitlements;
 mod examples;
 mod failing;
 mod foreign;
+mod forensics;
 mod harness;
 mod hosts;
 mod interrupted;
