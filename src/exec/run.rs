@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::again::varying;
 use super::behaviour::Attempt;
+use super::copy::Reading;
 use super::key::Request;
 use super::mounts::no_secret;
 use super::pack::Job;
@@ -82,7 +83,7 @@ impl Execution<'_> {
             changes: done.changes,
             tree: Some(tree),
             from_tree: true,
-            files: None,
+            reading: Reading::Nothing,
         };
         self.pack(packers, job);
         Ok(cell)
