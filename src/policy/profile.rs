@@ -369,7 +369,7 @@ impl Policy {
         };
         match self.behaviour {
             Behaviour::Required => true,
-            Behaviour::Auto => rules::RULES.iter().any(|rule| named(&rule)),
+            Behaviour::Auto => rules::RULES.iter().any(named),
             Behaviour::Off => false,
         }
     }

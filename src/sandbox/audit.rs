@@ -31,6 +31,9 @@ const MOST_OF_PROCESSES: usize = 2 << 20;
 /// Bytes of a program's arguments that are told.
 const MOST_ARGUMENTS: u64 = 4096;
 
+/// How many ends are remembered of what was not told to have begun: the news of it comes soon.
+const MOST_GONE: usize = 1024;
+
 /// Stands for the path of a program that could not be looked at.
 const UNKNOWN: &[u8] = b"unknown";
 
@@ -123,6 +126,7 @@ pub(super) fn watch(
         }
         let mut wait = -1;
         if let Some((end, until)) = over {
+            notes.alive.retain(|pid| tracer.is_alive(*pid));
             let left = until.saturating_duration_since(Instant::now());
             if notes.alive.is_empty() || left.is_zero() {
                 notes.finish();
@@ -220,6 +224,8 @@ struct Notes<'a> {
     asking: BTreeMap<u32, Vec<u8>>,
     /// Processes that have not ended.
     alive: BTreeSet<u32>,
+    /// What ended before it was told that it began; threads are among it.
+    gone: BTreeSet<u32>,
     most: u64,
 }
 
@@ -232,6 +238,7 @@ impl<'a> Notes<'a> {
             hashes: BTreeMap::new(),
             asking: BTreeMap::new(),
             alive: BTreeSet::from([command]),
+            gone: BTreeSet::new(),
             most: 1,
         }
     }
@@ -299,14 +306,19 @@ impl<'a> Notes<'a> {
                 tracer.go_on(thread);
             }
             Happened::Made { parent, child } => {
-                if self.alive.len() < MOST_EVENTS {
+                if !self.gone.remove(&child) && self.alive.len() < MOST_EVENTS {
                     self.alive.insert(child);
                 }
                 self.most = self.most.max(self.alive.len() as u64);
                 self.tell(Act::Made { parent, child });
             }
             Happened::Ended(pid, end) => {
-                self.alive.remove(&pid);
+                if !self.alive.remove(&pid) {
+                    if self.gone.len() >= MOST_GONE {
+                        self.gone.clear();
+                    }
+                    self.gone.insert(pid);
+                }
                 self.asking.remove(&pid);
                 self.tell(Act::Ended { pid, end });
             }

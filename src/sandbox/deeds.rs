@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::audit::{Act, Started};
 use crate::sys::child::End;
 
+/// A refused call: the program, the name, what of the arguments matters.
+pub(super) type DeniedCall = (Option<usize>, String, Option<String>);
+
 /// What a step did, as its processes hang together.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Deeds {
@@ -14,7 +17,7 @@ pub struct Deeds {
     pub connections: Vec<(Option<usize>, String)>,
     /// Calls that were refused: by which program, which, with what of its arguments, and how often.
     /// `None` if that was not told.
-    pub denied: Option<BTreeMap<(Option<usize>, String, Option<String>), u64>>,
+    pub denied: Option<BTreeMap<DeniedCall, u64>>,
     /// Programs that were asked for in vain. `None` if that was not told.
     pub failed: Option<Vec<Failed>>,
     /// Processes that were still there when the command had ended: which program each ran.

@@ -260,6 +260,17 @@ impl Tracer {
         self.status(thread, "Tgid:")
     }
 
+    /// Tells whether a process is there and has not ended.
+    pub(crate) fn is_alive(&self, pid: u32) -> bool {
+        let mut text = String::new();
+        let read = self.open(pid, "status").and_then(|file| {
+            file.take(8192).read_to_string(&mut text)?;
+            Ok(text.lines().find_map(|line| line.strip_prefix("State:")))
+        });
+        // Zombies and dead ones (proc(5)).
+        read.is_ok_and(|state| state.is_some_and(|state| !state.trim().starts_with(['Z', 'X'])))
+    }
+
     /// The process that a stopped thread belongs to.
     pub(crate) fn process(&self, thread: u32) -> u32 {
         self.process_of(thread).unwrap_or(thread)

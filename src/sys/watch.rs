@@ -74,7 +74,7 @@ pub(crate) fn detail_of(call: &Call) -> Option<String> {
             let names: Vec<&str> = names.map(|(_, name)| *name).collect();
             (!names.is_empty()).then(|| names.join("|"))
         }
-        "ptrace" => (first as u32 == libc::PTRACE_TRACEME as u32).then(|| "TRACEME".to_owned()),
+        "ptrace" => (first as i64 == libc::PTRACE_TRACEME as i64).then(|| "TRACEME".to_owned()),
         _ => None,
     }
 }

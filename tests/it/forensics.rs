@@ -50,9 +50,9 @@ fn base(registry: &Registry) -> Option<String> {
         listed.split_ascii_whitespace().filter(|word| word.starts_with('/')).collect();
     let mut text = String::from("FROM debian\n");
     for path in libraries.into_iter().chain(["/usr/bin/curl"]) {
-        let real = fs::canonicalize(path).expect("a library of curl");
+        let real = ok(Command::new("readlink").args(["-f", path]));
         let name = Path::new(path).file_name().expect("a name").to_string_lossy().into_owned();
-        place.file(&format!("ctx/{name}"), fs::read(real).expect("a library of curl"));
+        place.file(&format!("ctx/{name}"), fs::read(real.trim()).expect("a library of curl"));
         // What the base has is of its packages.
         let mode = if name == "curl" { "755" } else { "644" };
         text.push_str(&format!("COPY --chmod={mode} {name} /added/{name}\n"));
