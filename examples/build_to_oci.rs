@@ -96,6 +96,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         compression: Compression::default(),
         squash: prepared.squash,
         no_network: true,
+        no_network_in_final: true,
         grants: Grants::default(),
         secrets: BTreeMap::from([("token".to_owned(), secret)]),
         ssh: BTreeMap::new(),

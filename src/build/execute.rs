@@ -1,19 +1,22 @@
 //! From plan to output, with the last gate between them.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Job, Prepared};
-use crate::base::{Diff, Digest, ImageRef, Span};
+use crate::base::{Diff, Digest, ImageRef, Span, StepId};
 use crate::diag::chain;
 use crate::event::Event;
 use crate::exec::{self, Built, BuiltLayer, Cause, Failure, Options, Services};
 use crate::facts::{
-    ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, TableObserver, Whole,
+    Conduct, ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, TableObserver, Whole,
 };
 use crate::image::{LayerRef, validate_documents};
 use crate::layer::{self, Bounds, DiffReader, Reader, decompress, observe};
 use crate::output::{self, Means, Target};
-use crate::policy::{ImageInput, Policy, Report, check_image};
+use crate::policy::{
+    BehaviourInput, ImageInput, Policy, Report, StepInput, check_behaviour, check_image, is_plain,
+};
 use crate::registry;
 use crate::store::Blob;
 
@@ -63,13 +66,13 @@ impl From<Failure> for Ended {
 ///
 /// No byte is written to an output before the image has passed; each output is replaced whole.
 pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
-    let built = exec::run(&work.prepared.plan, work.options, work.services)?;
+    let built = run(work)?;
     let facts = facts(work, &built)?;
     for layer in built.layers.iter().filter(|layer| layer.step.is_none()) {
         verify(work, &layer.layer)?;
     }
     let text = work.prepared.text_input(work.job);
-    let mut report = work.prepared.report.clone();
+    let mut report = judged(work, &built.conduct);
     report.append(check_image(ImageInput { facts: &facts, text: Some(text) }, work.policy));
     if report.verdict(work.policy.fail_on).refused {
         return Err(Ended::Refused(report));
@@ -103,6 +106,45 @@ pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
         work.services.events.send(Event::Exported { what });
     }
     Ok(Done { built, report })
+}
+
+/// Runs the plan; what the policy does not suffer of a step ends it there.
+fn run(work: &Work<'_>) -> Result<Built, Ended> {
+    let plan = &work.prepared.plan;
+    let seen = Mutex::new(BTreeMap::new());
+    let suffers = |step: StepId, conduct: &Conduct| {
+        if is_plain(conduct, work.policy) {
+            return true;
+        }
+        let one = BTreeMap::from([(step, conduct.clone())]);
+        let refused = judged(work, &one).verdict(work.policy.fail_on).refused;
+        if refused {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).extend(one);
+        }
+        !refused
+    };
+    match exec::run_judged(plan, work.options, work.services, &suffers) {
+        Ok(built) => Ok(built),
+        Err(failure) => {
+            let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+            match failure.cause == Cause::Refused && !seen.is_empty() {
+                true => Err(Ended::Refused(judged(work, &seen))),
+                false => Err(failure.into()),
+            }
+        }
+    }
+}
+
+/// What the policy says of the text and of steps.
+fn judged(work: &Work<'_>, conduct: &BTreeMap<StepId, Conduct>) -> Report {
+    let steps: Vec<StepInput<'_>> = conduct
+        .iter()
+        .map(|(id, conduct)| StepInput { span: work.prepared.plan.steps[*id].span, conduct })
+        .collect();
+    let text = work.prepared.text_input(work.job);
+    let mut report = work.prepared.report.clone();
+    report.append(check_behaviour(BehaviourInput { text, steps: &steps }, work.policy));
+    report
 }
 
 fn not_written(error: output::Error) -> Failure {

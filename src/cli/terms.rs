@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rbuild::exec::StepTerms;
-use rbuild::policy::{Behaviour, Policy};
+use rbuild::policy::Policy;
 use rbuild::sandbox::{Emulators, Resources};
 
 use super::environment;
@@ -41,24 +41,33 @@ pub(crate) struct TermArgs {
     #[arg(long, value_name = "FILE", env = "RBUILD_CA_BUNDLE")]
     ca_bundle: Option<PathBuf>,
     /// Note which programs steps run and whom they connect to, for --metadata-file; no step can use
-    /// ptrace then [default: exec under the profile paranoid and what extends it, else none]
+    /// ptrace then [default: exec where the policy has behaviour = "required",
+    /// as paranoid does, or where --only names a rule of behaviour; else none]
     #[arg(long, value_name = "exec|none", env = "RBUILD_AUDIT", value_parser = ["exec", "none"])]
     audit: Option<String>,
+    /// Run each step twice, with another host name and clock, and compare what it leaves: for the
+    /// rule step-not-reproducible, and for --metadata-file
+    #[arg(long)]
+    verify: bool,
 }
 
 impl TermArgs {
     /// Understands the flags.
     pub(crate) fn terms(&self, policy: &Policy) -> Result<StepTerms, Stop> {
+        let audit = match &self.audit {
+            Some(word) => word == "exec",
+            None => policy.watches(),
+        };
         Ok(StepTerms {
             emulators: self.emulator.emulators()?,
             time: self.step_timeout,
             silence: self.stall_timeout,
             resources: self.resource.unwrap_or_default(),
             authorities: self.ca_bundle.as_deref().map(authorities).transpose()?,
-            audit: match &self.audit {
-                Some(word) => word == "exec",
-                None => policy.behaviour == Behaviour::Required,
-            },
+            audit,
+            verify: self.verify,
+            audit_again: audit && policy.watches(),
+            grace: Duration::from_millis(policy.grace()),
         })
     }
 }

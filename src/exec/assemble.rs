@@ -48,9 +48,9 @@ impl Execution<'_> {
         let mut leaks =
             std::mem::take(&mut *self.leaks.lock().unwrap_or_else(PoisonError::into_inner));
         leaks.sort();
-        let behaviour =
-            std::mem::take(&mut *self.behaviour.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Built { image, layers, leaks, behaviour })
+        // Packers may still be about to keep what they find here.
+        let conduct = self.conduct.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Built { image, layers, leaks, conduct })
     }
 
     fn config(&self, stage: &Stage, squashed: bool) -> Config {

@@ -25,7 +25,7 @@ pub enum Foreseen {
 /// Looks for each step of a plan, in the order of its stages. Keys follow results: what comes after
 /// a step that would run has none yet.
 pub fn foresee(plan: &Plan, options: &Options, services: &Services<'_>) -> Vec<(StepId, Foreseen)> {
-    let execution = Execution::new(plan, options, services);
+    let execution = Execution::new(plan, options, services, None);
     let mut found = Vec::new();
     let mut known: Vec<Option<Stack>> = Vec::new();
     for (id, stage) in plan.stages.iter() {
@@ -81,7 +81,7 @@ impl Execution<'_> {
         let mut files: Option<Files> = None;
         let mut request: Request = match &step.op {
             Op::Run(run) => {
-                let mut request = self.run_request(run, step, self.network(run));
+                let mut request = self.run_request(run, step, self.network(run, step));
                 self.shown(run, &mut request)?;
                 request
             }

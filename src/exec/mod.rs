@@ -12,6 +12,7 @@
 //! wait for the parents' digests ──▶ key ──▶ hit: nothing runs
 //! ```
 
+mod again;
 mod assemble;
 mod authorities;
 mod behaviour;
@@ -43,7 +44,7 @@ pub use terms::StepTerms;
 
 use crate::base::{Diff, Digest, Secret, StepId, Timestamp};
 use crate::event::Events;
-use crate::facts::{Leak, Observed};
+use crate::facts::{Conduct, Leak};
 use crate::image::{Image, LayerRef};
 use crate::input::git::Tools;
 use crate::input::{BaseImage, Context};
@@ -90,6 +91,8 @@ pub struct Options {
     pub squash: bool,
     /// Steps without a `--network` of their own have none.
     pub no_network: bool,
+    /// The same, for the stages that become the image.
+    pub no_network_in_final: bool,
     /// What steps were granted by name (`--allow`).
     pub grants: Grants,
     /// Secrets by id.
@@ -169,8 +172,8 @@ pub struct Built {
     pub layers: Vec<BuiltLayer>,
     /// Secrets that were found in files, by step. Empty when a leak is an error.
     pub leaks: Vec<(StepId, Leak)>,
-    /// What RUN steps did, where an audit was asked for.
-    pub behaviour: BTreeMap<StepId, Observed>,
+    /// How RUN steps went.
+    pub conduct: BTreeMap<StepId, Conduct>,
 }
 
 /// Carries out a plan whose bases are all resolved.
@@ -179,7 +182,19 @@ pub struct Built {
 /// holds complete things only.
 pub fn run(plan: &Plan, options: &Options, services: &Services<'_>) -> Result<Built, Failure> {
     options.grants.check(plan)?;
-    stage::Execution::new(plan, options, services).run()
+    stage::Execution::new(plan, options, services, None).run()
+}
+
+/// As [`run`]; `suffers` is asked about each RUN step that is done or was in the store, and `false`
+/// ends the build there, with nothing of the step kept.
+pub fn run_judged(
+    plan: &Plan,
+    options: &Options,
+    services: &Services<'_>,
+    suffers: &(dyn Fn(StepId, &Conduct) -> bool + Sync),
+) -> Result<Built, Failure> {
+    options.grants.check(plan)?;
+    stage::Execution::new(plan, options, services, Some(suffers)).run()
 }
 
 /// Tells whether the steps of a plan can be run here, before anything long begins.

@@ -107,12 +107,12 @@ impl Execution<'_> {
                 put_files(&files)?;
             }
         }
-        self.keep_behaviour(job.step, written.diff)?;
         keeper.keep(Done { diff: written.diff, size: written.size });
         if leaked {
             return Ok(()); // such a result is never taken from the cache
         }
         add_parents(&mut request, &job.parents)?;
+        self.keep_conduct(job.step, written.diff, &request)?;
         let result =
             StepResult { diff: written.diff, size: written.size, from_tree: job.from_tree };
         store.put_record(&CacheRecord {

@@ -1,8 +1,10 @@
 //! RUN: a command in a sandbox over the layers so far.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::again::varying;
+use super::behaviour::Attempt;
 use super::copy::Reading;
 use super::key::Request;
 use super::mounts::no_secret;
@@ -13,11 +15,12 @@ use super::stage::{Execution, Packers};
 use super::terms::{LastLine, ended};
 use super::{Cause, Failure, Times};
 use crate::base::{Blob, Digest, ImagePath, Secret, StageId, StepId};
-use crate::event::Event;
+use crate::event::{Event, Stream};
+use crate::facts::{Conduct, Varies, Varying};
 use crate::instruction::{Network, Security};
 use crate::plan::{From, MountKind, Op, Run, Step};
 use crate::rootfs::{self, Work, passwd};
-use crate::sandbox::{self, Hardening, Isolation, Lent, Outcome, Spec};
+use crate::sandbox::{self, Account, Hardening, Isolation, Lent, Outcome, Spec};
 
 /// The stages whose trees a step reads.
 pub(super) fn stages_read(op: &Op) -> Vec<StageId> {
@@ -52,7 +55,7 @@ impl Execution<'_> {
         parents: &Stack,
         packers: Packers<'scope, '_>,
     ) -> Result<Cell, Failure> {
-        let network = self.network(run);
+        let network = self.network(run, step);
         if let Isolation::Refused { cause, cure } = &self.services.isolation {
             return Err(refused(cause, cure));
         }
@@ -63,7 +66,72 @@ impl Execution<'_> {
             return Ok(cell);
         }
         let emulated = self.emulation(id, step)?;
+        let done = self.attempt(id, step, run, parents, shown, emulated.as_deref(), false)?;
+        let conduct = self.conduct_of(run, &done)?;
+        let varying = match self.options.terms.verify {
+            true => Some(self.run_again(id, step, run, parents, emulated.as_deref(), &done)?),
+            false => None,
+        };
+        self.note(id, Conduct { varying, ..conduct })?;
+        let tree = done.work.commit()?;
+        let cell = Cell::fresh(id, Some(self.services.store.tree_path(&tree)));
+        let job = Job {
+            step: id,
+            request,
+            parents: parents.clone(),
+            cell: cell.clone(),
+            changes: done.changes,
+            tree: Some(tree),
+            from_tree: true,
+            reading: Reading::Nothing,
+        };
+        self.pack(packers, job);
+        Ok(cell)
+    }
 
+    /// Runs a step a second time, and returns what came out otherwise.
+    fn run_again(
+        &self,
+        id: StepId,
+        step: &Step,
+        run: &Run,
+        parents: &Stack,
+        emulated: Option<&str>,
+        first: &Attempt,
+    ) -> Result<Vec<Varying>, Failure> {
+        // Another second, for who writes the time in seconds.
+        std::thread::sleep(Duration::from_millis(1100));
+        let shown = self.shown(run, &mut self.run_request(run, step, self.network(run, step)))?;
+        let varying = match self.attempt(id, step, run, parents, shown, emulated, true) {
+            Ok(second) => varying(&first.changes, &second.changes, self.options.times)?,
+            Err(failure) if failure.cause == Cause::Step => {
+                vec![Varying { path: String::new(), how: Varies::End }]
+            }
+            Err(failure) => return Err(failure),
+        };
+        if let Some(one) = varying.first() {
+            let what = match one.how {
+                Varies::End => "it failed the second time".to_owned(),
+                _ => format!("`{}`, {} in all", one.path, varying.len()),
+            };
+            self.services.events.note(format!("`{}` comes out otherwise: {what}", step.title));
+        }
+        Ok(varying)
+    }
+
+    /// Runs a step, up to its changes. Of one that runs `again` nothing is told.
+    #[allow(clippy::too_many_arguments, reason = "two callers, one step")]
+    fn attempt(
+        &self,
+        id: StepId,
+        step: &Step,
+        run: &Run,
+        parents: &Stack,
+        shown: Vec<super::mounts::Shown>,
+        emulated: Option<&str>,
+        again: bool,
+    ) -> Result<Attempt, Failure> {
+        let network = self.network(run, step);
         let store = self.services.store;
         let mode = self.services.id_mode;
         let mut layers = self.trees(parents)?;
@@ -106,7 +174,7 @@ impl Execution<'_> {
             user: sandbox::User { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
             mounts,
             network,
-            hostname: "buildkitsandbox".to_owned(),
+            hostname: if again { "another" } else { "buildkitsandbox" }.to_owned(),
             hosts: self.options.hosts.clone(),
             resolv_conf: self.options.resolv_conf.clone(),
             id_mode: self.services.id_mode,
@@ -117,12 +185,19 @@ impl Execution<'_> {
             terms: self.terms(),
         };
         let mut last = LastLine::default();
+        let mut heard = Conduct::default();
         let since = Instant::now();
         let outcome = {
             let _slot = self.jobs.take();
             let events = self.services.events;
             let mut tell = |stream, line: &[u8]| {
                 last.take(line);
+                if again {
+                    return;
+                }
+                if stream == Stream::Stderr {
+                    heard.hear(line);
+                }
                 events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
             };
             let program = &self.services.program;
@@ -131,16 +206,19 @@ impl Execution<'_> {
                 sandbox::run_in_copy(&spec, program, masker, self.cancel(), &mut tell)
             } else {
                 sandbox::run_watched(&spec, program, masker, self.cancel(), &mut tell)
-                    .map(|(outcome, watched)| (outcome, watched, Lent::default()))
+                    .map(|(outcome, account)| (outcome, account, Lent::default()))
             }
         };
         // The step's own failure comes before that of what it was lent.
         let given_back = held.loans.give_back();
         drop((held, scratch));
-        let mut lent = Lent::default();
-        let outcome = outcome.map(|(outcome, watched, left)| {
-            self.observe(id, watched);
-            lent = left;
+        let took = since.elapsed();
+        let (mut lent, mut account) = (Lent::default(), Account::default());
+        let outcome = outcome.map(|(outcome, done, left)| {
+            if !again {
+                self.tell_audit(id, &done);
+            }
+            (lent, account) = (left, done);
             outcome
         });
         let ended = ended(&outcome, &self.options.terms, &step.title, &last);
@@ -153,34 +231,27 @@ impl Execution<'_> {
         // A record stands for a node only where the kernel makes none for a step that may have them.
         let by_record = !mode.has_many() && self.hardening(run) != Hardening::Hardened;
         self.settle(place, &lent, &work, &lower, by_record)?;
-        self.done(id, since);
+        if !again {
+            self.done(id, since);
+        }
 
         authorities.take_back(&work)?;
         let mut changes = work.changes(&lower, self.services.stacking, mode)?;
         if !by_record {
             rootfs::forget_nodes(&mut changes, &work.root()?, mode, &lower)?;
         }
-        let tree = work.commit()?;
-        let cell = Cell::fresh(id, Some(store.tree_path(&tree)));
-        let job = Job {
-            step: id,
-            request,
-            parents: parents.clone(),
-            cell: cell.clone(),
-            changes,
-            tree: Some(tree),
-            from_tree: true,
-            reading: Reading::Nothing,
-        };
-        self.pack(packers, job);
-        Ok(cell)
+        Ok(Attempt { work, lower, changes, account, took, heard })
     }
 
     // That all of it is granted was checked before the first step.
-    pub(super) fn network(&self, run: &Run) -> sandbox::Network {
+    pub(super) fn network(&self, run: &Run, step: &Step) -> sandbox::Network {
+        let ships = || self.plan.chain(self.plan.target).contains(&step.stage);
         match run.network {
             Network::None => sandbox::Network::None,
             Network::Default if self.options.no_network => sandbox::Network::None,
+            Network::Default if self.options.no_network_in_final && ships() => {
+                sandbox::Network::None
+            }
             Network::Host | Network::Default => sandbox::Network::Host,
         }
     }

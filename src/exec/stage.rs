@@ -11,7 +11,7 @@ use super::stack::{BaseCells, Cell, Stack};
 use super::{Built, Cause, Failure, Options, Services};
 use crate::base::{Diff, Digest, StageId, StepId};
 use crate::event::{Event, StepName};
-use crate::facts::{Leak, Needles, Observed};
+use crate::facts::{Conduct, Leak, Needles};
 use crate::input::git::Checkout;
 use crate::plan::{Base, Op, Plan, Step};
 use crate::sandbox::{Cancel, Foreign};
@@ -49,8 +49,10 @@ pub(super) struct Execution<'a> {
     pub(super) foreign: Foreign,
     /// Layers that were searched for the secrets of this build.
     pub(super) searched: Mutex<BTreeSet<Digest<Diff>>>,
-    /// What RUN steps did, under an audit.
-    pub(super) behaviour: Mutex<BTreeMap<StepId, Observed>>,
+    /// How RUN steps went.
+    pub(super) conduct: Mutex<BTreeMap<StepId, Conduct>>,
+    /// Who says whether that is suffered.
+    pub(super) gate: Option<super::behaviour::Gate<'a>>,
     /// How steps are limited, once that is known.
     pub(super) held: OnceLock<super::terms::Held>,
     /// Files of repositories, kept until all layers are packed.
@@ -73,7 +75,12 @@ pub(super) struct Needs {
 pub(super) type Packers<'scope, 'env> = &'scope Scope<'scope, 'env>;
 
 impl<'a> Execution<'a> {
-    pub(super) fn new(plan: &'a Plan, options: &'a Options, services: &'a Services<'a>) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan,
+        options: &'a Options,
+        services: &'a Services<'a>,
+        gate: Option<super::behaviour::Gate<'a>>,
+    ) -> Self {
         Execution {
             plan,
             options,
@@ -92,7 +99,8 @@ impl<'a> Execution<'a> {
             doomed: Mutex::default(),
             foreign: Foreign::new(options.terms.emulators.clone()),
             searched: Mutex::default(),
-            behaviour: Mutex::default(),
+            conduct: Mutex::default(),
+            gate,
             held: OnceLock::new(),
             checkouts: Mutex::default(),
             merged: Mutex::default(),
@@ -224,10 +232,24 @@ impl<'a> Execution<'a> {
             if let Some(record) = store.record(request.key())
                 && let Some(cell) = self.cell_of_record(id, &record)
             {
+                let unseen = match &step.op {
+                    Op::Run(_) => self.must_watch(cell.done()?.diff, request),
+                    _ => false,
+                };
+                if unseen {
+                    events.send(Event::StepStarted { step: id });
+                    let terms = &self.options.terms;
+                    let why = match terms.audit_again {
+                        true => "nobody watched it when it ran".to_owned(),
+                        false => "--verify".to_owned(),
+                    };
+                    events.send(Event::StepMissed { step: id, why });
+                    return Ok(None);
+                }
                 let _ = store.touch_record(&record);
                 events.send(Event::StepCached { step: id });
                 if matches!(step.op, Op::Run(_)) {
-                    self.recall(id, cell.done()?.diff);
+                    self.recall(id, cell.done()?.diff, request)?;
                 }
                 return Ok(Some(cell));
             }

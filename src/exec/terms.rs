@@ -26,6 +26,12 @@ pub struct StepTerms {
     pub authorities: Option<Vec<u8>>,
     /// What steps do is noted.
     pub audit: bool,
+    /// A result of the store is no result if nobody watched how it was made.
+    pub audit_again: bool,
+    /// Each step runs twice, and what it writes is compared.
+    pub verify: bool,
+    /// How long processes may outlive a step before an audit tells of them.
+    pub grace: Duration,
 }
 
 /// The resources of steps, as this host can limit them.
@@ -55,6 +61,7 @@ impl Execution<'_> {
             silence: asked.silence,
             resources: self.held().resources,
             audit: asked.audit,
+            grace: asked.grace,
         }
     }
 

@@ -6,6 +6,7 @@ pub mod shell;
 mod behaviour;
 mod content;
 mod hidden;
+pub mod hooks;
 mod identity;
 mod keep;
 mod leak;
@@ -17,7 +18,10 @@ mod table;
 mod view;
 mod whole;
 
-pub use behaviour::{Behaviour, Connected, Denied, Executed, Observed};
+pub use behaviour::{
+    Behaviour, Conduct, Connected, Denied, Executed, Failed, Observed, Used, Varies, Varying,
+    Whence,
+};
 pub use content::{Mark, MarkKind};
 pub use hidden::{Hidden, How, content_of};
 pub use identity::{Identity, Shadowed};

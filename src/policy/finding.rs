@@ -1,6 +1,6 @@
 //! What a rule found, and what all of it together means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::Span;
 use crate::diag::Label;
@@ -316,8 +316,14 @@ pub struct Verdict {
 impl Report {
     /// Adds what was found at another moment. What the config of the image repeats of the text (a
     /// user, a variable) is not told again, nor what was seen of an instruction already
-    /// ([`Finding::once`]).
+    /// ([`Finding::once`]), nor what a step did that its text has said.
     pub fn append(&mut self, mut other: Report) {
+        let places = |finding: &Finding| finding.place.map(|place| (finding.rule, place.index));
+        let told: BTreeSet<_> = self.findings.iter().filter_map(places).collect();
+        other.findings.retain(|new| {
+            new.moment != Moment::Behaviour
+                || places(new).is_none_or(|place| !told.contains(&place))
+        });
         other.findings.retain(|new| {
             let same = |old: &Finding| {
                 (old.rule, old.facet) == (new.rule, new.facet)

@@ -5,6 +5,7 @@
 //! one word in the list there; what it is worth is said by every profile in `policies/`. Nothing
 //! here stops a build: `build` asks [`Report::verdict`].
 
+mod acts;
 mod bases;
 mod budget;
 mod comments;
@@ -14,6 +15,7 @@ mod custom;
 mod dive;
 mod document;
 mod exceptions;
+mod executed;
 mod finding;
 mod fix;
 mod flow;
@@ -42,6 +44,7 @@ mod units;
 mod values;
 mod yaml;
 
+pub use acts::{Act, Acts, BehaviourInput, StepInput, check_behaviour, is_plain};
 pub use bases::{BaseFacts, BaseSignature, Bases};
 pub use context::{ContextFile, ContextFiles, GivenFiles};
 pub use custom::{Custom, CustomRule, FAILED, Runner, View};
@@ -108,7 +111,7 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
     }
     let document = |_| document::of_text(&outline, policy);
     custom::judge(&mut report, policy, Moment::Static, Some(&outline), document);
-    cover(&mut report, Some(&outline), policy, None);
+    cover(&mut report, Some(&outline), policy, Moment::Static, None);
     report.sort();
     report
 }
@@ -137,16 +140,17 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     }
     let document = |files| document::of_image(&judged, files);
     custom::judge(&mut report, policy, Moment::Image, outline.as_ref(), document);
-    cover(&mut report, outline.as_ref(), policy, Some(input.facts));
+    cover(&mut report, outline.as_ref(), policy, Moment::Image, Some(input.facts));
     report.sort();
     report
 }
 
-// Applies comments and waivers; at the text, where there are no facts of an image, judges them too.
+// Applies comments and waivers; at the text judges them too.
 fn cover(
     report: &mut Report,
     outline: Option<&Outline<'_>>,
     policy: &Policy,
+    moment: Moment,
     facts: Option<&ImageFacts>,
 ) {
     let Some(outline) = outline else {
@@ -155,14 +159,13 @@ fn cover(
     };
     let comments = comments::read(outline, policy);
     let used = suppress::comments(report, outline, policy, &comments);
-    if facts.is_none() {
+    if moment == Moment::Static {
         let covering = Covering { outline, comments: &comments, used: &used };
         for rule in RULES {
             let (setting, Some(check)) = (policy.setting(rule.id), rule.cover_check) else {
                 continue;
             };
             if setting.on() {
-                let moment = Moment::Static;
                 let report = &mut *report;
                 check(&covering, &mut Found { rule, setting, policy, moment, report, count: 0 });
             }
@@ -202,6 +205,8 @@ impl Covering<'_> {
     }
 }
 
+#[cfg(test)]
+mod acted;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]

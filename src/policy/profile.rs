@@ -421,6 +421,39 @@ impl Policy {
         self.setting("final-user-root").level == Level::Error
     }
 
+    /// Tells whether steps are to be watched: where it is required, or where `--only` names a rule
+    /// that looks at nothing else.
+    pub fn watches(&self) -> bool {
+        let named = |rule: &&Rule| {
+            let setting = self.setting(rule.id);
+            rule.behaviour_check.is_some()
+                && rule.watched
+                && rule.text_check.is_none()
+                && setting.only
+                && setting.on()
+        };
+        match self.behaviour {
+            Behaviour::Required => true,
+            Behaviour::Auto => rules::RULES.iter().any(named),
+            Behaviour::Off => false,
+        }
+    }
+
+    /// Tells whether steps of the stage that ships have no network, unless they ask for the host's.
+    pub fn denies_network_in_final(&self) -> bool {
+        let setting = self.setting("network-in-final");
+        let own = setting.params.get("enforce").and_then(Value::as_str);
+        let shared = self.section("network", "final").and_then(Value::as_str);
+        setting.on() && (own == Some("deny") || shared == Some("deny"))
+    }
+
+    /// Returns how many milliseconds processes may outlive a step before that is told.
+    pub fn grace(&self) -> u64 {
+        let setting = self.setting("process-left-behind");
+        let grace = setting.params.get("grace").and_then(Value::as_str);
+        grace.and_then(super::units::millis).unwrap_or(0)
+    }
+
     /// Tells whether a rule that is on looks at the files of the image.
     pub fn looks_at_files(&self) -> bool {
         rules::RULES.iter().any(|rule| rule.image_check.is_some() && self.setting(rule.id).on())

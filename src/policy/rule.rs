@@ -2,6 +2,7 @@
 
 use toml::Value;
 
+use super::acts::Acts;
 use super::finding::{Finding, Level, Moment, Place, Report, Skipped};
 use super::outline::Outline;
 use super::profile::{Offline, Policy, Setting};
@@ -34,6 +35,10 @@ pub struct Rule {
     pub text_check: Option<fn(&Outline<'_>, &mut Found<'_>)>,
     /// The check of the image, if it has one.
     pub image_check: Option<fn(&Judged<'_>, &mut Found<'_>)>,
+    /// The check of what steps did, if it has one.
+    pub behaviour_check: Option<fn(&Acts<'_, '_>, &mut Found<'_>)>,
+    /// Whether that needs steps to be watched (`--audit`).
+    pub watched: bool,
     /// The check of comments and waivers, if it has one.
     pub cover_check: Option<fn(&Covering<'_>, &mut Found<'_>)>,
     /// Dockerfiles in which it finds something.
@@ -78,6 +83,8 @@ impl Rule {
         inline: true,
         text_check: None,
         image_check: None,
+        behaviour_check: None,
+        watched: true,
         cover_check: None,
         bad: &[],
         good: &[],
@@ -138,7 +145,7 @@ pub enum ParamKind {
     Number,
     /// Bytes: `200B`, `64KiB`, `20MB`.
     Size,
-    /// A time: `7d`, `12h`.
+    /// A time: `7d`, `12h`, `30min`, `200ms`.
     Time,
     /// A fraction from 0 to 1, or percent: `0.95`, `"10%"`.
     Share,
@@ -187,7 +194,7 @@ impl ParamKind {
             ParamKind::Number => Err("a whole number".into()),
             ParamKind::Size if units::size(value).is_some() => Ok(()),
             ParamKind::Size => Err("a size such as \"64KiB\"".into()),
-            ParamKind::Time if value.as_str().and_then(units::seconds).is_some() => Ok(()),
+            ParamKind::Time if value.as_str().and_then(units::millis).is_some() => Ok(()),
             ParamKind::Time => Err("a time such as \"90d\"".into()),
             ParamKind::Share if units::share(value).is_some() => Ok(()),
             ParamKind::Share => Err("a share such as 0.1 or \"10%\"".into()),
@@ -328,6 +335,11 @@ impl Found<'_> {
     /// Returns a parameter that is a time, in seconds.
     pub fn seconds(&self, name: &str) -> u64 {
         self.value(name).and_then(Value::as_str).and_then(units::seconds).unwrap_or(u64::MAX)
+    }
+
+    /// Returns a parameter that is a time, in milliseconds.
+    pub fn millis(&self, name: &str) -> u64 {
+        self.value(name).and_then(Value::as_str).and_then(units::millis).unwrap_or(u64::MAX)
     }
 
     /// Returns a key of a section of the policy (`[bases] allow`), its default if none is set.

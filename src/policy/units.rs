@@ -29,14 +29,20 @@ pub(super) fn size(value: &Value) -> Option<u64> {
     }
 }
 
-/// Reads `90d`, `12h`, `30m`, `45s` as seconds.
+/// Reads `90d`, `12h`, `30m`, `45s` as seconds; less than one is none.
 pub(super) fn seconds(text: &str) -> Option<u64> {
+    millis(text).map(|millis| millis / 1000)
+}
+
+/// Reads `90d`, `12h`, `30m` (or `30min`), `45s`, `200ms` as milliseconds.
+pub(super) fn millis(text: &str) -> Option<u64> {
     let at = text.find(|c: char| !c.is_ascii_digit())?;
     let factor = match &text[at..] {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     text[..at].parse::<u64>().ok()?.checked_mul(factor)
@@ -84,6 +90,8 @@ mod tests {
         assert_eq!(size(&Value::Integer(-1)), None);
         assert_eq!(seconds("90d"), Some(7_776_000));
         assert_eq!(seconds("d"), None);
+        assert_eq!(millis("200ms"), Some(200));
+        assert_eq!(millis("30min"), Some(1_800_000));
         assert_eq!(share(&Value::String("10%".into())), Some(0.1));
         assert_eq!(share(&Value::Float(1.5)), None);
         assert_eq!(days("1970-01-02T00:00:00Z"), Some(1));

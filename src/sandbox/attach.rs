@@ -68,7 +68,7 @@ impl Inside<'_> {
         if self.orders.keeping == Keeping::Chroot {
             let stubs = points.finish(upper).doing(|| "look at the mount points".into())?;
             say(self.control, &Report::Ready(stubs));
-            return Ok(Cwd { folder, proc: None, watch: None, audit: None });
+            return Ok(Cwd { folder, proc: None, watch: None });
         }
         let proc = if self.orders.id_mode != IdMode::Single {
             None
@@ -90,7 +90,7 @@ impl Inside<'_> {
         let stubs = points.finish(upper).doing(|| "look at the mount points".into())?;
         mount::pivot(root).doing(|| "change the root".into())?;
         say(self.control, &Report::Ready(stubs));
-        Ok(Cwd { folder, proc, watch, audit: None })
+        Ok(Cwd { folder, proc, watch })
     }
 
     fn perform(

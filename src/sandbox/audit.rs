@@ -7,16 +7,16 @@ use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use super::init::{Report, TERMINATE, say};
 use super::setup::Raw;
 use crate::base::{Blob, Hasher};
 use crate::sys::child::{self, Child, End};
-use crate::sys::notify::{Errno, Listener};
+use crate::sys::notify::Errno;
 use crate::sys::seccomp::Filter;
-use crate::sys::socket;
-use crate::sys::trace::{Happened, Tracer};
-use crate::sys::watch::{name_of, stop_at_connects};
+use crate::sys::trace::{Happened, Tracer, Watched};
+use crate::sys::watch::{detail_of, name_of, peeks_into, stop_at_acts};
 
 /// Acts of each sort that are told one by one; more are counted. The sorts have budgets of their own,
 /// so that a program cannot be hidden behind a crowd of processes or connections.
@@ -31,6 +31,9 @@ const MOST_OF_PROCESSES: usize = 2 << 20;
 /// Bytes of a program's arguments that are told.
 const MOST_ARGUMENTS: u64 = 4096;
 
+/// How many ends are remembered of what was not told to have begun: the news of it comes soon.
+const MOST_GONE: usize = 1024;
+
 /// Stands for the path of a program that could not be looked at.
 const UNKNOWN: &[u8] = b"unknown";
 
@@ -40,32 +43,60 @@ const LARGEST: u64 = 1 << 30;
 /// One thing that a process of a step did.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) enum Act {
+    /// These sorts of acts are told.
+    Tells { denied: bool, failed: bool },
     /// A process was made.
     Made { parent: u32, child: u32 },
     /// A process runs another program from now on.
-    Executed { pid: u32, path: Raw, argv: Vec<Raw>, sha256: Option<String> },
-    /// Refused calls are told from now on.
-    Listening,
-    /// A process asked for what is refused.
-    Denied { pid: u32, call: String },
+    Executed { pid: u32, program: Box<Started> },
+    /// A process asked for a program in vain.
+    Failed { pid: u32, path: Raw, error: String },
+    /// A process asked for what is refused; what of the arguments matters.
+    Denied { pid: u32, call: String, detail: Option<String> },
     /// A process wanted to connect.
     Connected { pid: u32, to: String },
     /// A process ended.
     Ended { pid: u32, end: End },
+    /// It was still there when the command had ended.
+    Left { pid: u32 },
+    /// So many processes there were at once.
+    Most(u64),
     /// So many acts were not told.
     More(u64),
 }
 
-/// Puts this process under the filter of steps, so that who watches hears of what it refuses. That
-/// takes a listener; there can be only one, and with a single id (not `many`) it is the owners'. Without
-/// a filter (`RUN --security=insecure`) only connections are told.
-pub(super) fn submit(watcher: &UnixStream, filter: Option<&Filter>, many: bool) -> io::Result<()> {
-    stop_at_connects()?;
-    let Some(filter) = filter else { return Ok(()) };
-    if many && let Ok(listener) = Filter::install_telling() {
-        return socket::send(watcher, &[listener.as_fd()], &[]);
-    }
-    filter.install()
+/// A program that begins.
+#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Started {
+    /// The file.
+    pub(super) path: Raw,
+    pub(super) argv: Vec<Raw>,
+    pub(super) sha256: Option<String>,
+    /// How it was asked for.
+    pub(super) asked: Option<Raw>,
+    pub(super) folder: Option<Raw>,
+    /// The file has a set-id bit.
+    pub(super) setid: bool,
+    /// Descriptors, and what they are.
+    pub(super) streams: Vec<(u32, Raw)>,
+}
+
+/// How an audit is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Refused calls stop at the tracer.
+    pub(super) denied: bool,
+    /// Programs that are asked for stop at the tracer: not where the supervisor of owners is asked.
+    pub(super) failed: bool,
+    /// How long processes may outlive the command before they are told of.
+    pub(super) grace: Duration,
+}
+
+/// Puts this process under the filter of steps, so that who watches hears of what it refuses. Without
+/// a filter (`RUN --security=insecure`) only programs and connections are told.
+pub(super) fn submit(filter: Option<&Filter>) -> io::Result<()> {
+    stop_at_acts()?;
+    if filter.is_some() { Filter::install_telling() } else { Ok(()) }
 }
 
 /// Watches until the command has ended, as `watch_over` does without an audit.
@@ -74,48 +105,39 @@ pub(super) fn watch(
     control: &UnixStream,
     signals: &OwnedFd,
     tracer: &Tracer,
-    command_says: UnixStream,
+    manner: Manner,
 ) -> Option<End> {
     let mut listening = true;
-    let mut command_says = Some(command_says);
-    let mut listener: Option<Listener> = None;
-    let mut notes = Notes::new(control);
+    let mut notes = Notes::new(control, command.number());
+    notes.tell(Act::Tells { denied: manner.denied, failed: manner.failed });
+    // How the command ended, and until when others may.
+    let mut over: Option<(End, Instant)> = None;
     loop {
         while let Some(happened) = tracer.next() {
             if let Happened::Ended(pid, end) = happened
                 && command.is(pid)
             {
                 say(control, &Report::Act(Act::Ended { pid, end }));
-                notes.finish();
-                return Some(end);
+                notes.alive.remove(&pid);
+                over = Some((end, Instant::now() + manner.grace));
+                continue;
             }
             notes.take(happened, tracer);
         }
+        let mut wait = -1;
+        if let Some((end, until)) = over {
+            notes.alive.retain(|pid| tracer.is_alive(*pid));
+            let left = until.saturating_duration_since(Instant::now());
+            if notes.alive.is_empty() || left.is_zero() {
+                notes.finish();
+                return Some(end);
+            }
+            wait = i32::try_from(left.as_millis()).unwrap_or(i32::MAX).max(1);
+        }
         let ask = listening.then(|| control.as_fd());
-        let says = command_says.as_ref().map(AsFd::as_fd);
-        let hears = listener.as_ref().map(AsFd::as_fd);
-        let Ok([ended, asked, said, heard]) =
-            child::poll([Some(signals.as_fd()), ask, says, hears], -1)
-        else {
-            return None;
+        let Ok([ended, asked]) = child::poll([Some(signals.as_fd()), ask], wait) else {
+            return over.map(|(end, _)| end);
         };
-        if said && let Some(socket) = command_says.take() {
-            // It closes by itself when the command begins; nothing comes of that.
-            listener =
-                socket::receive(&socket).ok().and_then(|(mut fds, _)| fds.pop()).map(Listener::new);
-            if listener.is_some() {
-                say(control, &Report::Act(Act::Listening));
-            }
-        }
-        if heard && let Some(open) = &listener {
-            if open.is_over() {
-                listener = None;
-            } else if let Ok(Some(call)) = open.receive() {
-                let pid = tracer.process(call.pid);
-                notes.tell(Act::Denied { pid, call: name_of(&call) });
-                open.answer(&call, Err(Errno::PERM));
-            }
-        }
         if ended {
             child::drain(signals);
         }
@@ -179,9 +201,12 @@ impl Budgets {
         let (takes, process) = match act {
             Act::Executed { pid, .. } => (self.programs.takes(size), Some(pid)),
             Act::Made { child, .. } => (self.processes.takes(size), Some(child)),
-            Act::Denied { .. } | Act::Connected { .. } => (self.calls.takes(size), None),
+            Act::Denied { .. } | Act::Connected { .. } | Act::Failed { .. } => {
+                (self.calls.takes(size), None)
+            }
             Act::Ended { pid, .. } => return self.known.remove(pid).then_some(true),
-            Act::Listening | Act::More(_) => (true, None),
+            Act::Left { pid } => (self.known.contains(pid), None),
+            Act::Tells { .. } | Act::Most(_) | Act::More(_) => (true, None),
         };
         if takes && let Some(pid) = process {
             self.known.insert(*pid);
@@ -195,11 +220,27 @@ struct Notes<'a> {
     budgets: Budgets,
     untold: u64,
     hashes: BTreeMap<Identity, Option<String>>,
+    /// Threads that have asked for a program, and by which name.
+    asking: BTreeMap<u32, Vec<u8>>,
+    /// Processes that have not ended.
+    alive: BTreeSet<u32>,
+    /// What ended before it was told that it began; threads are among it.
+    gone: BTreeSet<u32>,
+    most: u64,
 }
 
 impl<'a> Notes<'a> {
-    fn new(control: &'a UnixStream) -> Self {
-        Notes { control, budgets: Budgets::new(), untold: 0, hashes: BTreeMap::new() }
+    fn new(control: &'a UnixStream, command: u32) -> Self {
+        Notes {
+            control,
+            budgets: Budgets::new(),
+            untold: 0,
+            hashes: BTreeMap::new(),
+            asking: BTreeMap::new(),
+            alive: BTreeSet::from([command]),
+            gone: BTreeSet::new(),
+            most: 1,
+        }
     }
 
     fn tell(&mut self, act: Act) {
@@ -211,6 +252,10 @@ impl<'a> Notes<'a> {
     }
 
     fn finish(&mut self) {
+        for pid in std::mem::take(&mut self.alive) {
+            self.tell(Act::Left { pid });
+        }
+        self.tell(Act::Most(self.most));
         if self.untold > 0 {
             say(self.control, &Report::Act(Act::More(self.untold)));
         }
@@ -219,26 +264,104 @@ impl<'a> Notes<'a> {
     fn take(&mut self, happened: Happened, tracer: &Tracer) {
         match happened {
             Happened::Executed(pid) => {
+                self.asking.remove(&pid);
                 // Read while it is stopped, before its first instruction.
-                let argv = tracer.arguments(pid, MOST_ARGUMENTS).unwrap_or_default();
-                let argv = argv.into_iter().map(Raw).collect();
-                // What cannot be looked at ran all the same.
-                let (path, sha256) = match tracer.program(pid) {
-                    Ok((path, file)) => (path, self.hash(file).unwrap_or(None)),
-                    Err(_) => (UNKNOWN.to_vec(), None),
-                };
-                self.tell(Act::Executed { pid, path: Raw(path), argv, sha256 });
+                let program = Box::new(self.started(pid, tracer));
+                self.tell(Act::Executed { pid, program });
                 tracer.go_on(pid);
             }
-            Happened::Connects(thread) => {
+            Happened::Calls(thread, Watched::Connect) => {
                 let pid = tracer.process(thread);
                 let to = tracer.destination(thread).unwrap_or_else(|_| "unknown".to_owned());
                 self.tell(Act::Connected { pid, to });
                 tracer.go_on(thread);
             }
-            Happened::Made { parent, child } => self.tell(Act::Made { parent, child }),
-            Happened::Ended(pid, end) => self.tell(Act::Ended { pid, end }),
+            Happened::Calls(thread, Watched::Exec) => {
+                let path = tracer.asked_for(thread).unwrap_or_default();
+                self.asking.insert(thread, path);
+                tracer.go_on_to_return(thread);
+            }
+            Happened::Calls(thread, Watched::Absent) => {
+                self.denied(thread, tracer);
+                tracer.skip(thread, Errno::NO_CALL);
+            }
+            Happened::Calls(thread, Watched::Denied) => {
+                let peeks = tracer.call(thread).ok().and_then(|call| peeks_into(&call));
+                let pid = tracer.process(thread);
+                // Libraries look into their own process so, as it cannot fault.
+                if peeks.is_some_and(|other| tracer.process(other) == pid) {
+                    tracer.go_on(thread);
+                } else {
+                    self.denied(thread, tracer);
+                    tracer.skip(thread, Errno::PERM);
+                }
+            }
+            Happened::Returned(thread) => {
+                if let Some(path) = self.asking.remove(&thread)
+                    && let Ok(Some(error)) = tracer.error(thread)
+                {
+                    let pid = tracer.process(thread);
+                    self.tell(Act::Failed { pid, path: Raw(path), error: error.name() });
+                }
+                tracer.go_on(thread);
+            }
+            Happened::Made { parent, child } => {
+                if !self.gone.remove(&child) && self.alive.len() < MOST_EVENTS {
+                    self.alive.insert(child);
+                }
+                self.most = self.most.max(self.alive.len() as u64);
+                self.tell(Act::Made { parent, child });
+            }
+            Happened::Ended(pid, end) => {
+                if !self.alive.remove(&pid) {
+                    if self.gone.len() >= MOST_GONE {
+                        self.gone.clear();
+                    }
+                    self.gone.insert(pid);
+                }
+                self.asking.remove(&pid);
+                self.tell(Act::Ended { pid, end });
+            }
             Happened::Nothing => {}
+        }
+    }
+
+    fn denied(&mut self, thread: u32, tracer: &Tracer) {
+        let pid = tracer.process(thread);
+        let (call, detail) = match tracer.call(thread) {
+            Ok(call) => (name_of(&call), detail_of(&call)),
+            Err(_) => ("unknown".to_owned(), None),
+        };
+        self.tell(Act::Denied { pid, call, detail });
+    }
+
+    fn started(&mut self, pid: u32, tracer: &Tracer) -> Started {
+        let argv = tracer.arguments(pid, MOST_ARGUMENTS).unwrap_or_default();
+        // What cannot be looked at ran all the same.
+        let (path, sha256, setid) = match tracer.program(pid) {
+            Ok((path, file)) => {
+                let mode = file.metadata().map_or(0, |meta| meta.mode());
+                // Without the execute bit of the group, that of set-gid means nothing (chmod(2)).
+                let setid = mode & 0o4000 != 0 || mode & 0o2010 == 0o2010;
+                (path, self.hash(file).unwrap_or(None), setid)
+            }
+            Err(_) => (UNKNOWN.to_vec(), None, false),
+        };
+        let mut streams = Vec::new();
+        for fd in [0, 1].into_iter().chain(argv.iter().take(16).filter_map(|word| descriptor(word)))
+        {
+            if let Ok(link) = tracer.stream(pid, fd) {
+                streams.push((fd, Raw(named(link, pid, tracer))));
+            }
+        }
+        Started {
+            path: Raw(path),
+            argv: argv.into_iter().map(Raw).collect(),
+            sha256,
+            asked: tracer.asked(pid).ok().map(Raw),
+            folder: tracer.folder(pid).ok().map(Raw),
+            setid,
+            streams,
         }
     }
 
@@ -268,88 +391,22 @@ impl<'a> Notes<'a> {
     }
 }
 
-/// What a step did, as its processes hang together.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Deeds {
-    /// The programs, in the order in which they began.
-    pub programs: Vec<Ran>,
-    /// Connections that were asked for: by which program, and where to.
-    pub connections: Vec<(Option<usize>, String)>,
-    /// Calls that were refused: by which program, which, and how often. `None` if that was not told.
-    pub denied: Option<BTreeMap<(Option<usize>, String), u64>>,
-    /// Events that were counted only: if there are any, the step was not watched in full.
-    pub untold: u64,
+// `/dev/fd/63`, as a shell calls a pipe that it hands on.
+fn descriptor(word: &[u8]) -> Option<u32> {
+    let word = std::str::from_utf8(word).ok()?;
+    let number = word.strip_prefix("/dev/fd/").or_else(|| word.strip_prefix("/proc/self/fd/"))?;
+    number.parse().ok()
 }
 
-/// A program that ran in a step.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ran {
-    /// The file, as the step sees it.
-    pub path: Vec<u8>,
-    /// Its arguments.
-    pub argv: Vec<Vec<u8>>,
-    /// SHA-256 of the file, in hex.
-    pub sha256: Option<String>,
-    /// The program that started it, by its place in the list.
-    pub parent: Option<usize>,
-    /// Its status, or 128 and the signal.
-    pub status: Option<i32>,
-}
-
-/// Puts together what was told.
-pub(super) fn deeds<'a>(acts: impl Iterator<Item = &'a Act>) -> Deeds {
-    let mut deeds = Deeds::default();
-    // What each process runs, and whether it was the one that began to.
-    let mut runs: BTreeMap<u32, (usize, bool)> = BTreeMap::new();
-    for act in acts {
-        match act {
-            Act::Made { parent, child } => {
-                if let Some((program, _)) = runs.get(parent).copied() {
-                    let (mut first, _) = *runs.entry(*child).or_insert((program, false));
-                    // It may have begun to run something before this was told.
-                    while first > program
-                        && let Some(before) = deeds.programs[first].parent
-                    {
-                        first = before;
-                    }
-                    if first > program {
-                        deeds.programs[first].parent = Some(program);
-                    }
-                }
-            }
-            Act::Executed { pid, path, argv, sha256 } => {
-                let parent = runs.get(pid).map(|(program, _)| *program);
-                runs.insert(*pid, (deeds.programs.len(), true));
-                deeds.programs.push(Ran {
-                    path: path.0.clone(),
-                    argv: argv.iter().map(|word| word.0.clone()).collect(),
-                    sha256: sha256.clone(),
-                    parent,
-                    status: None,
-                });
-            }
-            Act::Connected { pid, to } => {
-                let by = runs.get(pid).map(|(program, _)| *program);
-                deeds.connections.push((by, to.clone()));
-            }
-            Act::Ended { pid, end } => {
-                if let Some((program, true)) = runs.remove(pid) {
-                    deeds.programs[program].status = Some(match end {
-                        End::Exited(status) => *status,
-                        End::Signaled(signal) => 128 + signal,
-                    });
-                }
-            }
-            Act::Listening => deeds.denied = Some(BTreeMap::new()),
-            Act::Denied { pid, call } => {
-                let by = runs.get(pid).map(|(program, _)| *program);
-                let denied = deeds.denied.get_or_insert_default();
-                *denied.entry((by, call.clone())).or_default() += 1;
-            }
-            Act::More(count) => deeds.untold += count,
-        }
+// A socket of the internet is told as such.
+fn named(link: Vec<u8>, pid: u32, tracer: &Tracer) -> Vec<u8> {
+    let number = std::str::from_utf8(&link)
+        .ok()
+        .and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']'));
+    match number {
+        Some(number) if tracer.is_inet(pid, number) => format!("inet:[{number}]").into_bytes(),
+        _ => link,
     }
-    deeds
 }
 
 #[cfg(test)]
@@ -357,30 +414,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_that_was_faster_than_the_news_of_it_has_its_parent() {
-        let program =
-            |pid| Act::Executed { pid, path: Raw(vec![b'x']), argv: Vec::new(), sha256: None };
-        let made = Act::Made { parent: 1, child: 2 };
-        let parents = |acts: &[Act]| -> Vec<Option<usize>> {
-            deeds(acts.iter()).programs.iter().map(|ran| ran.parent).collect()
-        };
-        assert_eq!(parents(&[program(1), program(2), made]), [None, Some(0)]);
-        let made = Act::Made { parent: 1, child: 2 };
-        let twice = [program(1), program(2), program(2), made];
-        assert_eq!(parents(&twice), [None, Some(0), Some(1)]);
-        let made = Act::Made { parent: 1, child: 2 };
-        assert_eq!(parents(&[program(1), made, program(2)]), [None, Some(0)]);
-    }
-
-    #[test]
     fn programs_are_told_however_much_else_there_is() {
         let mut budgets = Budgets::new();
         let end = |pid| Act::Ended { pid, end: End::Exited(0) };
-        let program = |pid, size| Act::Executed {
-            pid,
-            path: Raw(vec![b'x'; size]),
-            argv: Vec::new(),
-            sha256: None,
+        let program = |pid, size| {
+            let started = Started { path: Raw(vec![b'x'; size]), ..Started::default() };
+            Act::Executed { pid, program: Box::new(started) }
         };
         let many = 3 * MOST_EVENTS as u32;
         let told = |budgets: &mut Budgets, act: &dyn Fn(u32) -> Act| {
@@ -397,63 +436,5 @@ mod tests {
         let large = (1..9).filter(|pid| budgets.take(&program(*pid, 1 << 20)) == Some(true));
         assert!(large.count() < 5);
         assert_eq!(told(&mut budgets, &end), made, "each that was told of ends");
-    }
-
-    #[test]
-    fn who_runs_a_program_before_it_is_told_of_keeps_that() {
-        let program = |pid, path: &str| Act::Executed {
-            pid,
-            path: Raw(path.into()),
-            argv: Vec::new(),
-            sha256: None,
-        };
-        let late = Act::Made { parent: 2, child: 3 };
-        let end = Act::Ended { pid: 3, end: End::Exited(4) };
-        let deeds = deeds([program(2, "/a"), program(3, "/b"), late, end].iter());
-        assert_eq!(deeds.programs[1].status, Some(4));
-    }
-
-    #[test]
-    fn acts_become_a_tree_of_programs() {
-        let executed = |pid, path: &str| Act::Executed {
-            pid,
-            path: Raw(path.into()),
-            argv: Vec::new(),
-            sha256: None,
-        };
-        let ended = |pid, status| Act::Ended { pid, end: End::Exited(status) };
-        let acts = [
-            executed(2, "/bin/sh"),
-            Act::Made { parent: 2, child: 3 },
-            // A subshell, which starts one and ends without having been a program itself.
-            Act::Made { parent: 3, child: 4 },
-            executed(4, "/bin/cat"),
-            Act::Connected { pid: 4, to: "unix:/x".into() },
-            Act::Listening,
-            Act::Denied { pid: 4, call: "mount".into() },
-            Act::Denied { pid: 4, call: "mount".into() },
-            ended(4, 1),
-            ended(3, 7),
-            executed(2, "/bin/true"),
-            Act::Ended { pid: 2, end: End::Signaled(9) },
-            Act::More(5),
-        ];
-        let deeds = deeds(acts.iter());
-        let told: Vec<_> = deeds
-            .programs
-            .iter()
-            .map(|one| (String::from_utf8_lossy(&one.path).into_owned(), one.parent, one.status))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                ("/bin/sh".into(), None, None),
-                ("/bin/cat".into(), Some(0), Some(1)),
-                ("/bin/true".into(), Some(0), Some(137)),
-            ]
-        );
-        assert_eq!(deeds.connections, [(Some(1), "unix:/x".to_owned())]);
-        assert_eq!(deeds.denied, Some([((Some(1), "mount".to_owned()), 2)].into()));
-        assert_eq!(deeds.untold, 5);
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::Cancel;
 use super::attach::only_folders;
-use super::run::{Error, Outcome, Watched, run_watched};
+use super::run::{Account, Error, Outcome, run_watched};
 use super::setup::{LINKS, NODES};
 use super::spec::{FileMount, Mount, MountKind, Source, Spec};
 use super::stubs::Points;
@@ -37,17 +37,17 @@ pub fn run_in_copy(
     masker: &Masker,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
-) -> Result<(Outcome, Option<Watched>, Lent), Error> {
+) -> Result<(Outcome, Account, Lent), Error> {
     let mut visit = Visit::new(spec)?;
     let ended = visit.fill(spec).and_then(|()| run_watched(spec, program, masker, cancel, output));
     let lent = visit.leave();
     // What became of the step comes before what became of what it was lent.
-    let (outcome, watched) = ended?;
+    let (outcome, account) = ended?;
     let lent = match lent {
         Err(_) if outcome != Outcome::Exited(0) => Lent::default(),
         lent => lent?,
     };
-    Ok((outcome, watched, lent))
+    Ok((outcome, account, lent))
 }
 
 /// What is in a tree after a step, or was for its time, without being the step's.

@@ -8,8 +8,9 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
-use super::audit::{self, Act};
+use super::audit::{self, Act, Manner};
 use super::isolation::Keeping;
 use super::keep;
 use super::owner;
@@ -17,7 +18,7 @@ use super::run::Error;
 use super::setup::{Orders, Raw};
 use super::stubs::Stubs;
 use crate::base::Secret;
-use crate::sys::child::{self, Child, End, Fork, Program};
+use crate::sys::child::{self, Child, End, Fork, Program, Usage};
 use crate::sys::mount;
 use crate::sys::seccomp::Filter;
 use crate::sys::trace::Tracer;
@@ -37,6 +38,8 @@ pub(super) enum Report {
     NoExec { program: Raw, cause: String },
     /// The command ended.
     Ended(End),
+    /// What it and all that it started have used.
+    Used(Usage),
     /// Something that it did, under an audit.
     Act(Act),
     /// It is not watched, though that was asked for; why.
@@ -186,7 +189,7 @@ impl Inside<'_> {
                     let mut byte = [0];
                     self.orders.audit = theirs.read(&mut byte).is_ok_and(|_| byte == *b"y");
                 }
-                cwd.audit = self.orders.audit.then_some(theirs);
+                drop(theirs);
                 let supervisor = self.supervisor.take();
                 let failure = self.become_command(&cwd, supervisor);
                 fail(self.control, &failure)
@@ -196,6 +199,11 @@ impl Inside<'_> {
                 let tracer = cwd.watch.take().map(|proc| Tracer::begin(&command, proc));
                 // When it is gone, that is seen below.
                 let _ = ours.write_all(if matches!(tracer, Some(Ok(_))) { b"y" } else { b"n" });
+                let manner = Manner {
+                    denied: self.orders.hardening != super::Hardening::Insecure,
+                    failed: self.orders.id_mode.has_many(),
+                    grace: Duration::from_millis(self.orders.grace),
+                };
                 // Secrets are overwritten, the host's mounts let go.
                 self.bytes.clear();
                 drop((self, cwd, theirs));
@@ -205,8 +213,10 @@ impl Inside<'_> {
                         keep::watch_over(&keeper, &command, control, &signals, parent);
                     }
                     (None, Some(Ok(tracer))) => {
-                        if let Some(end) = audit::watch(&command, control, &signals, &tracer, ours)
+                        if let Some(end) =
+                            audit::watch(&command, control, &signals, &tracer, manner)
                         {
+                            say(control, &Report::Used(child::used_by_children()));
                             say(control, &Report::Ended(end));
                         }
                     }
@@ -288,10 +298,10 @@ impl Inside<'_> {
         }
         child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
         let insecure = orders.hardening == super::Hardening::Insecure;
-        let installed = match &cwd.audit {
-            Some(watcher) => audit::submit(watcher, (!insecure).then_some(&filter), many),
-            None if insecure => Ok(()),
-            None => filter.install(),
+        let installed = match orders.audit {
+            true => audit::submit((!insecure).then_some(&filter)),
+            false if insecure => Ok(()),
+            false => filter.install(),
         };
         installed.doing(|| "install the system call filter".into())?;
         if !supervised {
@@ -348,8 +358,6 @@ pub(super) struct Cwd {
     pub(super) proc: Option<OwnedFd>,
     // The same, for an audit.
     pub(super) watch: Option<OwnedFd>,
-    // The way from the command to who watches it.
-    pub(super) audit: Option<UnixStream>,
 }
 
 // Reaps until the command has ended; then this process ends too, and with it the namespace.
@@ -357,6 +365,7 @@ fn watch_over(command: &Child, control: &UnixStream, signals: &OwnedFd) {
     let mut listening = true;
     loop {
         if let Some(end) = command.reap_all() {
+            say(control, &Report::Used(child::used_by_children()));
             say(control, &Report::Ended(end));
             return;
         }

@@ -134,6 +134,7 @@ pub(super) fn watch_over(
         let others = [Some(control.as_fd()), Some(parent)];
         match ended_or_spoken(command, signals.as_fd(), others) {
             Ok(Ok(end)) => {
+                say(control, &Report::Used(child::used_by_children()));
                 // A tree that is still written to is no result.
                 say(control, &if keeper.kill_all() { Report::Ended(end) } else { left() });
                 return;

@@ -10,11 +10,12 @@ const LONGEST: usize = 64 << 10;
 pub(super) struct Lines<'a> {
     masker: &'a Masker,
     open: Vec<u8>,
+    masked: u64,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(masker: &'a Masker) -> Self {
-        Lines { masker, open: Vec::new() }
+        Lines { masker, open: Vec::new(), masked: 0 }
     }
 
     /// Takes bytes, and hands each line that is whole to `output`, without its newline.
@@ -37,11 +38,13 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Hands out what is left when the stream has ended.
-    pub(super) fn finish(mut self, output: &mut dyn FnMut(&[u8])) {
+    /// Hands out what is left when the stream has ended; tells in how many pieces something was
+    /// masked.
+    pub(super) fn finish(mut self, output: &mut dyn FnMut(&[u8])) -> u64 {
         if !self.open.is_empty() {
             self.hand_out(self.open.len(), output);
         }
+        self.masked
     }
 
     fn hand_out(&mut self, length: usize, output: &mut dyn FnMut(&[u8])) {
@@ -49,6 +52,7 @@ impl<'a> Lines<'a> {
         let masked;
         if !self.masker.is_empty() {
             masked = self.masker.mask(piece);
+            self.masked += u64::from(masked != piece);
             piece = &masked;
         }
         // A mask can make text longer, never without bound; pieces stay within what was promised.
@@ -76,7 +80,8 @@ mod tests {
         for read in reads {
             lines.push(read, &mut output);
         }
-        lines.finish(&mut output);
+        let masked = lines.finish(&mut output);
+        assert_eq!(masked, want.iter().filter(|line| line.contains("***")).count() as u64);
         assert_eq!(got, want);
     }
 

@@ -8,15 +8,15 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::audit::{self, Deeds};
 use super::cgroup::{Group, killed_for_memory_anywhere};
+use super::deeds::{self, Deeds};
 use super::init::{Report, TERMINATE};
 use super::lines::Lines;
 use super::terms::{Clock, Expired};
 use super::{Cancel, Spec, prepare, setup};
 use crate::base::Masker;
 use crate::event::Stream;
-use crate::sys::child::{self, End};
+use crate::sys::child::{self, End, Usage};
 use crate::sys::{mount, socket};
 
 /// How long a cancelled step may take to end by itself.
@@ -107,16 +107,27 @@ pub enum Watched {
     Unseen(String),
 }
 
-/// As [`run`]; returns what the step did, too, if [`Terms::audit`](super::Terms) asks for it.
+/// What is known of a command that ran, beside its end.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Account {
+    /// What it did, if [`Terms::audit`](super::Terms) asks for it.
+    pub watched: Option<Watched>,
+    /// What it used; `None` if its first process could not tell.
+    pub used: Option<Usage>,
+    /// Lines of its output (or pieces of long ones) in which a secret was masked.
+    pub printed: u64,
+}
+
+/// As [`run`]; returns an account of it, too.
 pub fn run_watched(
     spec: &Spec,
     program: &Path,
     masker: &Masker,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
-) -> Result<(Outcome, Option<Watched>), Error> {
+) -> Result<(Outcome, Account), Error> {
     if cancel.is_cancelled() {
-        return Ok((Outcome::Cancelled, None));
+        return Ok((Outcome::Cancelled, Account::default()));
     }
     let (orders, numbers) = setup::orders(spec);
     let fds = prepare::descriptors(spec, &numbers.mounts)?;
@@ -143,7 +154,7 @@ pub fn run_watched(
     drop(fds);
 
     let clock = Clock::start(&spec.terms);
-    let (reports, ended) = step.attend(control, masker, cancel, clock, output)?;
+    let (reports, ended, printed) = step.attend(control, masker, cancel, clock, output)?;
     // A group that ends as a whole takes the step's first process along: then nothing was told.
     let own_limit = group.as_ref().is_some_and(|group| group.killed_for_memory() > 0);
     let elsewhere = killed_for_memory_anywhere() > killed_before;
@@ -152,7 +163,11 @@ pub fn run_watched(
         true => watched(&reports),
         false => Watched::Unseen("the step had no pid namespace of its own".to_owned()),
     });
-    Ok((outcome, watched))
+    let used = reports.iter().find_map(|report| match report {
+        Report::Used(used) => Some(*used),
+        _ => None,
+    });
+    Ok((outcome, Account { watched, used, printed }))
 }
 
 // Says so where a step was killed for want of memory: within its own limit, or elsewhere.
@@ -177,7 +192,7 @@ fn watched(reports: &[Report]) -> Watched {
     });
     match why {
         Some(cause) => Watched::Unseen(cause),
-        None => Watched::Seen(audit::deeds(reports.iter().filter_map(|report| match report {
+        None => Watched::Seen(deeds::deeds(reports.iter().filter_map(|report| match report {
             Report::Act(act) => Some(act),
             _ => None,
         }))),
@@ -206,7 +221,11 @@ fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outc
                 let program = String::from_utf8_lossy(&program.0).into_owned();
                 return Err(Error::Exec { program, cause: cause.clone() });
             }
-            Report::Ready(_) | Report::Ended(_) | Report::Act(_) | Report::Unwatched(_) => {}
+            Report::Ready(_)
+            | Report::Ended(_)
+            | Report::Used(_)
+            | Report::Act(_)
+            | Report::Unwatched(_) => {}
         }
     }
     reports
@@ -217,6 +236,7 @@ fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outc
             Report::Ready(_)
             | Report::Failed { .. }
             | Report::NoExec { .. }
+            | Report::Used(_)
             | Report::Act(_)
             | Report::Unwatched(_) => None,
         })
@@ -257,7 +277,8 @@ impl Step {
             .map_err(|error| Error::setup("start the first process of the step", &error))
     }
 
-    // Passes output on until the step is gone; returns what it told, and why it was stopped if it was.
+    // Passes output on until the step is gone; returns what it told, why it was stopped if it was, and
+    // how often something was masked.
     fn attend(
         mut self,
         control: UnixStream,
@@ -265,7 +286,7 @@ impl Step {
         cancel: &Cancel,
         mut clock: Clock<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<(Vec<Report>, Option<Outcome>), Error> {
+    ) -> Result<(Vec<Report>, Option<Outcome>, u64), Error> {
         let lost = |error: io::Error| Error::Lost(error.to_string());
         let mut streams = Streams::new(&mut self.0, masker)?;
         let mut told = Vec::new();
@@ -328,7 +349,7 @@ impl Step {
             }
         }
         self.0.wait().map_err(lost)?;
-        streams.drain(&mut buffer, output);
+        let masked = streams.drain(&mut buffer, output);
         // Who was killed while it told something did not come to the end of the line.
         let whole = told.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let reports = told[..whole]
@@ -338,7 +359,7 @@ impl Step {
                 serde_json::from_slice(line).map_err(|error| Error::Lost(error.to_string()))
             })
             .collect::<Result<_, _>>()?;
-        Ok((reports, stopped.map(|(outcome, _)| outcome)))
+        Ok((reports, stopped.map(|(outcome, _)| outcome), masked))
     }
 }
 
@@ -388,15 +409,15 @@ impl<'a> Streams<'a> {
     }
 
     // Takes what is still in the pipes, without waiting for somebody who may hold their other ends.
-    fn drain(mut self, buffer: &mut [u8], output: &mut dyn FnMut(Stream, &[u8])) {
+    fn drain(mut self, buffer: &mut [u8], output: &mut dyn FnMut(Stream, &[u8])) -> u64 {
         // A pipe holds at most 1 MiB (pipe(7)): more than this comes from one who is still writing.
         for _ in 0..1024 {
             if !self.take(true, true, buffer, output) {
                 break;
             }
         }
-        self.out_lines.finish(&mut |line| output(Stream::Stdout, line));
-        self.err_lines.finish(&mut |line| output(Stream::Stderr, line));
+        self.out_lines.finish(&mut |line| output(Stream::Stdout, line))
+            + self.err_lines.finish(&mut |line| output(Stream::Stderr, line))
     }
 }
 

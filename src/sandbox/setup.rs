@@ -7,7 +7,7 @@ use crate::base::ImagePath;
 use crate::sys::IdMode;
 
 /// Bytes that travel as JSON: each byte is the character with its number.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Raw(pub(super) Vec<u8>);
 
 impl std::fmt::Debug for Raw {
@@ -107,6 +107,8 @@ pub(super) struct Orders {
     pub(super) keeping: Keeping,
     /// What the command does is told, act by act.
     pub(super) audit: bool,
+    /// Milliseconds that its processes may outlive it then, before they are told of.
+    pub(super) grace: u64,
 }
 
 pub(super) const LINKS: [(&str, &str); 5] = [
@@ -253,6 +255,7 @@ fn finish<'a>(spec: &'a Spec, setup: Vec<Setup>, numbers: &mut Numbers<'a>) -> O
         own_network: spec.network == Network::None,
         keeping: spec.isolation.keeping(),
         audit: is_audited(spec),
+        grace: u64::try_from(spec.terms.grace.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

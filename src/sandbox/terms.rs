@@ -13,6 +13,8 @@ pub struct Terms {
     pub resources: Resources,
     /// What it does is noted: programs and connections. Nothing in it can use ptrace(2) then.
     pub audit: bool,
+    /// How long processes may outlive the command before an audit tells of them.
+    pub grace: Duration,
 }
 
 /// How much a command, with all that it starts, may use.

@@ -28,6 +28,32 @@ pub(crate) enum End {
     Signaled(i32),
 }
 
+/// What processes have used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// Milliseconds of processor time, the kernel's for them included.
+    pub cpu: u64,
+    /// Bytes of memory, of the largest of them.
+    pub memory: u64,
+    /// Bytes given to file systems to be written, as far as those write to disks.
+    pub written: u64,
+}
+
+/// What all processes used that have ended and been waited for.
+pub(crate) fn used_by_children() -> Usage {
+    // SAFETY: all zero bytes are a valid value of this struct of numbers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one such struct, which lives until the call is over.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
+    let millis = |time: libc::timeval| time.tv_sec as u64 * 1000 + time.tv_usec as u64 / 1000;
+    Usage {
+        cpu: millis(usage.ru_utime) + millis(usage.ru_stime),
+        // Kilobytes, and blocks of 512 bytes (getrusage(2), task_io_accounting).
+        memory: usage.ru_maxrss as u64 * 1024,
+        written: usage.ru_oublock as u64 * 512,
+    }
+}
+
 impl End {
     fn of(status: WaitStatus) -> Option<End> {
         if let Some(code) = status.exit_status() {

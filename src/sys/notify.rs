@@ -64,11 +64,30 @@ pub(crate) struct Errno(pub(super) i32);
 #[rustfmt::skip]
 impl Errno {
     pub(crate) const PERM: Errno = Errno(libc::EPERM);
+    pub(crate) const NO_CALL: Errno = Errno(libc::ENOSYS);
     pub(crate) const INVAL: Errno = Errno(libc::EINVAL);
     pub(crate) const NOMEM: Errno = Errno(libc::ENOMEM);
     pub(crate) const FAULT: Errno = Errno(libc::EFAULT);
     pub(crate) const NAME_TOO_LONG: Errno = Errno(libc::ENAMETOOLONG);
     pub(crate) const UNSUPPORTED: Errno = Errno(libc::EOPNOTSUPP);
+}
+
+impl Errno {
+    /// Its name, of those that an exec gives; else its number.
+    pub(crate) fn name(self) -> String {
+        let names = [
+            (libc::ENOENT, "ENOENT"),
+            (libc::EACCES, "EACCES"),
+            (libc::ENOEXEC, "ENOEXEC"),
+            (libc::EPERM, "EPERM"),
+            (libc::ENOTDIR, "ENOTDIR"),
+            (libc::ETXTBSY, "ETXTBSY"),
+            (libc::E2BIG, "E2BIG"),
+            (libc::ELOOP, "ELOOP"),
+        ];
+        let known = names.iter().find(|(number, _)| *number == self.0);
+        known.map_or_else(|| format!("error {}", self.0), |(_, name)| (*name).to_owned())
+    }
 }
 
 impl From<rustix::io::Errno> for Errno {
@@ -88,10 +107,6 @@ pub(crate) struct Call {
     id: u64,
     /// The thread that called, as this process's pid namespace numbers it.
     pub(crate) pid: u32,
-    /// The architecture by whose table the call is numbered.
-    pub(super) arch: u32,
-    /// The number of the call.
-    pub(super) number: i32,
     /// What it asks for; `None` if the number is none that is listened to.
     pub(crate) request: Option<Request>,
 }
@@ -152,7 +167,7 @@ impl Listener {
             Err(error) => return Err(error),
         }
         let request = trap::decode(got.arch, got.number, &got.arguments);
-        Ok(Some(Call { id: got.id, pid: got.pid, arch: got.arch, number: got.number, request }))
+        Ok(Some(Call { id: got.id, pid: got.pid, request }))
     }
 
     /// Tells whether the caller still waits: if so, what was read by its number was its own.
@@ -230,17 +245,6 @@ fn is_able() -> bool {
 
 fn install_with(flags: libc::c_ulong) -> io::Result<OwnedFd> {
     install_open(&program(), flags)
-}
-
-/// Puts this process, and all that it starts, under a program that asks a listener. That one only has
-/// to refuse, which each kernel that gives a listener can: it need not be tried by another process.
-pub(super) fn install_listening(code: &[libc::sock_filter]) -> io::Result<OwnedFd> {
-    match install_open(code, FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            install_open(code, FLAG_NEW_LISTENER)
-        }
-        other => other,
-    }
 }
 
 fn install_open(code: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<OwnedFd> {

@@ -42,25 +42,58 @@ pub(crate) struct Filter {
 impl Filter {
     /// Builds both programs. Without `network`, sockets can be of the unix family only.
     pub(crate) fn new(network: bool) -> io::Result<Self> {
-        Self::build(allowed(), network, false)
+        Self::build(allowed(), network)
     }
 
-    /// Builds programs of which the second asks a listener about the calls that it would refuse. The
-    /// first has to leave those to it: of an error and a question the kernel takes the error.
-    pub(super) fn telling() -> io::Result<Self> {
+    /// Builds programs that refuse the same, but have a tracer do it, so that it hears of it; and of
+    /// looks into other processes, which nobody can take while there is a tracer. Of an error and a
+    /// stop the kernel takes the error: what stops has to be left to the last program.
+    pub(super) fn telling() -> io::Result<Vec<Vec<libc::sock_filter>>> {
+        use super::watch::{ABSENT, DENIED, trace};
         let mut first = allowed();
-        first.extend(REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())));
-        let mut filter = Self::build(first, true, true)?;
-        let refuses = super::bpf::end(super::bpf::errno(libc::EPERM));
-        for one in &mut filter.refuse {
-            if (one.code, one.k) == (refuses.code, refuses.k) {
-                one.k = libc::SECCOMP_RET_USER_NOTIF;
-            }
-        }
-        Ok(filter)
+        let all = REFUSED.iter().chain(REFUSED_HERE).chain(&[libc::SYS_io_uring_setup]);
+        first.extend(all.map(|number| (*number, Vec::new())));
+        let mut told = refused(true).map_err(io::Error::other)?;
+        // Of an error and a question to the supervisor of owners the kernel takes the error, of a stop
+        // and a question the question: what both look at is refused at once.
+        let at_once: Rules = told.remove_entry(&libc::SYS_prlimit64).into_iter().collect();
+        let peeks = [libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev];
+        told.extend(peeks.map(|number| (number, Vec::new())));
+        let absent = Rules::from([(libc::SYS_io_uring_setup, Vec::new())]);
+        let leave = SeccompAction::Allow;
+        let told = compile(told, leave.clone(), SeccompAction::Trace(DENIED))?;
+        let absent = compile(absent, leave.clone(), SeccompAction::Trace(ABSENT))?;
+        let at_once = compile(at_once, leave, SeccompAction::Errno(libc::EPERM as u32))?;
+        let first =
+            compile(first, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
+        #[cfg(target_arch = "x86_64")]
+        let (first, told, absent, at_once) = {
+            use super::seccomp_i386::{ABSENT as ABSENT_THERE, PEEKS};
+            let (arch, allow) = super::seccomp_i386::allow(true);
+            let also = PEEKS.map(|number| (number, trace(DENIED)));
+            let also = [also.as_slice(), &[(ABSENT_THERE, trace(ABSENT))]].concat();
+            let there = Self::refuse_i386(true, trace(DENIED), &also);
+            let part = super::bpf::for_architecture;
+            let leave = || vec![super::bpf::end(super::bpf::ALLOW)];
+            (
+                part(arch, allow, first),
+                part(arch, there, told),
+                part(arch, leave(), absent),
+                part(arch, leave(), at_once),
+            )
+        };
+        Ok(vec![first, told, absent, at_once])
     }
 
-    fn build(first: Rules, network: bool, telling: bool) -> io::Result<Self> {
+    #[cfg(target_arch = "x86_64")]
+    fn refuse_i386(network: bool, answer: u32, also: &[(u32, u32)]) -> Vec<libc::sock_filter> {
+        let namespaces = NAMESPACE_FLAGS.iter().fold(0, |all, flag| all | *flag as u32);
+        let personalities = PERSONALITIES.map(|value| value as u32);
+        let untraced = CLONE_UNTRACED as u32;
+        super::seccomp_i386::refuse(namespaces, untraced, &personalities, network, answer, also)
+    }
+
+    fn build(first: Rules, network: bool) -> io::Result<Self> {
         let allow =
             compile(first, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
         let refuse = compile(
@@ -70,22 +103,11 @@ impl Filter {
         )?;
         #[cfg(target_arch = "x86_64")]
         let (allow, refuse) = {
-            let namespaces = NAMESPACE_FLAGS.iter().fold(0, |all, flag| all | *flag as u32);
-            let personalities = PERSONALITIES.map(|value| value as u32);
-            let ((arch, first), (_, second)) = (
-                super::seccomp_i386::allow(telling),
-                super::seccomp_i386::refuse(
-                    namespaces,
-                    CLONE_UNTRACED as u32,
-                    &personalities,
-                    network,
-                ),
-            );
+            let (arch, first) = super::seccomp_i386::allow(false);
+            let second = Self::refuse_i386(network, super::bpf::errno(libc::EPERM), &[]);
             let part = super::bpf::for_architecture;
             (part(arch, first, allow), part(arch, second, refuse))
         };
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = telling;
         Ok(Filter { allow, refuse })
     }
 

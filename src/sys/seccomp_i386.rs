@@ -38,6 +38,12 @@ const REFUSED: &[(u32, &str)] = &[
     (433, "fspick"), (438, "pidfd_getfd"), (442, "mount_setattr"), (443, "quotactl_fd"),
 ];
 
+/// `ptrace`, `process_vm_readv`, `process_vm_writev`.
+pub(super) const PEEKS: [u32; 3] = [26, 347, 348];
+
+/// `io_uring_setup`, which is unknown and told all the same.
+pub(super) const ABSENT: u32 = 425;
+
 const IOCTL: u32 = 54;
 const CLONE: u32 = 120;
 const PERSONALITY: u32 = 136;
@@ -55,9 +61,16 @@ const BY_ARGUMENT: &[(u32, &str)] = &[
     (SOCKET, "socket"),
 ];
 
+const TOLD: &[(u32, &str)] = &[
+    (26, "ptrace"),
+    (347, "process_vm_readv"),
+    (348, "process_vm_writev"),
+    (ABSENT, "io_uring_setup"),
+];
+
 /// Returns the name of a call that is refused.
 pub(super) fn name_of(number: u32) -> Option<&'static str> {
-    let mut all = REFUSED.iter().chain(BY_ARGUMENT);
+    let mut all = REFUSED.iter().chain(BY_ARGUMENT).chain(TOLD);
     all.find(|(other, _)| *other == number).map(|(_, name)| *name)
 }
 
@@ -66,8 +79,8 @@ pub(super) fn name_of(number: u32) -> Option<&'static str> {
 pub(super) fn allow(telling: bool) -> (u32, Vec<libc::sock_filter>) {
     let unknown = end(errno(libc::ENOSYS));
     let mut code = vec![load(NUMBER)];
-    for (number, _) in REFUSED.iter().filter(|_| telling) {
-        code.extend([unless(Test::Equal(*number), 1), end(ALLOW)]);
+    for number in REFUSED.iter().map(|(number, _)| *number).chain([ABSENT]).filter(|_| telling) {
+        code.extend([unless(Test::Equal(number), 1), end(ALLOW)]);
     }
     for (first, last) in ALLOWED {
         code.extend([unless(Test::AtLeast(*first), 1), over_one(), unknown]);
@@ -82,15 +95,21 @@ fn over_one() -> libc::sock_filter {
 }
 
 /// The second filter's part; `namespaces` are the flags that make namespaces, `untraced` is that of a
-/// child without a tracer. Without `network`, sockets can be of the unix family only.
+/// child without a tracer. Without `network`, sockets can be of the unix family only. What is refused
+/// gets `answer`, but for limits of other processes; what is in `also`, its own.
 pub(super) fn refuse(
     namespaces: u32,
     untraced: u32,
     personalities: &[u32],
     network: bool,
-) -> (u32, Vec<libc::sock_filter>) {
-    let refused = end(errno(libc::EPERM));
+    answer: u32,
+    also: &[(u32, u32)],
+) -> Vec<libc::sock_filter> {
+    let refused = end(answer);
     let mut code = vec![load(NUMBER)];
+    for (number, answer) in also {
+        code.extend([unless(Test::Equal(*number), 1), end(*answer)]);
+    }
     for (number, _) in REFUSED {
         code.extend([unless(Test::Equal(*number), 1), refused]);
     }
@@ -110,7 +129,7 @@ pub(super) fn refuse(
     for index in [0, 2] {
         limits.extend([load(argument(index)), unless(Test::Equal(0), 1), end(ALLOW)]);
     }
-    limits.push(refused);
+    limits.push(end(errno(libc::EPERM)));
     let sockets = match network {
         true => any(0, &[libc::AF_ALG, libc::AF_VSOCK].map(|family| Test::Equal(family as u32))),
         false => vec![
@@ -133,7 +152,7 @@ pub(super) fn refuse(
         code.extend(part);
     }
     code.push(end(ALLOW));
-    (ARCH, code)
+    code
 }
 
 #[cfg(test)]
@@ -155,7 +174,8 @@ mod tests {
 
     #[test]
     fn without_network_sockets_are_of_this_machine() {
-        let (_, refuse) = refuse(0x1000_0000, 0x0080_0000, &[0, 8], false);
+        let refused = errno(libc::EPERM);
+        let refuse = refuse(0x1000_0000, 0x0080_0000, &[0, 8], false, refused, &[]);
         let answer = |family: i32| run(&refuse, ARCH, SOCKET, [family as u64, 0, 0, 0, 0, 0]);
         assert_eq!(answer(libc::AF_UNIX), ALLOW);
         for family in [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_ALG] {
@@ -169,7 +189,8 @@ mod tests {
     fn each_call_gets_its_answer() {
         let (_, telling) = allow(true);
         let (_, allow) = allow(false);
-        let (_, refuse) = refuse(0x1000_0000, 0x0080_0000, &[0, 8], true);
+        let eperm = errno(libc::EPERM);
+        let refuse = refuse(0x1000_0000, 0x0080_0000, &[0, 8], true, eperm, &[]);
         let answer = |number, first: u64, second: u64| {
             let arguments = [first, second, 0, 0, 0, 0];
             [&allow, &refuse].map(|code| run(code, ARCH, number, arguments))

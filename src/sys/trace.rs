@@ -14,20 +14,45 @@ use std::path::Path;
 use rustix::process::Pid;
 
 use super::child::{Child, End};
+use super::notify::Errno;
 
 /// What happened to a process of the step.
 #[derive(Debug)]
 pub(crate) enum Happened {
     /// It executes a program now; it is stopped until [`Tracer::go_on`].
     Executed(u32),
-    /// It is about to connect; it is stopped until [`Tracer::go_on`].
-    Connects(u32),
+    /// A thread calls something that is watched; it is stopped until [`Tracer::go_on`] or
+    /// [`Tracer::skip`].
+    Calls(u32, Watched),
+    /// A call is over that was to be told of; it is stopped until [`Tracer::go_on`].
+    Returned(u32),
     /// A process (not a thread) was made by another.
     Made { parent: u32, child: u32 },
     /// It ended.
     Ended(u32, End),
     /// Nothing of interest.
     Nothing,
+}
+
+/// Why a call is watched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Watched {
+    /// It connects.
+    Connect,
+    /// It asks for another program.
+    Exec,
+    /// It has to be refused.
+    Denied,
+    /// It has to be unknown.
+    Absent,
+}
+
+/// A system call, by the table of its architecture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Call {
+    pub(super) arch: u32,
+    pub(super) number: u64,
+    pub(super) arguments: [u64; 6],
 }
 
 /// Traces a process and all that it starts.
@@ -41,6 +66,7 @@ const OPTIONS: c_long = (libc::PTRACE_O_TRACEEXEC
     | libc::PTRACE_O_TRACEVFORK
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACESECCOMP
+    | libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_EXITKILL) as c_long;
 
 fn ptrace(request: libc::c_uint, pid: u32, address: c_long, data: c_long) -> io::Result<c_long> {
@@ -89,8 +115,11 @@ impl Tracer {
         Some(match status >> 16 {
             libc::PTRACE_EVENT_EXEC => Happened::Executed(pid),
             libc::PTRACE_EVENT_SECCOMP => match event_message(pid) {
-                Ok(super::watch::CONNECT) => Happened::Connects(pid),
-                _ => self.pass(pid, 0),
+                Ok(super::watch::CONNECT) => Happened::Calls(pid, Watched::Connect),
+                Ok(super::watch::EXEC) => Happened::Calls(pid, Watched::Exec),
+                Ok(super::watch::ABSENT) => Happened::Calls(pid, Watched::Absent),
+                // Going on would be leave.
+                _ => Happened::Calls(pid, Watched::Denied),
             },
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
                 let child = event_message(pid);
@@ -111,6 +140,7 @@ impl Tracer {
                 }
                 _ => self.pass(pid, 0),
             },
+            0 if signal == libc::SIGTRAP | 0x80 => Happened::Returned(pid),
             // A signal on its way to the process.
             0 => self.pass(pid, signal),
             _ => self.pass(pid, 0),
@@ -126,6 +156,87 @@ impl Tracer {
     /// Lets a stopped process go on.
     pub(crate) fn go_on(&self, pid: u32) {
         self.pass(pid, 0);
+    }
+
+    /// Lets a thread that is stopped at a call go on, and tells when the call is over.
+    pub(crate) fn go_on_to_return(&self, thread: u32) {
+        // It may be gone already.
+        let _ = ptrace(libc::PTRACE_SYSCALL as _, thread, 0, 0);
+    }
+
+    /// Has the call at which a thread is stopped fail, without the kernel looking at it.
+    pub(crate) fn skip(&self, thread: u32, error: Errno) {
+        match fail_call(thread, error.0) {
+            Ok(()) => self.go_on(thread),
+            // It may be gone already; if not, it must not go on.
+            Err(_) => {
+                // SAFETY: takes two numbers.
+                unsafe { libc::kill(thread as libc::pid_t, libc::SIGKILL) };
+            }
+        }
+    }
+
+    /// The call at which a thread is stopped.
+    pub(crate) fn call(&self, thread: u32) -> io::Result<Call> {
+        call(thread)
+    }
+
+    /// The error of a call that is over; `None` if it had none.
+    pub(crate) fn error(&self, thread: u32) -> io::Result<Option<Errno>> {
+        let info = call_info(thread)?;
+        // Words: op and arch, instruction pointer, stack pointer, the value, whether it is an error.
+        Ok((info[4] & 0xff != 0).then(|| Errno((info[3] as i64).unsigned_abs() as i32)))
+    }
+
+    /// The path that an exec asks for.
+    pub(crate) fn asked_for(&self, thread: u32) -> io::Result<Vec<u8>> {
+        let call = call(thread)?;
+        let at = super::watch::path_of_exec(&call);
+        read_text(thread, call.arguments[at])
+    }
+
+    /// The name by which the program of a process was asked for (`AT_EXECFN`): of a script, that of
+    /// the script.
+    pub(crate) fn asked(&self, pid: u32) -> io::Result<Vec<u8>> {
+        const EXECFN: u64 = 31; // linux/auxvec.h
+        let mut bytes = Vec::new();
+        self.open(pid, "auxv")?.take(4096).read_to_end(&mut bytes)?;
+        // Pairs of long words; a program for i386 has short ones.
+        let of = |size: usize| {
+            let word = |bytes: &[u8]| {
+                let mut full = [0; 8];
+                full[..size].copy_from_slice(bytes);
+                u64::from_le_bytes(full)
+            };
+            let mut pairs = bytes.chunks_exact(2 * size);
+            pairs.find(|pair| word(&pair[..size]) == EXECFN).map(|pair| word(&pair[size..]))
+        };
+        let address = of(8).or_else(|| of(4)).ok_or(io::ErrorKind::NotFound)?;
+        read_text(pid, address)
+    }
+
+    /// What a descriptor of a process is: a path, `pipe:[7]`, `socket:[8]`.
+    pub(crate) fn stream(&self, pid: u32, fd: u32) -> io::Result<Vec<u8>> {
+        let link = rustix::fs::readlinkat(&self.proc, format!("{pid}/fd/{fd}"), Vec::new())?;
+        Ok(link.into_bytes())
+    }
+
+    /// Tells whether a socket is one of the internet, by its number.
+    pub(crate) fn is_inet(&self, pid: u32, number: &str) -> bool {
+        ["tcp", "tcp6", "udp", "udp6"].iter().any(|table| {
+            let mut text = String::new();
+            let read = self
+                .open(pid, &format!("net/{table}"))
+                .and_then(|file| file.take(1 << 20).read_to_string(&mut text));
+            // Column 10 is the inode (proc(5)).
+            read.is_ok()
+                && text.lines().any(|line| line.split_ascii_whitespace().nth(9) == Some(number))
+        })
+    }
+
+    /// The working directory of a process.
+    pub(crate) fn folder(&self, pid: u32) -> io::Result<Vec<u8>> {
+        Ok(rustix::fs::readlinkat(&self.proc, format!("{pid}/cwd"), Vec::new())?.into_bytes())
     }
 
     fn open(&self, pid: u32, file: &str) -> io::Result<File> {
@@ -147,6 +258,17 @@ impl Tracer {
 
     fn process_of(&self, thread: u32) -> Option<u32> {
         self.status(thread, "Tgid:")
+    }
+
+    /// Tells whether a process is there and has not ended.
+    pub(crate) fn is_alive(&self, pid: u32) -> bool {
+        let mut text = String::new();
+        let read = self.open(pid, "status").and_then(|file| {
+            file.take(8192).read_to_string(&mut text)?;
+            Ok(text.lines().find_map(|line| line.strip_prefix("State:")))
+        });
+        // Zombies and dead ones (proc(5)).
+        read.is_ok_and(|state| state.is_some_and(|state| !state.trim().starts_with(['Z', 'X'])))
     }
 
     /// The process that a stopped thread belongs to.
@@ -171,7 +293,7 @@ impl Tracer {
     /// Where a process that is stopped before a connect wants to go: `192.0.2.1:443`, `unix:/run/x`.
     /// Another thread of it may still change that: a note, no fence.
     pub(crate) fn destination(&self, pid: u32) -> io::Result<String> {
-        let arguments = call_arguments(pid)?;
+        let arguments = call(pid)?.arguments;
         let size = (arguments[2] as usize).min(128);
         let mut address = vec![0u8; size];
         let read = read_memory(pid, arguments[1], &mut address)?;
@@ -191,25 +313,91 @@ fn words(mut bytes: Vec<u8>, most: u64) -> Vec<Vec<u8>> {
     bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
-/// `struct ptrace_syscall_info` of a stop by a filter: two bytes of kind and padding, the architecture,
-/// two addresses, the number, six arguments (ptrace(2), Linux 5.3).
-fn call_arguments(pid: u32) -> io::Result<[u64; 6]> {
+/// `struct ptrace_syscall_info`: two bytes of kind and padding, the architecture, two addresses, then
+/// what the kind has (ptrace(2), Linux 5.3).
+fn call_info(thread: u32) -> io::Result<[u64; 12]> {
     const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
     let mut info = [0u64; 12];
     // SAFETY: the kernel writes at most as many bytes as it is told.
     let done = unsafe {
         libc::ptrace(
             GET_SYSCALL_INFO as _,
-            pid as libc::pid_t,
+            thread as libc::pid_t,
             size_of_val(&info) as c_long,
             info.as_mut_ptr(),
         )
     };
-    if done < 0 {
-        return Err(io::Error::last_os_error());
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(info) }
+}
+
+fn call(thread: u32) -> io::Result<Call> {
+    let info = call_info(thread)?;
+    // Of a stop by a filter: the number, six arguments.
+    let mut arguments = [0; 6];
+    arguments.copy_from_slice(&info[4..10]);
+    Ok(Call { arch: (info[0] >> 32) as u32, number: info[3], arguments })
+}
+
+/// The number -1 is that of no call: the kernel leaves it, and the value stays as it was set.
+#[cfg(target_arch = "x86_64")]
+fn fail_call(thread: u32, error: i32) -> io::Result<()> {
+    // SAFETY: all zero bytes are a valid value of this struct of numbers.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let mut transfer = |request: libc::c_uint| {
+        // SAFETY: the kernel reads or writes one such struct, which lives until the call is over.
+        let done = unsafe {
+            libc::ptrace(request as _, thread as libc::pid_t, 0 as c_long, &raw mut registers)
+        };
+        if done < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        registers.orig_rax = u64::MAX;
+        registers.rax = i64::from(-error) as u64;
+        Ok(())
+    };
+    transfer(libc::PTRACE_GETREGS as _)?;
+    transfer(libc::PTRACE_SETREGS as _)
+}
+
+#[cfg(target_arch = "aarch64")]
+fn fail_call(thread: u32, error: i32) -> io::Result<()> {
+    const PRSTATUS: c_long = 1; // linux/elf.h
+    const SYSTEM_CALL: c_long = 0x404;
+    let set = |request: libc::c_uint, kind: c_long, base: *mut libc::c_void, size: usize| {
+        let mut part = libc::iovec { iov_base: base, iov_len: size };
+        // SAFETY: the kernel reads or writes at most so many bytes there; the callers' values live on.
+        let done =
+            unsafe { libc::ptrace(request as _, thread as libc::pid_t, kind, &raw mut part) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // x0 to x30, stack pointer, program counter, state.
+    let mut registers = [0u64; 34];
+    let size = size_of_val(&registers);
+    set(libc::PTRACE_GETREGSET as _, PRSTATUS, registers.as_mut_ptr().cast(), size)?;
+    registers[0] = i64::from(-error) as u64;
+    let mut number: i32 = -1;
+    set(libc::PTRACE_SETREGSET as _, SYSTEM_CALL, (&raw mut number).cast(), size_of::<i32>())?;
+    set(libc::PTRACE_SETREGSET as _, PRSTATUS, registers.as_mut_ptr().cast(), size)
+}
+
+/// Reads a text up to its zero byte; at most as long as a path may be.
+fn read_text(pid: u32, address: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut at = address;
+    while text.len() < libc::PATH_MAX as usize {
+        // To the end of the page: the next one may not be there.
+        let mut piece = vec![0; (4096 - at % 4096) as usize];
+        let read = read_memory(pid, at, &mut piece)?;
+        match piece[..read].iter().position(|byte| *byte == 0) {
+            Some(end) => {
+                text.extend_from_slice(&piece[..end]);
+                return Ok(text);
+            }
+            None => text.extend_from_slice(&piece[..read]),
+        }
+        at = address + text.len() as u64;
     }
-    // Words: op and arch, instruction pointer, stack pointer, number, arguments.
-    info[4..10].try_into().map_err(io::Error::other)
+    Err(io::ErrorKind::InvalidData.into())
 }
 
 fn read_memory(pid: u32, address: u64, into: &mut [u8]) -> io::Result<usize> {
@@ -256,7 +444,8 @@ fn address_in_words(address: &[u8]) -> String {
 }
 
 impl Child {
-    fn number(&self) -> u32 {
+    /// Its number.
+    pub(crate) fn number(&self) -> u32 {
         Pid::as_raw(Some(self.pid())) as u32
     }
 

@@ -1,55 +1,118 @@
-//! Filters of system calls that tell, for audits: of connections to a tracer, of refused calls to a
-//! listener. They allow nothing that the filter of steps does not.
+//! Filters of system calls that tell a tracer, for audits: of connections, of programs that are asked
+//! for, of refused calls. They allow nothing that the filter of steps does not.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use super::bpf::{ALLOW, NUMBER, Test, end, load, unless};
 use super::notify;
 use super::seccomp::Filter;
+use super::trace::Call;
 
 const RET_TRACE: u32 = 0x7ff0_0000;
 
-/// What comes with the stop of a connect, for the tracer to know it by.
+/// What comes with a stop, for the tracer to know it by: a connect,
 pub(super) const CONNECT: u32 = 1;
+/// a program that is asked for,
+pub(super) const EXEC: u32 = 2;
+/// a call that the tracer has to refuse,
+pub(super) const DENIED: u32 = 3;
+/// and one that it has to know nothing of.
+pub(super) const ABSENT: u32 = 4;
 
-/// Has the tracer stop this process, and all that it starts, at each connect. Without a tracer the call
-/// is refused (ENOSYS).
-pub(crate) fn stop_at_connects() -> io::Result<()> {
-    let part = |number: u32| {
-        let look = end(RET_TRACE | CONNECT);
-        vec![load(NUMBER), unless(Test::Equal(number), 1), look, end(ALLOW)]
+/// The answer by which a call stops at the tracer. Without one it is refused (ENOSYS).
+pub(super) const fn trace(what: u32) -> u32 {
+    RET_TRACE | what
+}
+
+/// Has the tracer stop this process, and all that it starts, at each connect and each exec.
+pub(crate) fn stop_at_acts() -> io::Result<()> {
+    let part = |stops: [(u32, u32); 3]| {
+        let mut code = vec![load(NUMBER)];
+        for (number, what) in stops {
+            code.extend([unless(Test::Equal(number), 1), end(trace(what))]);
+        }
+        code.push(end(ALLOW));
+        code
     };
-    let code = part(libc::SYS_connect as u32);
-    // The number of i386.
+    let code = part([
+        (libc::SYS_connect as u32, CONNECT),
+        (libc::SYS_execve as u32, EXEC),
+        (libc::SYS_execveat as u32, EXEC),
+    ]);
+    // The numbers of i386.
     #[cfg(target_arch = "x86_64")]
-    let code = super::bpf::for_architecture(super::trap_i386::ARCH, part(362), code);
+    let code = super::bpf::for_architecture(
+        super::trap_i386::ARCH,
+        part([(362, CONNECT), (11, EXEC), (358, EXEC)]),
+        code,
+    );
     notify::install_code(&code, 0).map(drop)
 }
 
 impl Filter {
-    /// As [`Filter::install`]; calls that are refused with EPERM are told to the listener, which has to
-    /// refuse them. Without one they are refused all the same (ENOSYS).
-    pub(crate) fn install_telling() -> io::Result<OwnedFd> {
-        let filter = Filter::telling()?;
-        notify::install_code(&filter.allow, 0)?;
-        notify::install_listening(&filter.refuse)
+    /// As [`Filter::install`]; but calls that are refused stop at the tracer, which has to refuse them.
+    /// Without one they are refused all the same (ENOSYS).
+    pub(crate) fn install_telling() -> io::Result<()> {
+        for code in Filter::telling()? {
+            notify::install_code(&code, 0)?;
+        }
+        Ok(())
     }
 }
 
 /// Returns the name of a refused call.
-pub(crate) fn name_of(call: &notify::Call) -> String {
+pub(crate) fn name_of(call: &Call) -> String {
     name(call.arch, call.number)
 }
 
-fn name(arch: u32, number: i32) -> String {
+/// Returns what of a refused call's arguments matters, in words: `NEWUSER|NEWNS`, `TRACEME`.
+pub(crate) fn detail_of(call: &Call) -> Option<String> {
+    let first = call.arguments[0];
+    match name_of(call).as_str() {
+        "clone" | "unshare" => {
+            let names = SPACES.iter().filter(|(flag, _)| first & flag != 0);
+            let names: Vec<&str> = names.map(|(_, name)| *name).collect();
+            (!names.is_empty()).then(|| names.join("|"))
+        }
+        "ptrace" => (first as i64 == libc::PTRACE_TRACEME as i64).then(|| "TRACEME".to_owned()),
+        _ => None,
+    }
+}
+
+/// The argument of an exec that is the path's address.
+pub(super) fn path_of_exec(call: &Call) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if call.arch == super::trap_i386::ARCH {
+        return usize::from(call.number == 358);
+    }
+    usize::from(call.number == libc::SYS_execveat as u64)
+}
+
+/// Whom a call looks into, if it is one that looks into other processes.
+pub(crate) fn peeks_into(call: &Call) -> Option<u32> {
+    matches!(name_of(call).as_str(), "process_vm_readv" | "process_vm_writev")
+        .then_some(call.arguments[0] as u32)
+}
+
+/// Flags of clone(2).
+const SPACES: [(u64, &str); 7] = [
+    (0x0002_0000, "NEWNS"),
+    (0x0200_0000, "NEWCGROUP"),
+    (0x0400_0000, "NEWUTS"),
+    (0x0800_0000, "NEWIPC"),
+    (0x1000_0000, "NEWUSER"),
+    (0x2000_0000, "NEWPID"),
+    (0x4000_0000, "NEWNET"),
+];
+
+fn name(arch: u32, number: u64) -> String {
     #[cfg(target_arch = "x86_64")]
     if arch == super::trap_i386::ARCH {
         return super::seccomp_i386::name_of(number as u32)
             .map_or_else(|| format!("call {number} of i386"), str::to_owned);
     }
     let _ = arch;
-    let known = NAMES.iter().find(|(other, _)| *other == i64::from(number));
+    let known = NAMES.iter().find(|(other, _)| *other as u64 == number);
     known.map_or_else(|| format!("call {number}"), |(_, name)| (*name).to_owned())
 }
 
@@ -77,7 +140,14 @@ const NAMES: &[(i64, &str)] = &[
     (libc::SYS_pidfd_getfd, "pidfd_getfd"), (libc::SYS_clone, "clone"),
     (libc::SYS_unshare, "unshare"), (libc::SYS_personality, "personality"),
     (libc::SYS_socket, "socket"), (libc::SYS_ioctl, "ioctl"),
-    (libc::SYS_prlimit64, "prlimit64"),
+    (libc::SYS_ptrace, "ptrace"), (libc::SYS_process_vm_readv, "process_vm_readv"),
+    (libc::SYS_process_vm_writev, "process_vm_writev"), (libc::SYS_io_uring_setup, "io_uring_setup"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_iopl, "iopl"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_ioperm, "ioperm"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_kexec_file_load, "kexec_file_load"),
 ];
 
 #[cfg(test)]
@@ -99,5 +169,57 @@ mod tests {
         ] {
             assert_eq!(name(arch, number), want, "{number}");
         }
+    }
+
+    #[test]
+    fn arguments_are_told_in_words() {
+        let arch = super::super::trap::rules()[0].0;
+        let call = |number: i64, first| Call {
+            arch,
+            number: number as u64,
+            arguments: [first, 0, 0, 0, 0, 0],
+        };
+        let detail = |number, first| detail_of(&call(number, first));
+        assert_eq!(detail(libc::SYS_unshare, 0x1002_0000).as_deref(), Some("NEWNS|NEWUSER"));
+        assert_eq!(detail(libc::SYS_clone, 0x0080_0011), None);
+        assert_eq!(detail(libc::SYS_ptrace, 0).as_deref(), Some("TRACEME"));
+        assert_eq!(detail(libc::SYS_ptrace, 16), None);
+        assert_eq!(peeks_into(&call(libc::SYS_process_vm_readv, 7)), Some(7));
+        assert_eq!(peeks_into(&call(libc::SYS_ptrace, 7)), None);
+    }
+
+    #[test]
+    fn the_tracer_refuses_what_the_filter_of_steps_does() {
+        use super::super::bpf::{errno, run};
+        let told = Filter::telling().unwrap();
+        let plain = Filter::new(true).unwrap();
+        let arch = super::super::trap::rules()[0].0;
+        // The kernel takes the answer with the lowest number: errors before stops, stops before leave.
+        let first = |codes: &[&Vec<libc::sock_filter>], arch, number: u32, args| {
+            codes.iter().map(|code| run(code, arch, number, args)).min().unwrap()
+        };
+        let listened = super::super::trap::rules();
+        for number in 0..600 {
+            for args in [[0; 6], [0x1000_0011, 7, 0x1000, 0, 0, 0], [9, 0x5412, 1, 0, 0, 0]] {
+                for (arch, listened) in &listened {
+                    let was = first(&[&plain.refuse, &plain.allow], *arch, number, args);
+                    let told: Vec<_> = told.iter().collect();
+                    let now = first(&told, *arch, number, args);
+                    let same = now == was
+                        || (was == errno(libc::EPERM) && now == trace(DENIED))
+                        || (was == errno(libc::ENOSYS) && now == trace(ABSENT))
+                        || (was == ALLOW && now == trace(DENIED));
+                    assert!(same, "{arch:x} {number} {args:x?}: {was:x} {now:x}");
+                    // A supervisor would be asked before the tracer, and could let it pass.
+                    let supervised = listened.iter().any(|(other, _)| *other == number);
+                    assert!(!supervised || now == was, "{number}");
+                }
+            }
+        }
+        let told: Vec<_> = told.iter().collect();
+        assert_eq!(first(&told, arch, libc::SYS_mount as u32, [0; 6]), trace(DENIED));
+        assert_eq!(first(&told, arch, libc::SYS_ptrace as u32, [0; 6]), trace(DENIED));
+        assert_eq!(first(&told, arch, libc::SYS_io_uring_setup as u32, [0; 6]), trace(ABSENT));
+        assert_eq!(first(&told, arch, libc::SYS_read as u32, [0; 6]), ALLOW);
     }
 }

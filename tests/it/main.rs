@@ -7,6 +7,7 @@
 mod audit;
 mod authorities;
 mod bad_input;
+mod behaviour;
 mod cache;
 mod call;
 mod containers;
@@ -20,6 +21,7 @@ mod failing;
 mod finished;
 mod flags;
 mod foreign;
+mod forensics;
 mod harness;
 mod hosts;
 mod interrupted;

@@ -594,6 +594,7 @@ impl Command {
             compression: self.compression,
             squash: prepared.squash,
             no_network: self.steps.no_network,
+            no_network_in_final: policy.denies_network_in_final(),
             grants: self.steps.grants.clone(),
             secrets: self.secrets.clone(),
             ssh: self.ssh.clone(),

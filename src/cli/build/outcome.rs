@@ -6,7 +6,7 @@ use rbuild::base::Masker;
 use rbuild::build::{NotPrepared, Prepared};
 use rbuild::diag::{Sources, render};
 use rbuild::exec::{Built, Cause, Failure};
-use rbuild::facts::Observed;
+use rbuild::facts::{Behaviour, Observed};
 use rbuild::policy::{Policy, Report};
 use serde_json::json;
 
@@ -161,54 +161,69 @@ impl Command {
 
 /// What steps did, where that was asked for: `null` where not.
 fn behaviour(built: &Built, prepared: &Prepared) -> serde_json::Value {
-    if built.behaviour.is_empty() {
-        return serde_json::Value::Null;
-    }
-    let steps: Vec<_> = built
-        .behaviour
+    let asked = built
+        .conduct
         .iter()
-        .map(|(id, observed)| {
+        .filter(|(_, conduct)| conduct.seen.is_some() || conduct.varying.is_some());
+    let steps: Vec<_> = asked
+        .map(|(id, conduct)| {
             let step = &prepared.plan.steps[*id];
             let place = prepared.sources.place(step.span);
-            let seen = match observed {
-                Observed::Skipped(cause) => {
-                    return json!({"place": place, "title": step.title, "skipped": cause});
-                }
-                Observed::Watched(seen) => seen,
+            let mut one = match &conduct.seen {
+                Some(Observed::Watched(seen)) => acts(seen),
+                Some(Observed::Skipped(cause)) => json!({ "skipped": cause }),
+                None => json!({}),
             };
-            let parents = |index: Option<usize>| -> Vec<&str> {
-                let chain = index.map(|index| seen.chain(index)).unwrap_or_default();
-                chain.iter().map(|program| program.path.as_str()).collect()
-            };
-            let execs: Vec<_> = (0..)
-                .zip(&seen.execs)
-                .map(|(index, program)| {
-                    json!({"path": program.path, "argv": program.argv, "sha256": program.sha256,
-                           "status": program.status, "parents": parents(Some(index))})
-                })
-                .collect();
-            let connects: Vec<_> = seen
-                .connects
-                .iter()
-                .map(|one| {
-                    let by = one.by.and_then(|by| seen.execs.get(by));
-                    json!({"addr": one.addr, "by": by.map(|program| &program.path),
-                           "parents": parents(one.by)})
-                })
-                .collect();
-            let denied = seen.denied.as_ref().map(|denied| -> Vec<_> {
-                let shown = |one: &rbuild::facts::Denied| {
-                    let by = one.by.and_then(|by| seen.execs.get(by));
-                    json!({"syscall": one.syscall, "count": one.count,
-                           "by": by.map(|program| &program.path), "parents": parents(one.by)})
-                };
-                denied.iter().map(shown).collect()
-            });
-            json!({"place": place, "title": step.title, "execs": execs, "connects": connects,
-                   "denied": denied, "untold": seen.untold})
+            one["place"] = json!(place);
+            one["title"] = json!(step.title);
+            if let Some(varying) = &conduct.varying {
+                one["varying"] = json!(varying);
+            }
+            if let Some(used) = conduct.used {
+                one["used"] = json!(used);
+            }
+            one
         })
         .collect();
-    json!({"steps": steps})
+    if steps.is_empty() { serde_json::Value::Null } else { json!({ "steps": steps }) }
+}
+
+fn acts(seen: &Behaviour) -> serde_json::Value {
+    let parents = |index: Option<usize>| -> Vec<&str> {
+        let chain = index.map(|index| seen.chain(index)).unwrap_or_default();
+        chain.iter().map(|program| program.path.as_str()).collect()
+    };
+    let path = |by: Option<usize>| Some(&seen.execs.get(by?)?.path);
+    let execs: Vec<_> = (0..)
+        .zip(&seen.execs)
+        .map(|(index, program)| {
+            json!({"path": program.path, "argv": program.argv, "sha256": program.sha256,
+                   "status": program.status, "parents": parents(Some(index)),
+                   "asked": program.asked, "folder": program.folder, "setid": program.setid,
+                   "whence": program.whence})
+        })
+        .collect();
+    let connects = seen
+        .connects
+        .iter()
+        .map(|one| json!({"addr": one.addr, "by": path(one.by), "parents": parents(one.by)}));
+    let denied = seen.denied.as_ref().map(|denied| -> Vec<_> {
+        let shown = |one: &rbuild::facts::Denied| {
+            json!({"syscall": one.syscall, "detail": one.detail, "count": one.count,
+                   "by": path(one.by), "parents": parents(one.by)})
+        };
+        denied.iter().map(shown).collect()
+    });
+    let failed = seen.failed.as_ref().map(|failed| -> Vec<_> {
+        let shown = |one: &rbuild::facts::Failed| {
+            json!({"path": one.path, "error": one.error, "by": path(one.by),
+                   "parents": parents(one.by)})
+        };
+        failed.iter().map(shown).collect()
+    });
+    let left: Vec<_> = seen.left.iter().map(|by| path(*by)).collect();
+    json!({"execs": execs, "connects": connects.collect::<Vec<_>>(), "denied": denied,
+           "failed": failed, "left": left, "processes": seen.processes, "untold": seen.untold})
 }
 
 /// Tells all that is wrong with a text.

@@ -39,7 +39,20 @@ rules! {
         single_stage_build
     }
     behaviour {
+        build_secret_printed
+        exec_failed
+        exec_from_scratch_dir
+        fileless_exec
+        kernel_module_attempted
+        kernel_surface_attempted
+        loader_hook_written
+        network_destination
         network_in_final
+        process_left_behind
+        ptrace_attempted
+        setuid_executed
+        step_not_reproducible
+        step_resource_budget
     }
     config {
         healthcheck_missing
@@ -290,15 +303,19 @@ pub fn explain(rule: &Rule) -> String {
     out
 }
 
-/// Returns what a rule looks at: `text`, `image`, `comments`.
+/// Returns what a rule looks at: `text`, `steps`, `image`, `comments`.
 pub(super) fn looks(rule: &Rule) -> Vec<&'static str> {
     let all = [
         ("text", rule.text_check.is_some()),
+        ("steps", rule.behaviour_check.is_some()),
         ("image", rule.image_check.is_some()),
         ("comments", rule.cover_check.is_some()),
     ];
     all.into_iter().filter(|(_, looks)| *looks).map(|(what, _)| what).collect()
 }
+
+/// Why calls that were refused are not known.
+const NO_CALLS: &str = "the host does not tell which calls were refused";
 
 use super::Judged;
 use super::finding::{Finding, Level};

@@ -1,6 +1,7 @@
 //! `download-executed-unverified`: what was fetched is run, unchecked.
 
-use crate::policy::{Found, Item, Outline, Rule, Stage};
+use crate::policy::executed;
+use crate::policy::{Acts, Found, Item, Outline, Rule, Stage};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "download-executed-unverified",
     title: "Saving to a file first is the same trust in two lines.",
@@ -10,6 +11,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
           minisign, ADD --checksum. An archive that is fetched and unpacked counts when what \
           follows runs its `./configure`, `make` or an installer in it.",
     text_check: Some(check),
+    behaviour_check: Some(check_behaviour),
     bad: &[
         "FROM busybox\nRUN wget -q https://example.org/i.sh -O /tmp/i.sh && sh /tmp/i.sh\n",
         "FROM busybox\nADD https://example.org/i.sh /tmp/i.sh\nRUN sh /tmp/i.sh\n",
@@ -100,4 +102,20 @@ pub(in crate::policy) fn fetched<'o, 'a>(
         }));
     }
     out
+}
+
+fn check_behaviour(acts: &Acts<'_, '_>, found: &mut Found<'_>) {
+    for (act, seen) in acts.watched(found) {
+        for fetched in executed::fetched(act, seen) {
+            if let Some(ran) = executed::ran_unchecked(act, seen, &fetched) {
+                let message = format!("`{}` is fetched, and run without a check", fetched.file);
+                let finding = act
+                    .finding(found, seen, Some(ran.by), message)
+                    .evidence("url", fetched.url.as_str())
+                    .evidence("file", fetched.file.as_str())
+                    .help("ADD --checksum=sha256:… URL FILE, then run the file");
+                found.add(finding);
+            }
+        }
+    }
 }

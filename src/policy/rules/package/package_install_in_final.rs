@@ -1,8 +1,10 @@
 //! `package-install-in-final`: packages are installed in the stage that ships.
 
+use crate::facts::Executed;
 use crate::facts::shell::Install;
 use crate::instruction::Instruction;
-use crate::policy::{Confidence, Found, Outline, Param, ParamKind, Rule, Stage};
+use crate::policy::executed;
+use crate::policy::{Acts, Confidence, Found, Outline, Param, ParamKind, Rule, Stage};
 
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "package-install-in-final",
@@ -11,7 +13,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
            rpm, pacman, pip, uv, poetry, conda, npm, pnpm, yarn, gem, bundle, cargo, go, composer \
            and more) in the target or a stage that it is built FROM. Wrappers (`sudo`, `env`, \
            `timeout`, `sh -c`, `python -m pip`) are looked through; text that is only printed is \
-           not a command.\n\n\
+           not a command; under an audit, what scripts run counts.\n\n\
            Not found: an installation into a folder of its own (`--root`, `--installroot`, \
            `--prefix`) in a stage whose files the target copies; packages that are all in \
            `allow_packages`.\n\n\
@@ -32,6 +34,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         },
     ],
     text_check: Some(check),
+    behaviour_check: Some(check_behaviour),
     bad: &[
         "FROM alpine:3.20\nRUN apk add --no-cache curl\nUSER 10001\n",
         "FROM alpine:3.20\nRUN sh -c 'env X=1 timeout 60 apk add curl'\n",
@@ -134,6 +137,37 @@ fn is_copied_from(stage: &Stage<'_>, outline: &Outline<'_>) -> bool {
             _ => false,
         })
     })
+}
+
+fn check_behaviour(acts: &Acts<'_, '_>, found: &mut Found<'_>) {
+    for (act, seen) in acts.watched(found) {
+        let stage = act.place().and_then(|place| place.stage);
+        let stage = stage.and_then(|index| acts.outline.stages.get(index));
+        for (index, program) in seen.execs.iter().enumerate().filter(|_| act.ships) {
+            let script = executed::script_of(program, act.span);
+            let Some(command) = executed::command_of(&script) else { continue };
+            let Some(install) = command.install() else { continue };
+            // What a package manager runs itself is its own affair.
+            let manager = |above: &&Executed| {
+                let script = executed::script_of(above, act.span);
+                executed::command_of(&script).is_some_and(|command| command.install().is_some())
+            };
+            if seen.chain(index).iter().any(manager)
+                || stage.is_some_and(|stage| allowed(&install, stage, acts.outline, found))
+            {
+                continue;
+            }
+            let packages: Vec<String> =
+                install.packages.iter().map(|package| package.shown()).collect();
+            let message = format!("`{}` installs packages in the stage that ships", install.name);
+            let finding = act
+                .finding(found, seen, Some(index), message)
+                .evidence("manager", install.manager)
+                .evidence("packages", packages.clone())
+                .help(help(&packages));
+            found.add(finding);
+        }
+    }
 }
 
 #[cfg(test)]

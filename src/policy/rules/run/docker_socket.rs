@@ -2,14 +2,16 @@
 
 use crate::base::Span;
 use crate::instruction::Instruction;
-use crate::policy::{Found, Judged, Outline, Rule};
+use crate::policy::{Acts, Found, Judged, Outline, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "docker-socket",
     title: "The mounted socket was the breakout.",
     text: "Finds docker.sock, containerd.sock, crio.sock and podman.sock in RUN, ENV, VOLUME, \
-          CMD, ENTRYPOINT and labels, and a DOCKER_HOST.",
+          CMD, ENTRYPOINT and labels, and a DOCKER_HOST; under an audit, a step that connects to \
+          one of them.",
     standards: &["CIS 5.31"],
     text_check: Some(check),
+    behaviour_check: Some(check_behaviour),
     image_check: Some(check_image),
     bad: &[
         "FROM busybox\nENV DOCKER_HOST=unix:///var/run/docker.sock\n",
@@ -96,4 +98,19 @@ fn socket(text: &str) -> Option<&'static str> {
             !text[at + socket.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
         })
     })
+}
+
+fn check_behaviour(acts: &Acts<'_, '_>, found: &mut Found<'_>) {
+    for (act, seen) in acts.watched(found) {
+        for one in &seen.connects {
+            let Some(path) = one.addr.strip_prefix("unix:") else { continue };
+            if let Some(socket) = socket(path) {
+                let finding = act
+                    .finding(found, seen, one.by, format!("the step connects to `{socket}`"))
+                    .evidence("address", one.addr.as_str())
+                    .help("leave it out: who has the socket has the host");
+                found.add(finding);
+            }
+        }
+    }
 }
