@@ -81,11 +81,11 @@ impl Report {
             (finding.level, rule(finding.rule).is_some_and(|rule| rule.inline))
         });
         let id = worst.map_or("final-user-root", |finding| finding.rule);
-        let waive = match rule(id) {
-            Some(rule) if rule.inline && policy.inline != super::Inline::Deny => {
-                format!("`# rbuild: allow {id} -- REASON` above the instruction")
-            }
-            _ => "an entry under [[exceptions]] in a policy file".to_owned(),
+        let covered = rule(id).map_or(policy.custom.rule(id).is_some(), |rule| rule.inline);
+        let waive = if covered && policy.inline != super::Inline::Deny {
+            format!("`# rbuild: allow {id} -- REASON` above the instruction")
+        } else {
+            "an entry under [[exceptions]] in a policy file".to_owned()
         };
         let looser: &[&str] = match policy.name.as_str() {
             "none" => &[],
@@ -205,6 +205,9 @@ pub(super) fn diagnostic(finding: &Finding, sources: &Sources) -> Diagnostic {
     out.label.clone_from(&finding.label);
     out.labels.clone_from(&finding.labels);
     out.help.clone_from(&finding.help);
+    if let Some(title) = finding.evidence.get("title").and_then(Value::as_str) {
+        out.notes.push(format!("why: {title}"));
+    }
     if let Some(rule) = rule(finding.rule) {
         out.notes.push(format!("why: {}", rule.title));
         let mut also = rule.standards.join(", ");
@@ -222,6 +225,12 @@ pub(super) fn diagnostic(finding: &Finding, sources: &Sources) -> Diagnostic {
     if let Some(image) = &finding.image {
         let layer = image.layer.map_or(String::new(), |layer| format!(", layer {layer}"));
         out.notes.insert(0, format!("in the image: {}{layer}", image.path));
+        // Without a Dockerfile the history says what made the layer.
+        let origin = finding.evidence.get("origin").and_then(Value::as_str);
+        if let Some(origin) = origin.filter(|origin| finding.span.is_none() && !origin.is_empty()) {
+            let shown: String = origin.chars().take(200).collect();
+            out.notes.insert(1, format!("made by: {shown}"));
+        }
     }
     out
 }

@@ -120,22 +120,38 @@ rules! {
     }
     image {
         base_file_hidden
+        constant_mtime_web
         deleted_file_shipped
         device_node
+        digest_mismatch
+        duplicate_content
         empty_file_in_bin
+        entrypoint_unrunnable
         entrypoint_untrusted_path
+        foreign_binary
         hidden_executable
         hidden_layer_executable
         history_anomaly
         history_remote_execution
         identity_file_changed
+        image_efficiency
+        image_size_budget
+        image_wasted_bytes
+        image_wasted_percent
         layer_anomaly
         ld_so_preload
         miner_indicator
         package_file_modified
+        provenance_missing
+        sbom_incomplete
+        sbom_missing
+        scan_attestation_stale
+        signature_missing
         single_stage_unsquashed
         system_file_replaced
         unattributed_executable
+        unneeded_file
+        unreferenced_blob
     }
     meta {
         suppression_expired
@@ -221,7 +237,32 @@ rules! {
 /// Returns what a person should know of a rule: why, what it finds, how to mend it, parameters,
 /// and a bad and a good example.
 pub fn explain(rule: &Rule) -> String {
-    let mut out = format!("{}\n\n{}\n\n{}\n", rule.id, rule.title, rule.text.trim());
+    let levels: Vec<String> = PROFILES
+        .iter()
+        .filter_map(|(name, _)| {
+            let policy = Policy::builtin(name)?;
+            let setting = policy.setting(rule.id);
+            let own = |(facet, level): (&&str, &Level)| format!(", {facet} {}", level.word());
+            let facets: String = setting.facets.iter().map(own).collect();
+            Some(format!("{name} {}{facets}", setting.level.word()))
+        })
+        .collect();
+    let mut out = format!(
+        "{}\n\n{}\n\n{}\n\nLooks at the {}. Levels: {}.\n",
+        rule.id,
+        rule.title,
+        rule.text.trim(),
+        looks(rule).join(" and "),
+        levels.join("; ")
+    );
+    if !rule.facets.is_empty() {
+        out.push_str(&format!(
+            "Parts: {}, as `{}[{}]`.\n",
+            rule.facets.join(", "),
+            rule.id,
+            rule.facets[0]
+        ));
+    }
     if !rule.params.is_empty() {
         out.push_str("\nParameters:\n");
         for param in rule.params {
@@ -249,11 +290,22 @@ pub fn explain(rule: &Rule) -> String {
     out
 }
 
+/// Returns what a rule looks at: `text`, `image`, `comments`.
+pub(super) fn looks(rule: &Rule) -> Vec<&'static str> {
+    let all = [
+        ("text", rule.text_check.is_some()),
+        ("image", rule.image_check.is_some()),
+        ("comments", rule.cover_check.is_some()),
+    ];
+    all.into_iter().filter(|(_, looks)| *looks).map(|(what, _)| what).collect()
+}
+
 use super::Judged;
 use super::finding::{Finding, Level};
 use super::outline::{Item, Outline};
+use super::profile::{PROFILES, Policy};
 use super::rule::Found;
-use crate::facts::{FileFact, FileKind, ImageFacts, Origin};
+use crate::facts::{Beside, FileFact, FileKind, ImageFacts, Origin};
 use crate::instruction::Instruction;
 
 /// Finds programs by name: what is visible in a `bin` or `sbin` folder and may be run, links
@@ -288,9 +340,21 @@ fn present(
     }
 }
 
+/// Returns what lies beside the image; where nobody could look, says so.
+fn beside<'a>(judged: &Judged<'a>, found: &mut Found<'_>) -> Option<&'a Beside> {
+    let beside = judged.facts.whole.beside.as_ref();
+    if beside.is_none() {
+        found.skip(match judged.outline {
+            Some(_) => "attestations and signatures are looked for by `rbuild audit`",
+            None => "nothing can lie beside an image in this kind of archive",
+        });
+    }
+    beside
+}
+
 /// Points a finding in a layer at the instruction that made it: the layer, or, of a squashed one, the
 /// path.
-fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
+pub(super) fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
     let Some(facts) = judged.facts.layers.get(layer) else { return finding };
     let path = finding.image.as_ref().map_or("", |image| image.path.as_str());
     match facts.origin_of(path) {
