@@ -49,8 +49,8 @@ impl Platform {
         let architecture = architecture.to_ascii_lowercase();
         let variant = variant.map(str::to_ascii_lowercase).filter(|variant| !variant.is_empty());
         let (architecture, variant) = match (architecture.as_str(), variant.as_deref()) {
+            ("x86_64" | "x86-64" | "amd64", Some("v1")) => ("amd64", None),
             ("x86_64" | "x86-64", variant) => ("amd64", variant),
-            ("amd64", Some("v1")) => ("amd64", None),
             ("i386" | "i486" | "i586" | "i686", _) => ("386", None),
             ("aarch64" | "arm64", Some("8" | "v8") | None) => ("arm64", None),
             ("aarch64", variant) => ("arm64", variant),
@@ -63,7 +63,7 @@ impl Platform {
             (other, variant) => (other, variant),
         };
         Platform {
-            os: if os == "macos" { "darwin".into() } else { os.to_ascii_lowercase() },
+            os: system(os),
             architecture: architecture.to_owned(),
             variant: variant.map(str::to_owned),
         }
@@ -83,11 +83,10 @@ impl Platform {
         let host = Self::host();
         match parts.as_slice() {
             [one] => {
-                let one = one.to_ascii_lowercase();
-                if SYSTEMS.contains(&one.as_str()) {
-                    return Ok(Self::new(&one, &host.architecture, host.variant.as_deref()));
+                if SYSTEMS.contains(&system(one).as_str()) {
+                    return Ok(Self::new(one, &host.architecture, host.variant.as_deref()));
                 }
-                let platform = Self::new("linux", &one, None);
+                let platform = Self::new("linux", one, None);
                 if ARCHITECTURES.contains(&platform.architecture.as_str()) {
                     Ok(platform)
                 } else {
@@ -103,6 +102,14 @@ impl Platform {
     /// The platform that this program was compiled for.
     pub fn host() -> Self {
         Self::new("linux", std::env::consts::ARCH, None)
+    }
+}
+
+/// An operating system, as Go spells it.
+fn system(os: &str) -> String {
+    match os.to_ascii_lowercase().as_str() {
+        "macos" => "darwin".to_owned(),
+        other => other.to_owned(),
     }
 }
 
@@ -135,9 +142,16 @@ mod tests {
             ("linux/arm", "linux/arm/v7"),
             ("arm64", "linux/arm64"),
             ("Linux/AArch64", "linux/arm64"),
+            ("linux/x86_64/v1", "linux/amd64"),
+            ("linux/X86-64/V3", "linux/amd64/v3"),
+            // Found by fuzzing: printed as a name that is read as another platform.
+            ("macOs/v", "darwin/v"),
         ] {
-            assert_eq!(Platform::parse(text).unwrap().to_string(), want);
+            let platform = Platform::parse(text).unwrap();
+            assert_eq!(platform.to_string(), want);
+            assert_eq!(Platform::parse(want), Ok(platform), "{text}");
         }
+        assert_eq!(Platform::parse("macOS").unwrap().os, "darwin");
         for bad in ["", "linux/", "a/b/c/d", "linux/am d64", "nonsense", "linux/..%2f"] {
             assert!(Platform::parse(bad).is_err(), "{bad:?}");
         }
