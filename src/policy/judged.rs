@@ -122,7 +122,9 @@ impl<'a> Judged<'a> {
         };
         match text.split_whitespace().next() {
             Some("COPY" | "ADD") => Maker::Copy,
-            _ => Maker::Run(None),
+            // `RUN …`, or a shell's command line as classic builders wrote it.
+            Some(word) if word == "RUN" || word.starts_with(['|', '/']) => Maker::Run(None),
+            _ => Maker::Base,
         }
     }
 }
@@ -130,10 +132,10 @@ impl<'a> Judged<'a> {
 /// Who made a path.
 #[derive(Clone, Copy)]
 pub enum Maker<'a> {
-    /// The base.
+    /// The base, or nobody knows.
     Base,
     /// A COPY or an ADD.
     Copy,
-    /// A RUN, and its instruction where it is known; or nobody knows.
+    /// A RUN, and its instruction where it is known.
     Run(Option<&'a Item<'a>>),
 }

@@ -330,6 +330,7 @@ fn programs_that_nobody_brought() {
     check(rule, "hardened", NONE, &[("COPY tool", &[tool])], &[]);
     check(rule, "hardened", NONE, &[("/bin/sh -c #(nop) ADD file:1 in /", &[tool])], &[]);
     check(rule, "hardened", NONE, &[("base", &[tool])], &[]);
+    check(rule, "hardened", NONE, &[("bazel build ...", &[tool])], &[]);
     let checked = "RUN /bin/sh -c wget x && echo 1  tool | sha256sum -c # buildkit";
     check(rule, "hardened", NONE, &[(checked, &[tool])], &[]);
     check(
