@@ -11,9 +11,21 @@ hello:
 test:
     sh tests/run
 
-check:
-    cargo fmt --check
+check: fmt-check
     cargo clippy --all-targets --locked -- -D warnings
+
+# Rules are declared in a macro, where `cargo fmt` does not look.
+fmt:
+    cargo fmt
+    rustfmt --edition 2024 src/policy/rules/*/*.rs
+
+fmt-check:
+    cargo fmt --check
+    rustfmt --check --edition 2024 src/policy/rules/*/*.rs
+
+# Write docs/rules.md, which is made of the rules.
+rule-docs:
+    RBUILD_BLESS=1 cargo test --locked --lib rule_docs
 
 # Bless changed snapshots.
 bless:

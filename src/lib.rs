@@ -34,4 +34,8 @@ pub fn init() {
     if std::env::args_os().nth(1).is_some_and(|word| word == "__sandbox") {
         sandbox::sandbox_main();
     }
+    #[cfg(feature = "rego")]
+    if std::env::args_os().nth(1).is_some_and(|word| word == policy::rego::WORD) {
+        build::rego_main();
+    }
 }

@@ -6,6 +6,8 @@
 
 mod audit;
 mod bases;
+#[cfg(feature = "rego")]
+mod custom;
 mod execute;
 mod listing;
 mod papers;
@@ -13,6 +15,10 @@ mod prepare;
 
 pub use audit::{Known, broken, look};
 pub use bases::{NamedSource, NamedSourceError, Resolver};
+#[cfg(feature = "rego")]
+pub(crate) use custom::rego_main;
+#[cfg(feature = "rego")]
+pub use custom::run_rego;
 pub use execute::{Done, Ended, Work, execute};
 pub use listing::FolderFiles;
 pub use prepare::{Job, NotPrepared, Prepared, parse, prepare};

@@ -55,6 +55,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Returns what rules in Rego see of the text (docs/rego.md).
+    pub fn input_document(&self, job: &Job, policy: &Policy) -> serde_json::Value {
+        crate::policy::input_document(self.text_input(job), policy)
+    }
+
     /// What rules are given of the text.
     pub(super) fn text_input<'a>(&'a self, job: &'a Job) -> TextInput<'a> {
         TextInput {

@@ -60,6 +60,9 @@ pub(crate) struct Args {
     /// Print the changes that --fix would make, and make none
     #[arg(long)]
     diff: bool,
+    /// Print what rules in Rego see of the text as `input`, and judge nothing
+    #[arg(long)]
+    dump_input: bool,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -90,6 +93,11 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
         let (dockerfile, context) = locate(path, args)?;
         let policy = effective(&args.policy, &context)?;
         let folder = path.is_dir().then_some(path.as_path());
+        if args.dump_input {
+            let text = document(&dockerfile, folder, args, &policy, &known)?;
+            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+            continue;
+        }
         if args.fix.is_some() || args.diff {
             mend(&dockerfile, folder, args, &policy, &known)?;
             if args.diff {
@@ -193,7 +201,7 @@ fn mend(
     Ok(())
 }
 
-fn judge_text(
+pub(crate) fn judge_text(
     name: String,
     text: Vec<u8>,
     dockerfile: &Path,
@@ -202,6 +210,47 @@ fn judge_text(
     policy: &Policy,
     known: &Bases,
 ) -> Result<(Sources, Report, bool), Stop> {
+    let job = job(name, text, dockerfile, folder, args, known)?;
+    if let Ok(instructions) = rbuild::build::parse(&job, policy) {
+        super::arguments::check_target(args.target.as_deref(), &instructions)?;
+    }
+    match prepare(&job, policy, &unread) {
+        Ok(prepared) => Ok((prepared.sources, prepared.report, true)),
+        Err(not) => Ok((not.sources, not.report, false)),
+    }
+}
+
+fn unread(_: &Wanted) -> Result<Found, Diagnostic> {
+    Ok(Found::Unread)
+}
+
+/// What rules in Rego see of a text.
+fn document(
+    dockerfile: &Path,
+    folder: Option<&Path>,
+    args: &Args,
+    policy: &Policy,
+    known: &Bases,
+) -> Result<String, Stop> {
+    let (name, text) = super::build::read_dockerfile(dockerfile)?;
+    let job = job(name, text, dockerfile, folder, args, known)?;
+    match prepare(&job, policy, &unread) {
+        Ok(prepared) => Ok(format!("{:#}\n", prepared.input_document(&job, policy))),
+        Err(not) => {
+            let first = not.diagnostics.first().map_or("", |one| one.message.as_str());
+            Err(Stop { exit: Exit::Parse, ..Stop::usage(first) })
+        }
+    }
+}
+
+fn job(
+    name: String,
+    text: Vec<u8>,
+    dockerfile: &Path,
+    folder: Option<&Path>,
+    args: &Args,
+    known: &Bases,
+) -> Result<Job, Stop> {
     let platform = match &args.platform {
         Some(text) => Platform::parse(text).map_err(|error| Stop::usage(error.to_string()))?,
         None => Platform::host(),
@@ -216,7 +265,7 @@ fn judge_text(
             .map_err(|error| Stop::usage(format!("--build-context {}: {error}", pair.key)))?;
         request.named_contexts.insert(pair.key.clone(), source.kind());
     }
-    let job = Job {
+    Ok(Job {
         name,
         text,
         request,
@@ -231,13 +280,5 @@ fn judge_text(
             }
             None => None,
         },
-    };
-    if let Ok(instructions) = rbuild::build::parse(&job, policy) {
-        super::arguments::check_target(args.target.as_deref(), &instructions)?;
-    }
-    let unread = |_: &Wanted| -> Result<Found, Diagnostic> { Ok(Found::Unread) };
-    match prepare(&job, policy, &unread) {
-        Ok(prepared) => Ok((prepared.sources, prepared.report, true)),
-        Err(not) => Ok((not.sources, not.report, false)),
-    }
+    })
 }

@@ -5,6 +5,7 @@ pub(crate) mod arguments;
 pub(crate) mod audit;
 pub(crate) mod build;
 pub(crate) mod call;
+pub(crate) mod cases;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod environment;

@@ -1,18 +1,25 @@
 //! The policy that is in force, and reports of what it found.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use rbuild::diag::Sources;
-use rbuild::policy::{FailOn, Format, Overrides, PROFILES, Policy, PolicyError, Report, Told};
+use rbuild::policy::{
+    FailOn, Foreign, Format, Imported, Overrides, PROFILES, Policy, PolicyError, PolicyFiles,
+    Report, Told, View, table_of,
+};
 
 use super::environment;
-use super::shared::{PolicyArgs, Stop, write_file};
+use super::shared::{PolicyArgs, Stop, printable, say, write_file};
 
 const ORGANISATION: &str = "/etc/rbuild/policy.toml";
-const REPOSITORY: &str = ".rbuild/policy.toml";
+pub(crate) const REPOSITORY: &str = ".rbuild/policy.toml";
+const SETTINGS: &str = "rbuild.toml";
 
 /// Puts the policy together: the profile or the file of `--policy` (else the organisation's file,
-/// else `hardened`), the repository's file, the command line.
+/// else `hardened`), the repository's file, the command line. Where there is no policy file at all,
+/// those of other tools are read, and that is said once.
 pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Stop> {
     // Told before the work, not after it.
     for pair in &args.report {
@@ -30,11 +37,13 @@ pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Sto
         None => Policy::builtin("hardened").expect("a built-in profile"),
     };
     // A profile by name is the whole of what was asked for; the repository's file refines the rest.
-    if args.policy.is_none()
-        && let Some(path) = repository_file(context)
-    {
-        let text = read(&path)?;
-        policy.merge(&text, &path.display().to_string()).map_err(stop)?;
+    if args.policy.is_none() {
+        if let Some((path, text)) = repository_file(context)? {
+            let mut files = Disk { folder: folder_of(&path), inside: true };
+            policy.merge_with(&text, &path.display().to_string(), &mut files).map_err(stop)?;
+        } else if !Path::new(ORGANISATION).is_file() {
+            others(&mut policy, context)?;
+        }
     }
     let fail_on = match &args.fail_on {
         Some(word) => Some(FailOn::parse(word).ok_or_else(|| {
@@ -49,7 +58,128 @@ pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Sto
         fail_on,
     };
     policy.apply(&overrides).map_err(stop)?;
+    match args.rego_input.as_deref() {
+        Some("conftest") => policy.custom.view = View::Conftest,
+        Some(_) => policy.custom.view = View::Rbuild,
+        None => {}
+    }
+    policy.end(&environment::today());
+    #[cfg(feature = "rego")]
+    {
+        policy.custom.runner = Some(rbuild::policy::Runner(|request| {
+            rbuild::build::run_rego(&environment::program(), request)
+        }));
+    }
     Ok(policy)
+}
+
+/// Applies the configuration files of other tools.
+fn others(policy: &mut Policy, context: &Path) -> Result<(), Stop> {
+    let found = foreign_files(context);
+    let basis = policy.name.clone();
+    let mut names = Vec::new();
+    for (path, foreign) in &found {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let imported = import(path, *foreign)?;
+        policy.merge(&imported.text, &name).map_err(stop)?;
+        names.push(name);
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    policy.name = format!("{basis} with {}", names.join(", "));
+    // `lint` of many files asks once for each.
+    static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if found.iter().filter(|(path, _)| told.insert(path.clone())).count() > 0 {
+        say(&format!(
+            "note: there is no policy file: read {} (`rbuild policy import` makes one of them)\n",
+            names.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// Turns a configuration file of another tool into a policy.
+pub(crate) fn import(path: &Path, foreign: Foreign) -> Result<Imported, Stop> {
+    foreign.import(&read(path)?).map_err(|error| {
+        Stop::usage(format!("{}: {error}", printable(&path.display().to_string())))
+    })
+}
+
+/// The configuration files of other tools that lie in the folder, or above it up to the root of the
+/// version control: of each tool the nearest.
+pub(crate) fn foreign_files(context: &Path) -> Vec<(PathBuf, Foreign)> {
+    let Ok(start) = std::path::absolute(context) else { return Vec::new() };
+    let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&start);
+    let mut found: Vec<(PathBuf, Foreign)> = Vec::new();
+    for folder in start.ancestors().take_while(|folder| folder.starts_with(root)) {
+        for (name, foreign) in Foreign::NAMES {
+            let path = folder.join(name);
+            if found.iter().all(|(_, known)| known.tool() != foreign.tool()) && path.is_file() {
+                found.push((path, *foreign));
+            }
+        }
+    }
+    found
+}
+
+/// The files that a policy file names, relative to its folder.
+struct Disk {
+    folder: PathBuf,
+    /// Nothing outside the folder: who may change a repository may not have other files read.
+    inside: bool,
+}
+
+/// What a pattern may look through.
+const MOST_ENTRIES: usize = 20_000;
+
+impl PolicyFiles for Disk {
+    fn text(&mut self, name: &str) -> Option<String> {
+        let path = self.folder.join(name);
+        if self.inside {
+            let folder = self.folder.canonicalize().ok()?;
+            if !path.canonicalize().ok()?.starts_with(folder) {
+                return None;
+            }
+        }
+        std::fs::read_to_string(path).ok()
+    }
+
+    fn list(&mut self, pattern: &str) -> Vec<String> {
+        // The folders before the first wildcard are taken as they are.
+        let plain = |part: &&str| !part.contains(['*', '?']);
+        let parts: Vec<&str> = pattern.split('/').collect();
+        let top: Vec<&str> = parts[..parts.len() - 1].iter().copied().take_while(plain).collect();
+        let mut open = vec![top.join("/")];
+        let (mut found, mut looked) = (Vec::new(), 0);
+        while let Some(folder) = open.pop() {
+            let at = self.folder.join(&folder);
+            for entry in std::fs::read_dir(at).into_iter().flatten().flatten() {
+                looked += 1;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                if looked > MOST_ENTRIES || name.starts_with('.') {
+                    continue;
+                }
+                let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                let kind = entry.file_type();
+                if kind.is_ok_and(|kind| kind.is_dir()) {
+                    open.push(name);
+                } else if rbuild::policy::matches(pattern, &name) {
+                    found.push(name);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }
 
 pub(crate) fn stop(error: PolicyError) -> Stop {
@@ -67,24 +197,32 @@ fn read(path: &Path) -> Result<String, Stop> {
 
 fn from_file(path: &Path) -> Result<Policy, Stop> {
     let text = read(path)?;
-    let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
-    let mut open = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-    Policy::read(&text, &path.display().to_string(), &mut open).map_err(stop)
+    let mut files = Disk { folder: folder_of(path), inside: false };
+    Policy::read_with(&text, &path.display().to_string(), &mut files).map_err(stop)
 }
 
-/// The repository's file: in the context or above it, up to the root of the version control.
-fn repository_file(context: &Path) -> Option<std::path::PathBuf> {
-    let start = std::path::absolute(context).ok()?;
+/// The repository's file and what it says: in the context or above it, up to the root of the version
+/// control, `.rbuild/policy.toml`, else `[policy]` of `rbuild.toml`.
+fn repository_file(context: &Path) -> Result<Option<(PathBuf, String)>, Stop> {
+    let Ok(start) = std::path::absolute(context) else { return Ok(None) };
     for folder in start.ancestors() {
         let file = folder.join(REPOSITORY);
         if file.is_file() {
-            return Some(file);
+            let text = read(&file)?;
+            return Ok(Some((file, text)));
+        }
+        let file = folder.join(SETTINGS);
+        if file.is_file()
+            && let Some(text) =
+                table_of(&read(&file)?, "policy", &file.display().to_string()).map_err(stop)?
+        {
+            return Ok(Some((file, text)));
         }
         if folder.join(".git").exists() {
-            return None;
+            return Ok(None);
         }
     }
-    None
+    Ok(None)
 }
 
 /// Writes the reports that `--report FORMAT=FILE` asks for.

@@ -138,6 +138,9 @@ pub(crate) struct PolicyArgs {
     /// The severity that stops
     #[arg(long, value_name = "error|warn|never")]
     pub(crate) fail_on: Option<String>,
+    /// What rules in Rego see as `input`: rbuild, or conftest (its list of commands)
+    #[arg(long, value_name = "FORM", value_parser = ["rbuild", "conftest"])]
+    pub(crate) rego_input: Option<String>,
     /// Write a report: `json=FILE`, `human=FILE`
     #[arg(long, value_name = "FORMAT=FILE")]
     pub(crate) report: Vec<KeyValue>,

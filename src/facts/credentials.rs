@@ -180,8 +180,8 @@ pub(super) fn placeholder(value: &str) -> bool {
         || entropy(value) < 2.0
 }
 
-// Bits per character.
-fn entropy(value: &str) -> f64 {
+/// Bits per character.
+pub(crate) fn entropy(value: &str) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in value.bytes() {
         counts[usize::from(byte)] += 1;

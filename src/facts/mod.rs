@@ -12,6 +12,7 @@ mod leak;
 mod logins;
 mod packages;
 mod program;
+mod rpm;
 mod table;
 mod view;
 mod whole;

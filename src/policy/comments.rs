@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::outline::Outline;
-use super::profile::{RuleName, find_rules};
+use super::profile::{Policy, RuleName};
 use super::read::is_date;
 use crate::base::Span;
 
@@ -13,6 +13,8 @@ pub(super) struct Comments {
     pub(super) list: Vec<Comment>,
     /// `check=error=true`: what BuildKit would warn of is an error.
     pub(super) errors: bool,
+    /// Comments for tools whose comments are not read, and the tool.
+    pub(super) unread: Vec<(Span, &'static str)>,
 }
 
 /// One comment that covers findings.
@@ -104,9 +106,9 @@ impl Scope {
 }
 
 /// Reads all comments.
-pub(super) fn read(outline: &Outline<'_>) -> Comments {
+pub(super) fn read(outline: &Outline<'_>, policy: &Policy) -> Comments {
     let input = &outline.input;
-    let mut out = Comments::default();
+    let mut out = Reading { policy, out: Comments::default() };
     for directive in input.file.directives.iter().filter(|directive| directive.name == "check") {
         out.check(&directive.value, Scope::File, Some(directive.span));
     }
@@ -118,6 +120,9 @@ pub(super) fn read(outline: &Outline<'_>) -> Comments {
     let mut next_line = Following::default();
     for comment in &input.file.comments {
         let text = comment.text.trim();
+        if let Some((_, tool)) = UNREAD.iter().find(|(word, _)| text.starts_with(word)) {
+            out.out.unread.push((comment.span, tool));
+        }
         if !speaks(text) {
             continue;
         }
@@ -155,8 +160,18 @@ pub(super) fn read(outline: &Outline<'_>) -> Comments {
             }
         }
     }
-    out
+    out.out
 }
+
+/// Returns the shell that `# hadolint shell=/bin/bash` names: with its options, if it has any, cut.
+pub(super) fn shell(text: &str) -> Option<&str> {
+    let rest = text.trim().strip_prefix("hadolint")?.trim_start().strip_prefix("shell=")?;
+    rest.split_whitespace().next()
+}
+
+// Comments of tools that judge other things, or that cannot be told apart from prose.
+const UNREAD: &[(&str, &str)] =
+    &[("nosemgrep", "semgrep"), ("checkov:skip=", "checkov"), ("tfsec:ignore:", "tfsec")];
 
 // Whether a comment may cover findings.
 fn speaks(text: &str) -> bool {
@@ -183,7 +198,12 @@ impl Following {
     }
 }
 
-impl Comments {
+struct Reading<'a> {
+    policy: &'a Policy,
+    out: Comments,
+}
+
+impl Reading<'_> {
     fn comment(
         &mut self,
         text: &str,
@@ -233,7 +253,8 @@ impl Comments {
             self.add(ids, scope, reason.trim(), span);
         } else if let Some(rest) = text.strip_prefix("trivy:ignore:") {
             // `DS-0002 exp:2027-01-01`: no room for a reason.
-            let ids = rest.replace("exp:", "until=");
+            // One comment may name several, each with the words in front.
+            let ids = rest.replace("trivy:ignore:", " ").replace("exp:", "until=");
             self.add(&ids, scope, "trivy:ignore", span);
         }
     }
@@ -247,13 +268,18 @@ impl Comments {
                 until = Some(if is_date(date) { date } else { "0000-00-00" }.to_owned());
                 continue;
             }
-            match find_rules(word, "") {
-                Ok(found) => names.extend(found),
+            match self.policy.find_rules(word, "") {
+                Ok(found) => {
+                    // Of rules in Rego nothing can be said before they were asked.
+                    foreign |=
+                        found.iter().any(|name| self.policy.custom.rule(name.rule).is_some());
+                    names.extend(found);
+                }
                 Err(_) if is_foreign(word) => foreign = true,
                 Err(_) => unknown.push(word.to_owned()),
             }
         }
-        self.list.push(Comment {
+        self.out.list.push(Comment {
             rules: Names::These(names),
             unknown,
             foreign,
@@ -269,18 +295,18 @@ impl Comments {
     fn check(&mut self, value: &str, scope: Scope, span: Option<Span>) {
         for part in value.split(';').map(str::trim) {
             if part == "error=true" && matches!(scope, Scope::File) {
-                self.errors = true;
+                self.out.errors = true;
             }
             let Some(skip) = part.strip_prefix("skip=") else { continue };
             let (mut names, mut unknown) = (Vec::new(), Vec::new());
             let all = skip.trim() == "all";
             for word in skip.split(',').map(str::trim).filter(|_| !all) {
-                match find_rules(word, "") {
+                match self.policy.find_rules(word, "") {
                     Ok(found) => names.extend(found),
                     Err(_) => unknown.push(word.to_owned()),
                 }
             }
-            self.list.push(Comment {
+            self.out.list.push(Comment {
                 rules: if all { Names::All } else { Names::These(names) },
                 unknown,
                 foreign: false,

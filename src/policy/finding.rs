@@ -274,16 +274,16 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
 }
 
-/// From which level on an image is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+/// From which level on an image is refused; the mildest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FailOn {
+    /// Nothing is refused.
+    Never,
     /// Any error; the default.
     Error,
     /// Any warning or error.
     Warn,
-    /// Nothing is refused.
-    Never,
 }
 
 impl FailOn {

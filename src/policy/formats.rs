@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::custom::FAILED;
 use super::finding::{Level, Report};
 use super::profile::Policy;
 use super::rules::CATEGORIES;
@@ -201,7 +202,7 @@ fn sarif(report: &Value, findings: &[Value], told: &[Told<'_>], version: &str) -
     let all = || {
         CATEGORIES.iter().flat_map(|(group, rules)| rules.iter().map(move |rule| (*group, *rule)))
     };
-    let rules: Vec<Value> = all()
+    let mut rules: Vec<Value> = all()
         .map(|(group, rule)| {
             // Where policies differ, the strictest says what a rule is worth.
             let level = told.iter().map(|told| told.policy.setting(rule.id).level).max();
@@ -234,22 +235,44 @@ fn sarif(report: &Value, findings: &[Value], told: &[Told<'_>], version: &str) -
             })
         })
         .collect();
+    // Rules of one's own: each once, whoever of the policies has them.
+    for told in told {
+        for rule in &told.policy.custom.rules {
+            if rules.iter().any(|known| known["id"] == rule.id) {
+                continue;
+            }
+            let help = rule.help.as_deref().unwrap_or(&rule.title);
+            let setting = told.policy.setting(rule.id);
+            rules.push(json!({
+                "id": rule.id,
+                "shortDescription": { "text": rule.title },
+                "help": { "text": help },
+                "defaultConfiguration": {
+                    "enabled": setting.on(),
+                    "level": sarif_level(setting.level.word()),
+                },
+                "properties": { "tags": ["custom"] },
+            }));
+        }
+    }
     let results: Vec<Value> = findings
         .iter()
         .filter(|finding| finding["severity"] != "off")
         .map(|finding| {
-            let index = all().position(|(_, rule)| rule.id == text(finding, "rule"));
+            let index = rules.iter().position(|rule| rule["id"] == finding["rule"]);
             let mut message = text(finding, "message").to_owned();
             if let Some(help) = finding["help"].as_str() {
                 let _ = write!(message, "; {help}");
             }
             let mut out = json!({
                 "ruleId": finding["rule"],
-                "ruleIndex": index,
                 "level": sarif_level(text(finding, "severity")),
                 "message": { "text": message },
                 "partialFingerprints": { "rbuild/v1": finding["fingerprint"] },
             });
+            if let Some(index) = index {
+                out["ruleIndex"] = index.into();
+            }
             let mut location = json!({});
             // Who shows results wants a place in a file; of what is in an image it is its path there.
             let place = file(finding);
@@ -439,12 +462,16 @@ fn junit(findings: &[Value], report: &Value, told: &[Told<'_>]) -> String {
 
 fn suite(told: &Told<'_>, findings: &[&Value], skipped: &[&Value]) -> String {
     let on = CATEGORIES.iter().flat_map(|(_, rules)| rules.iter());
-    let on: Vec<_> = on.filter(|rule| told.policy.setting(rule.id).on()).collect();
+    let on = on.map(|rule| rule.id).chain(told.policy.custom.rules.iter().map(|rule| rule.id));
+    let mut on: Vec<&str> = on.filter(|id| told.policy.setting(id).on()).collect();
+    if findings.iter().any(|finding| finding["rule"] == FAILED) {
+        on.push(FAILED);
+    }
     let (mut cases, mut failures, mut skips) = (String::new(), 0, 0);
-    for rule in &on {
-        let mine: Vec<&&Value> = findings.iter().filter(|f| f["rule"] == rule.id).collect();
-        let skip = skipped.iter().find(|skipped| skipped["rule"] == rule.id);
-        let id = xml(rule.id);
+    for rule in on.iter().copied() {
+        let mine: Vec<&&Value> = findings.iter().filter(|f| f["rule"] == rule).collect();
+        let skip = skipped.iter().find(|skipped| skipped["rule"] == rule);
+        let id = xml(rule);
         let _ = write!(cases, "    <testcase classname=\"rbuild\" name=\"{id}\"");
         if let Some(first) = mine.first() {
             failures += 1;

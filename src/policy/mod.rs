@@ -10,50 +10,67 @@ mod budget;
 mod comments;
 mod context;
 mod copied;
+mod custom;
 mod dive;
+mod document;
+mod exceptions;
 mod finding;
 mod fix;
 mod flow;
 mod formats;
 mod glob;
+mod import;
 mod judged;
 mod look;
 mod outline;
+mod patterns;
 mod profile;
 mod read;
+#[cfg(feature = "rego")]
+pub mod rego;
 mod report;
 mod rule;
 mod rules;
 mod scripts;
 mod sections;
+mod show;
 mod start;
 mod started;
 mod suppress;
+mod template;
 mod units;
 mod values;
+mod yaml;
 
 pub use bases::{BaseFacts, BaseSignature, Bases};
 pub use context::{ContextFile, ContextFiles, GivenFiles};
+pub use custom::{Custom, CustomRule, FAILED, Runner, View};
 pub use dive::DiveThresholds;
+pub use exceptions::Exception;
 pub use finding::{
     Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped,
     Suppressed, Verdict,
 };
 pub use fix::diff;
 pub use formats::{Format, Told};
+pub use glob::matches;
+pub use import::{Foreign, Imported};
 pub use judged::{Judged, Maker};
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
-    Behaviour, Exception, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, RuleName,
+    Behaviour, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, PolicyFiles, RuleName,
     Setting, find_rules, rule,
 };
 pub use rule::{Alias, Around, Found, Param, ParamKind, Rule};
 pub use rules::{CATEGORIES, RULES, explain};
+pub use show::table_of;
+pub use template::template;
 
 use std::collections::BTreeMap;
 
 use crate::facts::ImageFacts;
+use exceptions::Scope;
 
 /// A finished image, and the text that it was made from, if there is one.
 #[derive(Clone, Copy)]
@@ -89,9 +106,16 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
             finding.label.push_str(&format!(" (it runs `{script}`)"));
         }
     }
-    cover(&mut report, Some(&outline), policy, true);
+    let document = |_| document::of_text(&outline, policy);
+    custom::judge(&mut report, policy, Moment::Static, Some(&outline), document);
+    cover(&mut report, Some(&outline), policy, None);
     report.sort();
     report
+}
+
+/// Returns what rules in Rego see of a text as `input` (docs/rego.md).
+pub fn input_document(input: TextInput<'_>, policy: &Policy) -> serde_json::Value {
+    document::of_text(&Outline::new(input), policy)
 }
 
 /// Judges a finished image: before a byte of it leaves.
@@ -111,20 +135,31 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
             check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
     }
-    cover(&mut report, outline.as_ref(), policy, false);
+    let document = |files| document::of_image(&judged, files);
+    if !input.facts.whole.broken {
+        custom::judge(&mut report, policy, Moment::Image, outline.as_ref(), document);
+    }
+    cover(&mut report, outline.as_ref(), policy, Some(input.facts));
     report.sort();
     report
 }
 
-// Applies comments and waivers; at the text, judges them too.
-fn cover(report: &mut Report, outline: Option<&Outline<'_>>, policy: &Policy, text: bool) {
+// Applies comments and waivers; at the text, where there are no facts of an image, judges them too.
+fn cover(
+    report: &mut Report,
+    outline: Option<&Outline<'_>>,
+    policy: &Policy,
+    facts: Option<&ImageFacts>,
+) {
     let Some(outline) = outline else {
-        suppress::exceptions(report, policy, "", &BTreeMap::new(), None);
+        // A waiver ends for images too.
+        let today = facts.and_then(|facts| facts.whole.today.as_deref());
+        exceptions::apply(report, policy, &Scope { facts, today, ..Scope::default() });
         return;
     };
-    let comments = comments::read(outline);
+    let comments = comments::read(outline, policy);
     let used = suppress::comments(report, outline, policy, &comments);
-    if text {
+    if facts.is_none() {
         let covering = Covering { outline, comments: &comments, used: &used };
         for rule in RULES {
             let (setting, Some(check)) = (policy.setting(rule.id), rule.cover_check) else {
@@ -137,9 +172,14 @@ fn cover(report: &mut Report, outline: Option<&Outline<'_>>, policy: &Policy, te
             }
         }
     }
-    let file = &outline.input.sources.get(outline.input.file.source).name;
-    let stages = outline.stages.iter().map(|stage| (stage.index, stage.shown())).collect();
-    suppress::exceptions(report, policy, file, &stages, outline.input.today);
+    let scope = Scope {
+        file: &outline.input.sources.get(outline.input.file.source).name,
+        stages: outline.stages.iter().map(|stage| (stage.index, stage.shown())).collect(),
+        names: outline.input.tags.unwrap_or(&[]),
+        facts,
+        today: outline.input.today,
+    };
+    exceptions::apply(report, policy, &scope);
 }
 
 /// What a rule about comments and waivers is given.
@@ -168,6 +208,10 @@ impl Covering<'_> {
 
 #[cfg(test)]
 mod image_tests;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod rule_docs;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]

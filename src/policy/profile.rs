@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
+use super::custom::Custom;
+use super::exceptions::Exception;
 use super::finding::{FailOn, Level};
 use super::read;
 use super::rule::Rule;
@@ -51,7 +53,7 @@ pub enum Inline {
 }
 
 /// What becomes of rules that would need a base that was not looked up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Offline {
     /// They are listed as skipped.
@@ -94,27 +96,6 @@ pub enum Behaviour {
     Required,
 }
 
-/// A waiver in a policy file.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Exception {
-    /// The rules, with facets.
-    pub rules: Vec<RuleName>,
-    /// Patterns of Dockerfile paths; empty is any.
-    pub files: Vec<String>,
-    /// Names of stages; empty is any.
-    pub stages: Vec<String>,
-    /// Patterns of image paths; empty is any.
-    pub paths: Vec<String>,
-    /// Why.
-    pub reason: String,
-    /// Who answers for it.
-    pub owner: String,
-    /// The last day, `YYYY-MM-DD`.
-    pub expires: String,
-    /// How many findings it may cover.
-    pub max: Option<usize>,
-}
-
 /// A rule, or one facet of it, as people name it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RuleName {
@@ -122,6 +103,15 @@ pub struct RuleName {
     pub rule: &'static str,
     /// The facet, if one was named.
     pub facet: Option<&'static str>,
+}
+
+impl std::fmt::Display for RuleName {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.facet {
+            Some(facet) => write!(out, "{}[{facet}]", self.rule),
+            None => out.write_str(self.rule),
+        }
+    }
 }
 
 /// What the command line says.
@@ -160,8 +150,35 @@ pub struct Policy {
     pub exceptions: Vec<Exception>,
     /// What may not be weakened: `inline`, `chroot`, `rules.ID`.
     pub locked: BTreeSet<String>,
+    /// Who said so last, by key: `inline`, `bases.allow`, `rules.ID.PARAM`. What is not here is a
+    /// default.
+    pub origins: BTreeMap<String, String>,
+    /// Rules of others: `[custom]`.
+    pub custom: Custom,
     /// Error rules that the command line has switched off.
     pub skipped_errors: BTreeSet<&'static str>,
+}
+
+/// The files that a policy file names, by paths as written there.
+pub trait PolicyFiles {
+    /// Returns the text of a file.
+    fn text(&mut self, name: &str) -> Option<String>;
+
+    /// Returns the names of the files that a pattern means (`policies/*.rego`), sorted.
+    fn list(&mut self, pattern: &str) -> Vec<String>;
+}
+
+// Files that are only known by name.
+struct Opened<'a>(&'a mut dyn FnMut(&str) -> Option<String>);
+
+impl PolicyFiles for Opened<'_> {
+    fn text(&mut self, name: &str) -> Option<String> {
+        (self.0)(name)
+    }
+
+    fn list(&mut self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The built-in profiles: name and text.
@@ -177,7 +194,8 @@ impl Policy {
     pub fn builtin(name: &str) -> Option<Policy> {
         let (name, text) = PROFILES.iter().find(|(known, _)| *known == name)?;
         let mut policy = Policy::blank(name);
-        read::apply(&mut policy, text, name, &mut |_| None).expect("a test reads every profile");
+        read::apply(&mut policy, text, name, &mut Opened(&mut |_| None))
+            .expect("a test reads every profile");
         Some(policy)
     }
 
@@ -207,6 +225,8 @@ impl Policy {
             sections: BTreeMap::new(),
             exceptions: Vec::new(),
             locked: BTreeSet::new(),
+            origins: BTreeMap::new(),
+            custom: Custom::default(),
             skipped_errors: BTreeSet::new(),
         }
     }
@@ -220,15 +240,34 @@ impl Policy {
         place: &str,
         open: &mut dyn FnMut(&str) -> Option<String>,
     ) -> Result<Policy, PolicyError> {
+        Policy::read_with(text, place, &mut Opened(open))
+    }
+
+    /// The same, where the file may name further ones by patterns (`[custom]`).
+    pub fn read_with(
+        text: &str,
+        place: &str,
+        files: &mut dyn PolicyFiles,
+    ) -> Result<Policy, PolicyError> {
         let mut policy = Policy::blank(place);
-        read::apply(&mut policy, text, place, open)?;
+        read::apply(&mut policy, text, place, files)?;
         Ok(policy)
     }
 
     /// Applies a further file on top: that of the repository over that of the organisation. Its
     /// `extends` is not followed; what is locked cannot be weakened.
     pub fn merge(&mut self, text: &str, place: &str) -> Result<(), PolicyError> {
-        read::merge(self, text, place)
+        self.merge_with(text, place, &mut Opened(&mut |_| None))
+    }
+
+    /// The same, where the file may name further ones (`[custom]`).
+    pub fn merge_with(
+        &mut self,
+        text: &str,
+        place: &str,
+        files: &mut dyn PolicyFiles,
+    ) -> Result<(), PolicyError> {
+        read::merge(self, text, place, files)
     }
 
     /// Applies the command line.
@@ -245,12 +284,19 @@ impl Policy {
         if !overrides.only.is_empty() {
             let mut only = Vec::new();
             for name in &overrides.only {
-                only.extend(find_rules(name, "--only")?);
+                only.extend(self.find_rules(name, "--only")?);
             }
             for (id, setting) in &mut self.rules {
                 let mut names = only.iter().filter(|name| name.rule == *id).peekable();
                 setting.only = names.peek().is_some();
                 let base = setting.level.max(Level::Warn);
+                // What is locked stays as it is.
+                if self.locked.contains(&format!("rules.{id}")) {
+                    if setting.only {
+                        setting.level = base;
+                    }
+                    continue;
+                }
                 setting.level = Level::Off;
                 for name in names {
                     match name.facet {
@@ -270,7 +316,7 @@ impl Policy {
             }
         }
         for name in &overrides.skip {
-            for name in find_rules(name, "--skip")? {
+            for name in self.find_rules(name, "--skip")? {
                 if self.locked.contains(&format!("rules.{}", name.rule)) {
                     return Err(locked("--skip", name.rule));
                 }
@@ -290,7 +336,11 @@ impl Policy {
             }
         }
         if let Some(fail_on) = overrides.fail_on {
+            if self.locked.contains("fail_on") && fail_on < self.fail_on {
+                return Err(locked("--fail-on", "fail_on"));
+            }
             self.fail_on = fail_on;
+            self.origins.insert("fail_on".into(), "--fail-on".into());
         }
         Ok(())
     }
@@ -309,14 +359,29 @@ impl Policy {
             }
             [key] => {
                 table.insert((*key).to_owned(), value);
-                read::top(self, &table, place)
+                read::top(self, &table, place, &mut Opened(&mut |_| None))
             }
             [section, key] => {
                 let inner = Table::from_iter([((*key).to_owned(), value)]);
                 table.insert((*section).to_owned(), Value::Table(inner));
-                read::top(self, &table, place)
+                read::top(self, &table, place, &mut Opened(&mut |_| None))
             }
             _ => Err(PolicyError::new(place, format!("unknown key `{key}`"))),
+        }
+    }
+
+    /// Returns the rules that `name` means: an id, an alias, or the id of a custom rule.
+    pub fn find_rules(&self, name: &str, place: &str) -> Result<Vec<RuleName>, PolicyError> {
+        match self.rules.get_key_value(name) {
+            Some((id, _)) => Ok(vec![RuleName { rule: id, facet: None }]),
+            None => find_rules(name, place),
+        }
+    }
+
+    /// Ends the waivers whose last day has passed, for judgements that do not know the day.
+    pub fn end(&mut self, today: &str) {
+        for exception in &mut self.exceptions {
+            exception.ended |= exception.over(Some(today));
         }
     }
 
@@ -375,23 +440,14 @@ impl Policy {
                 ((*id).to_owned(), rule)
             })
             .collect();
-        let exceptions: Vec<serde_json::Value> = self
-            .exceptions
-            .iter()
-            .map(|exception| {
-                let rules: Vec<&str> = exception.rules.iter().map(|name| name.rule).collect();
-                serde_json::json!({
-                    "rules": rules, "files": exception.files, "stages": exception.stages,
-                    "paths": exception.paths, "reason": exception.reason,
-                    "owner": exception.owner, "expires": exception.expires,
-                })
-            })
-            .collect();
+        let exceptions: Vec<serde_json::Value> =
+            self.exceptions.iter().map(Exception::to_json).collect();
         serde_json::json!({
             "name": self.name, "inline": self.inline, "offline": self.offline,
             "fail_on": self.fail_on, "behaviour": self.behaviour,
             "chroot": if self.chroot { "allow" } else { "deny" }, "lock": self.locked,
             "rules": rules, "sections": self.sections, "exceptions": exceptions,
+            "custom": self.custom.to_json(),
         })
     }
 
@@ -404,28 +460,6 @@ impl Policy {
             }
         }
         Digest::of(json.to_string().as_bytes())
-    }
-
-    /// Writes the policy for people: each rule with its level and who said so.
-    pub fn show(&self) -> String {
-        let mut out = format!(
-            "policy {} ({})\ninline = {:?}, offline = {:?}, fail_on = {:?}\n",
-            self.name,
-            self.digest(),
-            self.inline,
-            self.offline,
-            self.fail_on
-        );
-        for (id, setting) in &self.rules {
-            let level = setting.level.word();
-            let facets: String = setting
-                .facets
-                .iter()
-                .map(|(facet, level)| format!(" {facet}={}", level.word()))
-                .collect();
-            out.push_str(&format!("{level:<5}  {id:<30}  {}{facets}\n", setting.origin));
-        }
-        out
     }
 }
 

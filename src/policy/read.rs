@@ -4,11 +4,10 @@ use toml::{Table, Value};
 
 use super::finding::{FailOn, Level};
 use super::profile::{
-    Behaviour, Exception, Inline, Offline, PROFILES, Policy, PolicyError, Setting, find_rules,
-    locked,
+    Behaviour, Inline, Offline, PROFILES, Policy, PolicyError, PolicyFiles, Setting, locked,
 };
-use super::rule::Rule;
-use super::{rules, sections};
+use super::rule::{Param, Rule};
+use super::{custom, exceptions, rules, sections};
 use crate::diag::nearest;
 
 const KEYS: &[&str] = &[
@@ -31,15 +30,17 @@ const KEYS: &[&str] = &[
     "secrets",
     "signatures",
     "attestations",
+    "custom",
 ];
-const EXCEPTION_KEYS: &[&str] =
-    &["rules", "files", "stages", "paths", "reason", "owner", "expires", "max"];
+/// What may be locked besides sections and rules.
+const LOCKS: &[&str] =
+    &["inline", "offline", "fail_on", "behaviour", "chroot", "exceptions", "custom"];
 /// How long a chain of `extends` may be.
 const LONGEST_CHAIN: usize = 16;
 /// Policies are small; what is larger is no policy.
 const LONGEST_FILE: usize = 1 << 20;
 
-type Open<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
+type Open<'a> = &'a mut dyn PolicyFiles;
 
 pub(super) fn apply(
     policy: &mut Policy,
@@ -77,9 +78,14 @@ fn chain(
     for parent in parents {
         if let Some((name, text)) = PROFILES.iter().find(|(name, _)| *name == parent) {
             chain(policy, text, name, open, seen)?;
-        } else if let Some(text) = open(&parent) {
+        } else if let Some(text) = open.text(&parent) {
             chain(policy, &text, &parent, open, seen)?;
         } else {
+            if parent.starts_with("oci:") {
+                let message = format!("`{parent}`: a policy in a registry is not read");
+                return Err(PolicyError::new(place, message)
+                    .help(Some("pull it to a file, and extend that".into())));
+            }
             let near = nearest(&parent, PROFILES.iter().map(|(name, _)| *name));
             return Err(PolicyError::new(
                 place,
@@ -90,10 +96,15 @@ fn chain(
     }
     seen.pop();
     // What the parents locked holds for this file.
-    top(policy, &table, place)
+    top(policy, &table, place, open)
 }
 
-pub(super) fn merge(policy: &mut Policy, text: &str, place: &str) -> Result<(), PolicyError> {
+pub(super) fn merge(
+    policy: &mut Policy,
+    text: &str,
+    place: &str,
+    open: Open<'_>,
+) -> Result<(), PolicyError> {
     let table = parse(text, place)?;
     // It refines what is in force: another basis would be silently ignored.
     if let Some(basis) = table.get("extends")
@@ -103,7 +114,7 @@ pub(super) fn merge(policy: &mut Policy, text: &str, place: &str) -> Result<(), 
         return Err(PolicyError::new(place, text)
             .help(Some("leave it out, or name the file with --policy".into())));
     }
-    top(policy, &table, place)
+    top(policy, &table, place, open)
 }
 
 fn parse(text: &str, place: &str) -> Result<Table, PolicyError> {
@@ -122,8 +133,18 @@ fn parse(text: &str, place: &str) -> Result<Table, PolicyError> {
     }
 }
 
-pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(), PolicyError> {
+pub(super) fn top(
+    policy: &mut Policy,
+    table: &Table,
+    place: &str,
+    open: Open<'_>,
+) -> Result<(), PolicyError> {
     known(table, KEYS, place, "")?;
+    for key in ["inline", "offline", "fail_on", "behaviour", "chroot"] {
+        if table.contains_key(key) {
+            policy.origins.insert(key.to_owned(), place.to_owned());
+        }
+    }
     if let Some(name) = string(table, "name", place)? {
         policy.name = name.to_owned();
     } else if !place.starts_with("--") {
@@ -142,15 +163,23 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
         policy.inline = inline;
     }
     if let Some(word) = string(table, "offline", place)? {
-        policy.offline = match word {
+        let offline = match word {
             "skip" => Offline::Skip,
             "error" => Offline::Error,
             _ => return Err(words(place, "offline", word, &["skip", "error"])),
         };
+        if policy.locked.contains("offline") && offline < policy.offline {
+            return Err(locked(place, "offline"));
+        }
+        policy.offline = offline;
     }
     if let Some(word) = string(table, "fail_on", place)? {
-        policy.fail_on = FailOn::parse(word)
+        let fail_on = FailOn::parse(word)
             .ok_or_else(|| words(place, "fail_on", word, &["error", "warn", "never"]))?;
+        if policy.locked.contains("fail_on") && fail_on < policy.fail_on {
+            return Err(locked(place, "fail_on"));
+        }
+        policy.fail_on = fail_on;
     }
     if let Some(word) = string(table, "behaviour", place)? {
         let behaviour = match word {
@@ -164,6 +193,11 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
         }
         policy.behaviour = behaviour;
     }
+    match table.get("custom") {
+        None => {}
+        Some(Value::Table(table)) => custom::read(policy, table, place, open)?,
+        Some(_) => return Err(PolicyError::new(place, "`custom` must be a table")),
+    }
     for section in sections::SECTIONS {
         match table.get(section.name) {
             None => {}
@@ -172,6 +206,14 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
                 return Err(PolicyError::new(place, format!("`{}` must be a table", section.name)));
             }
         }
+    }
+    // Bases that must be signed are looked at, whatever the profile makes of the rule; a level in
+    // this file comes after.
+    let signed = table.get("signatures").and_then(|table| table.get("require_for_bases"));
+    if signed == Some(&Value::Boolean(true)) && !policy.is_on("base-unsigned") {
+        let setting = policy.setting_mut("base-unsigned");
+        setting.level = Level::Error;
+        place.clone_into(&mut setting.origin);
     }
     if let Some(word) = string(table, "chroot", place)? {
         let allowed = match word {
@@ -192,8 +234,11 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
     match table.get("exceptions") {
         None => {}
         Some(Value::Array(list)) => {
+            if policy.locked.contains("exceptions") && !list.is_empty() {
+                return Err(locked(place, "exceptions"));
+            }
             for value in list {
-                policy.exceptions.push(exception(value, policy, place)?);
+                policy.exceptions.push(exceptions::read(value, policy, place)?);
             }
         }
         Some(_) => return Err(PolicyError::new(place, "`exceptions` must be a list of tables")),
@@ -204,23 +249,22 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
         })? {
             match key.strip_prefix("rules.") {
                 Some(id) => {
-                    for name in find_rules(id, place)? {
+                    for name in policy.find_rules(id, place)? {
                         policy.locked.insert(format!("rules.{}", name.rule));
                     }
                 }
-                None if key == "inline"
-                    || key == "behaviour"
-                    || key == "chroot"
+                None if LOCKS.contains(&key.as_str())
                     || sections::SECTIONS.iter().any(|section| section.name == key) =>
                 {
                     policy.locked.insert(key);
                 }
                 None => {
-                    return Err(PolicyError::new(place, format!("`{key}` cannot be locked"))
-                        .help(Some(
-                        "lock `inline`, `behaviour`, `chroot`, a section, or a rule as `rules.ID`"
-                            .into(),
-                    )));
+                    return Err(PolicyError::new(place, format!("`{key}` cannot be locked")).help(
+                        Some(format!(
+                            "lock `{}`, a section, or a rule as `rules.ID`",
+                            LOCKS.join("`, `")
+                        )),
+                    ));
                 }
             }
         }
@@ -231,16 +275,11 @@ pub(super) fn top(policy: &mut Policy, table: &Table, place: &str) -> Result<(),
 pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(), PolicyError> {
     let mut named = Vec::new();
     for (key, value) in table {
-        named.extend(find_rules(key, place)?.into_iter().map(|name| (key, value, name)));
+        named.extend(policy.find_rules(key, place)?.into_iter().map(|name| (key, value, name)));
     }
     for (key, value, name) in named {
-        let rule = rules::RULES
-            .iter()
-            .copied()
-            .find(|rule| rule.id == name.rule)
-            .expect("it was just found");
-        let is_locked = policy.locked.contains(&format!("rules.{}", rule.id));
-        let setting = policy.setting_mut(rule.id);
+        let is_locked = policy.locked.contains(&format!("rules.{}", name.rule));
+        let setting = policy.setting_mut(name.rule);
         let level_of = |word: &Value| {
             word.as_str().and_then(Level::parse).ok_or_else(|| {
                 let shown = shown(word);
@@ -248,48 +287,87 @@ pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(
             })
         };
         let before = setting.clone();
+        let mut said = !value.is_table();
+        let mut params = Vec::new();
         match value {
             Value::Table(table) => {
+                // A custom rule has a level and nothing else.
+                let rule = rules::RULES.iter().copied().find(|rule| rule.id == name.rule);
                 for (param, value) in table {
-                    if param == "severity" {
-                        set_level(setting, name.facet, level_of(value)?);
-                        continue;
+                    match (param.as_str(), rule) {
+                        ("severity", _) => {
+                            said = true;
+                            set_level(setting, name.facet, level_of(value)?);
+                        }
+                        ("facets", Some(rule)) if !rule.facets.is_empty() => {
+                            said = true;
+                            facets(setting, rule, value, place)?;
+                        }
+                        _ => {
+                            let known = rule.map_or(&[][..], |rule| rule.params);
+                            params.push(parameter(setting, known, name.rule, param, value, place)?);
+                        }
                     }
-                    if param == "facets" && !rule.facets.is_empty() {
-                        facets(setting, rule, value, place)?;
-                        continue;
-                    }
-                    let Some(known) = rule.params.iter().find(|known| known.name == param) else {
-                        let names = rule.params.iter().map(|known| known.name);
-                        let names = names.chain(["severity", "facets"]);
-                        let near = nearest(param, names);
-                        return Err(PolicyError::new(
-                            place,
-                            format!("unknown key `{param}` in `rules.{}`", rule.id),
-                        )
-                        .help(near.map(|near| format!("did you mean `{near}`?"))));
-                    };
-                    known.kind.check(value).map_err(|want| {
-                        PolicyError::new(
-                            place,
-                            format!("`rules.{}.{param}` must be {want}", rule.id),
-                        )
-                    })?;
-                    setting.params.insert(param.clone(), value.clone());
                 }
             }
             value => set_level(setting, name.facet, level_of(value)?),
         }
-        place.clone_into(&mut setting.origin);
+        if said {
+            place.clone_into(&mut setting.origin);
+        }
         let weaker = setting.level < before.level
             || setting.facets.iter().any(|(facet, level)| {
                 *level < before.facets.get(facet).copied().unwrap_or(before.level)
             });
         if is_locked && (weaker || setting.params != before.params) {
-            return Err(locked(place, &format!("rules.{}", rule.id)));
+            return Err(locked(place, &format!("rules.{}", name.rule)));
+        }
+        for param in params {
+            policy.origins.insert(format!("rules.{}.{param}", name.rule), place.to_owned());
         }
     }
     Ok(())
+}
+
+// Sets a parameter of a rule: `allow` replaces a list, `allow_add` adds to it, and tables are merged.
+fn parameter(
+    setting: &mut Setting,
+    params: &'static [Param],
+    id: &str,
+    key: &str,
+    value: &Value,
+    place: &str,
+) -> Result<&'static str, PolicyError> {
+    let plain = params.iter().find(|known| known.name == key);
+    let added = || params.iter().find(|known| key.strip_suffix("_add") == Some(known.name));
+    let Some(known) = plain.or_else(added) else {
+        let names = params.iter().map(|known| known.name).chain(["severity", "facets"]);
+        let near = nearest(key, names);
+        return Err(PolicyError::new(place, format!("unknown key `{key}` in `rules.{id}`"))
+            .help(near.map(|near| format!("did you mean `{near}`?"))));
+    };
+    let value = joined(setting.params.get(known.name), value, plain.is_none());
+    known
+        .kind
+        .check(&value)
+        .map_err(|want| PolicyError::new(place, format!("`rules.{id}.{key}` must be {want}")))?;
+    setting.params.insert(known.name.to_owned(), value);
+    Ok(known.name)
+}
+
+/// Returns what becomes of a value when a later file sets it: tables are merged, all else is
+/// replaced, and lists are added to where that was asked for.
+pub(super) fn joined(before: Option<&Value>, new: &Value, add: bool) -> Value {
+    match (before, new) {
+        (Some(Value::Array(old)), Value::Array(new)) if add => {
+            Value::Array(old.iter().chain(new).cloned().collect())
+        }
+        (Some(Value::Table(old)), Value::Table(new)) => {
+            let all = old.iter().chain(new);
+            Value::Table(all.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+        _ => new.clone(),
+    }
 }
 
 fn set_level(setting: &mut Setting, facet: Option<&'static str>, level: Level) {
@@ -338,72 +416,6 @@ fn facets(
     Ok(())
 }
 
-fn exception(value: &Value, policy: &Policy, place: &str) -> Result<Exception, PolicyError> {
-    let Value::Table(table) = value else {
-        return Err(PolicyError::new(place, "an exception must be a table"));
-    };
-    known(table, EXCEPTION_KEYS, place, " of an exception")?;
-    let list = |key: &str| -> Result<Vec<String>, PolicyError> {
-        match table.get(key) {
-            None => Ok(Vec::new()),
-            Some(value) => strings(value).ok_or_else(|| {
-                PolicyError::new(
-                    place,
-                    format!("`{key}` of an exception must be a list of strings"),
-                )
-            }),
-        }
-    };
-    let text = |key: &str| -> Result<String, PolicyError> {
-        string(table, key, place)?
-            .map(str::to_owned)
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| PolicyError::new(place, format!("an exception needs `{key}`")))
-    };
-    let mut rules = Vec::new();
-    for name in list("rules")? {
-        for name in find_rules(&name, place)? {
-            if policy.locked.contains(&format!("rules.{}", name.rule)) {
-                return Err(locked(place, &format!("rules.{}", name.rule)));
-            }
-            rules.push(name);
-        }
-    }
-    let expires = match table.get("expires") {
-        Some(Value::Datetime(date)) if date.date.is_some() => date.to_string(),
-        Some(Value::String(date)) if is_date(date) => date.clone(),
-        _ => {
-            return Err(PolicyError::new(place, "an exception needs `expires`")
-                .help(Some("expires = 2027-12-31".into())));
-        }
-    };
-    let max = match table.get("max") {
-        None => None,
-        Some(Value::Integer(count)) if *count > 0 => usize::try_from(*count).ok(),
-        Some(_) => return Err(PolicyError::new(place, "`max` must be a number over 0")),
-    };
-    let exception = Exception {
-        rules,
-        files: list("files")?,
-        stages: list("stages")?,
-        paths: list("paths")?,
-        reason: text("reason")?,
-        owner: text("owner")?,
-        expires: expires.get(..10).unwrap_or_default().to_owned(),
-        max,
-    };
-    if exception.rules.is_empty() {
-        return Err(PolicyError::new(place, "an exception needs `rules`"));
-    }
-    if exception.files.is_empty() && exception.stages.is_empty() && exception.paths.is_empty() {
-        return Err(PolicyError::new(
-            place,
-            "an exception needs a scope: `files`, `stages` or `paths`",
-        ));
-    }
-    Ok(exception)
-}
-
 /// Tells whether a text is `YYYY-MM-DD`.
 pub(super) fn is_date(text: &str) -> bool {
     text.len() == 10
@@ -429,7 +441,11 @@ pub(super) fn known(
     Ok(())
 }
 
-fn string<'a>(table: &'a Table, key: &str, place: &str) -> Result<Option<&'a str>, PolicyError> {
+pub(super) fn string<'a>(
+    table: &'a Table,
+    key: &str,
+    place: &str,
+) -> Result<Option<&'a str>, PolicyError> {
     match table.get(key) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -437,7 +453,7 @@ fn string<'a>(table: &'a Table, key: &str, place: &str) -> Result<Option<&'a str
     }
 }
 
-fn strings(value: &Value) -> Option<Vec<String>> {
+pub(super) fn strings(value: &Value) -> Option<Vec<String>> {
     value.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect()
 }
 

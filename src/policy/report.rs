@@ -83,11 +83,11 @@ impl Report {
         let id = worst.map_or("final-user-root", |finding| finding.rule);
         // A comment needs an instruction to stand above.
         let place = worst.is_none_or(|finding| finding.span.is_some() || finding.place.is_some());
-        let waive = match rule(id) {
-            Some(rule) if rule.inline && place && policy.inline != super::Inline::Deny => {
-                format!("`# rbuild: allow {id} -- REASON` above the instruction")
-            }
-            _ => "an entry under [[exceptions]] in a policy file".to_owned(),
+        let covered = rule(id).map_or(policy.custom.rule(id).is_some(), |rule| rule.inline);
+        let waive = if covered && place && policy.inline != super::Inline::Deny {
+            format!("`# rbuild: allow {id} -- REASON` above the instruction")
+        } else {
+            "an entry under [[exceptions]] in a policy file".to_owned()
         };
         let looser: &[&str] = match policy.name.as_str() {
             "none" => &[],
@@ -207,6 +207,9 @@ pub(super) fn diagnostic(finding: &Finding, sources: &Sources) -> Diagnostic {
     out.label.clone_from(&finding.label);
     out.labels.clone_from(&finding.labels);
     out.help.clone_from(&finding.help);
+    if let Some(title) = finding.evidence.get("title").and_then(Value::as_str) {
+        out.notes.push(format!("why: {title}"));
+    }
     if let Some(rule) = rule(finding.rule) {
         out.notes.push(format!("why: {}", rule.title));
         let mut also = rule.standards.join(", ");

@@ -4,10 +4,11 @@ use toml::Value;
 
 use super::finding::{Finding, Level, Moment, Place, Report, Skipped};
 use super::outline::Outline;
-use super::profile::{Policy, Setting};
+use super::profile::{Offline, Policy, Setting};
 use super::units;
 use super::{Covering, Judged};
 use crate::base::Span;
+use crate::facts::credentials::Credential;
 
 /// A rule: one value in one file of `rules/`, and one word in the list there.
 #[derive(Clone, Copy)]
@@ -218,6 +219,9 @@ pub struct Found<'a> {
     pub(super) count: usize,
 }
 
+// What rules say whose base was not looked up.
+const UNRESOLVED: &str = "bases not resolved";
+
 // A hostile file may break one rule a million times; nobody reads more than this.
 const MOST: usize = 1000;
 
@@ -262,9 +266,21 @@ impl Found<'_> {
         self.count += 1;
     }
 
-    /// Says that the rule could not look.
+    /// Says that the rule could not look. Where the policy has it so, a base that was not looked
+    /// up is a finding.
     pub fn skip(&mut self, reason: impl Into<String>) {
-        self.report.skipped.push(Skipped { rule: self.rule.id, reason: reason.into() });
+        let reason = reason.into();
+        if self.policy.offline == Offline::Error && reason == UNRESOLVED {
+            let mut finding = self
+                .finding(format!("this rule could not look: {reason}"))
+                .help("let the bases be looked up, tell of them (`lint --bases FILE`), or set offline = \"skip\"");
+            finding.rule = self.rule.id;
+            finding.level = Level::Error;
+            if !self.report.findings.contains(&finding) {
+                self.report.findings.push(finding);
+            }
+        }
+        self.report.skipped.push(Skipped { rule: self.rule.id, reason });
     }
 
     /// The rule's level.
@@ -317,6 +333,20 @@ impl Found<'_> {
     /// Returns a key of a section of the policy (`[bases] allow`), its default if none is set.
     pub fn section(&self, section: &str, key: &str) -> Option<&Value> {
         self.policy.section(section, key)
+    }
+
+    /// Returns the names that are no secrets: of the rule's `accept` and of `[secrets]`.
+    pub fn accepted(&self) -> Vec<&str> {
+        let mut names = self.texts("accept");
+        names.extend(self.section_texts("secrets", "accept_keys"));
+        names
+    }
+
+    /// Finds credentials in a text: by the forms that are known, and those of `[secrets] extra`.
+    pub(super) fn credentials(&self, text: &str) -> Vec<Credential> {
+        let mut found = crate::facts::credentials::find(text);
+        found.extend(super::patterns::secrets(self.section("secrets", "extra"), text));
+        found
     }
 
     /// Returns a list of strings of a section of the policy.

@@ -11,7 +11,7 @@ use super::rule::{Param, ParamKind};
 /// A table of a policy file.
 pub(super) struct Section {
     pub(super) name: &'static str,
-    keys: &'static [Param],
+    pub(super) keys: &'static [Param],
 }
 
 // An empty default is none: the key has no value until it is set.
@@ -140,27 +140,23 @@ pub(super) fn read(
         return Err(locked(place, section.name));
     }
     let names: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
-    // `allow_add` adds to `allow`; `allow` alone replaces it.
+    // `allow_add` adds to `allow`; `allow` alone replaces it, and tables are merged.
     let mut plain = Table::new();
     for (name, value) in table {
         let base = name.strip_suffix("_add").filter(|base| names.contains(base));
-        let value = match (base, value) {
-            (Some(base), Value::Array(more)) => {
-                let before = plain.get::<str>(base).or_else(|| policy.section(section.name, base));
-                let mut all = before.and_then(Value::as_array).cloned().unwrap_or_default();
-                all.extend(more.iter().cloned());
-                Value::Array(all)
-            }
-            _ => value.clone(),
-        };
-        plain.insert(base.unwrap_or(name).to_owned(), value);
+        let key = base.unwrap_or(name);
+        let known = names.contains(&key).then(|| policy.section(section.name, key)).flatten();
+        let value = read::joined(plain.get::<str>(key).or(known), value, base.is_some());
+        plain.insert(key.to_owned(), value);
     }
     read::known(&plain, &names, place, &format!(" in `{}`", section.name))?;
+    super::patterns::check(section.name, &plain, place)?;
     for (name, value) in plain {
         let Some(known) = key(section.name, &name) else { continue };
         known.kind.check(&value).map_err(|want| {
             PolicyError::new(place, format!("`{}.{name}` must be {want}", section.name))
         })?;
+        policy.origins.insert(format!("{}.{name}", section.name), place.to_owned());
         policy.sections.entry(section.name).or_default().insert(name, value);
     }
     Ok(())

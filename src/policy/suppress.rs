@@ -1,10 +1,9 @@
-//! What covers findings: comments in the Dockerfile, and waivers of the policy.
+//! What comments in the Dockerfile cover.
 
 use std::collections::BTreeMap;
 
-use super::comments::{Comments, Names};
-use super::finding::{Finding, Level, Report, Suppressed};
-use super::glob;
+use super::comments::Comments;
+use super::finding::{Level, Report, Suppressed};
 use super::outline::Outline;
 use super::profile::{Inline, Policy, rule};
 
@@ -56,46 +55,4 @@ fn is_buildkit(rule: &super::Rule) -> bool {
         alias.name.bytes().all(|byte| byte.is_ascii_alphabetic())
             && alias.name.starts_with(|c: char| c.is_ascii_uppercase())
     })
-}
-
-/// Marks what the exceptions of the policy cover. `file` is the Dockerfile's path, `stage` tells
-/// the name of a stage, `today` is `YYYY-MM-DD`.
-pub(super) fn exceptions(
-    report: &mut Report,
-    policy: &Policy,
-    file: &str,
-    stages: &BTreeMap<usize, String>,
-    today: Option<&str>,
-) {
-    for exception in &policy.exceptions {
-        if today.is_some_and(|today| today > exception.expires.as_str()) {
-            continue;
-        }
-        let fits = |finding: &&mut Finding| {
-            let stage = finding.place.and_then(|place| place.stage);
-            finding.suppressed.is_none()
-                && Names::These(exception.rules.clone()).name(finding)
-                && (exception.files.is_empty()
-                    || exception.files.iter().any(|pattern| glob::matches(pattern, file)))
-                && (exception.stages.is_empty()
-                    || stage.and_then(|stage| stages.get(&stage)).is_some_and(|name| {
-                        exception.stages.iter().any(|known| known.eq_ignore_ascii_case(name))
-                    }))
-                && (exception.paths.is_empty()
-                    || finding.image.as_ref().is_some_and(|image| {
-                        exception.paths.iter().any(|pattern| glob::matches(pattern, &image.path))
-                    }))
-        };
-        let covered: Vec<&mut Finding> = report.findings.iter_mut().filter(fits).collect();
-        // More than was agreed on: the exception covers none of them.
-        if exception.max.is_some_and(|max| covered.len() > max) {
-            continue;
-        }
-        for finding in covered {
-            finding.suppressed = Some(Suppressed {
-                kind: "external",
-                justification: format!("{} ({})", exception.reason, exception.owner),
-            });
-        }
-    }
 }

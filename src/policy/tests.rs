@@ -433,3 +433,124 @@ fn attack_85_many_instructions_and_comments_take_little_time() {
     });
     assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
 }
+
+#[test]
+fn comments_of_other_tools_are_read() {
+    // The shell of a base whose config nobody knows, to the end of the stage.
+    let check = |comment: &str, want: &[usize]| {
+        let file = format!(
+            "FROM a AS b\n{comment}\nRUN [[ -n \"$A\" ]] && echo yes\nFROM b\nRUN [[ -n \"$A\" ]] && echo yes\n"
+        );
+        assert_eq!(lines(&Text::new("shell-bashism", &file)), want, "{comment}");
+    };
+    check("# a comment", &[3, 5]);
+    check("# hadolint shell=/bin/bash", &[5]);
+    check("# hadolint shell = bash", &[3, 5]);
+    // One comment, two ids, of which one has ended.
+    let check = |comment: &str, want: usize| {
+        let file = format!("{comment}\nFROM node:latest\nUSER root\n");
+        let text = Text { policy: "baseline", ..Text::new("base-tag-latest", &file) };
+        assert_eq!(lines(&text).len(), want, "{comment}");
+    };
+    check("#trivy:ignore:DS-0001 trivy:ignore:AVD-DS-0002", 0);
+    check("#trivy:ignore:DS001 exp:2026-11-20", 1);
+    check("#trivy:ignore:DS001 exp:2026-11-21", 0);
+    // What is not read is told where nothing may be left unexplained.
+    let file =
+        "FROM a\n# nosemgrep: x\n# checkov:skip=CKV_DOCKER_2:reason\n#tfsec:ignore:y\nRUN true\n";
+    let found = |policy| lines(&Text { policy, ..Text::new("suppression-unknown", file) });
+    assert_eq!(found("paranoid"), [2, 3, 4]);
+    assert!(found("hardened").is_empty());
+}
+
+#[test]
+fn nothing_is_covered_that_may_not_be() {
+    for rule in RULES.iter().filter(|rule| rule.cover_check.is_some()) {
+        assert!(!rule.inline, "{}", rule.id);
+    }
+    for id in ["build-secret-leaked", "digest-mismatch", "parse-error"] {
+        assert!(super::rule(id).is_none_or(|rule| !rule.inline), "{id}");
+    }
+}
+
+#[test]
+fn bases_that_were_not_looked_up_are_findings_where_the_policy_says_so() {
+    let of = |set: &[&str], bases: &str| {
+        let text = Text { set, bases, ..Text::new("base-platform-mismatch", "FROM debian:13\n") };
+        with(&text, |report, _, policy| {
+            (report.verdict(policy.fail_on).refused, report.skipped.len())
+        })
+    };
+    assert_eq!(of(&[], "{}"), (false, 1));
+    assert_eq!(of(&["offline=error"], "{}"), (true, 1));
+}
+
+#[test]
+fn what_is_locked_is_not_weakened() {
+    let organisation = |lock: &str| {
+        let text = format!("fail_on = \"warn\"\noffline = \"error\"\nlock = [\"{lock}\"]\n");
+        Policy::read(&text, "org.toml", &mut |_| None).unwrap()
+    };
+    for (lock, later) in [
+        ("rules.DL3002", "[rules]\nfinal-user-root = \"warn\"\n"),
+        ("rules.DL3002", "[rules.final-user-root]\nabsent = \"off\"\n"),
+        ("rules.secret-in-env", "[rules]\nsecret-in-env = { severity = \"warn\" }\n"),
+        (
+            "rules.DL3002",
+            "[[exceptions]]\nrules = [\"DL3002\"]\nfiles = [\"a\"]\nreason = \"r\"\nowner = \"o\"\n\
+             expires = 2027-01-01\n",
+        ),
+        (
+            "exceptions",
+            "[[exceptions]]\nrules = [\"DL3002\"]\nfiles = [\"a\"]\nreason = \"r\"\nowner = \"o\"\n\
+             expires = 2027-01-01\n",
+        ),
+        ("inline", "inline = \"allow\"\n"),
+        ("offline", "offline = \"skip\"\n"),
+        ("fail_on", "fail_on = \"error\"\n"),
+        ("behaviour", "behaviour = \"off\"\n"),
+        ("chroot", "chroot = \"allow\"\n"),
+        ("secrets", "[secrets]\naccept_keys_add = [\"A\"]\n"),
+        ("custom", "[custom]\nrego = []\n"),
+    ] {
+        let mut policy = organisation(lock);
+        let error = policy.merge(later, "repo.toml").err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("is locked")), "{lock}: {later}");
+        // What is not locked may be said, and what is may be said again.
+        organisation("network").merge(later, "repo.toml").unwrap();
+    }
+    let with = |overrides: Overrides| {
+        let mut policy = organisation("rules.DL3002\", \"fail_on");
+        policy.apply(&overrides).map(|()| policy.setting("final-user-root").level)
+    };
+    assert_eq!(
+        with(Overrides { only: vec!["DL3007".into()], ..Overrides::default() }),
+        Ok(Level::Error)
+    );
+    assert!(with(Overrides { skip: vec!["DL3002".into()], ..Overrides::default() }).is_err());
+    assert!(with(Overrides { fail_on: Some(FailOn::Never), ..Overrides::default() }).is_err());
+    let set = vec!["rules.DS002=off".to_owned()];
+    assert!(with(Overrides { set, ..Overrides::default() }).is_err());
+}
+
+#[test]
+fn lists_are_added_to_and_tables_merged() {
+    let mut policy = Policy::read(
+        "[rules.secret-in-env]\naccept = [\"A\"]\n[labels.schema]\na = \"text\"\n",
+        "org.toml",
+        &mut |_| None,
+    )
+    .unwrap();
+    policy
+        .merge(
+            "[rules.secret-in-env]\naccept_add = [\"B\"]\n[labels.schema]\nb = \"url\"\n",
+            "repo.toml",
+        )
+        .unwrap();
+    let accept = policy.setting("secret-in-env").params["accept"].as_array().unwrap();
+    assert_eq!(accept.len(), 2);
+    let schema = policy.section("labels", "schema").unwrap().as_table().unwrap();
+    assert_eq!(schema.keys().collect::<Vec<_>>(), ["a", "b"]);
+    policy.merge("[rules.secret-in-env]\naccept = [\"C\"]\n", "late.toml").unwrap();
+    assert_eq!(policy.setting("secret-in-env").params["accept"].as_array().unwrap().len(), 1);
+}

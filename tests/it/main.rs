@@ -29,6 +29,7 @@ mod mounts;
 mod network;
 mod output;
 mod policy;
+mod policy_command;
 mod pull;
 mod push;
 mod repositories;

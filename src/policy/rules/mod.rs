@@ -237,7 +237,32 @@ rules! {
 /// Returns what a person should know of a rule: why, what it finds, how to mend it, parameters,
 /// and a bad and a good example.
 pub fn explain(rule: &Rule) -> String {
-    let mut out = format!("{}\n\n{}\n\n{}\n", rule.id, rule.title, rule.text.trim());
+    let levels: Vec<String> = PROFILES
+        .iter()
+        .filter_map(|(name, _)| {
+            let policy = Policy::builtin(name)?;
+            let setting = policy.setting(rule.id);
+            let own = |(facet, level): (&&str, &Level)| format!(", {facet} {}", level.word());
+            let facets: String = setting.facets.iter().map(own).collect();
+            Some(format!("{name} {}{facets}", setting.level.word()))
+        })
+        .collect();
+    let mut out = format!(
+        "{}\n\n{}\n\n{}\n\nLooks at the {}. Levels: {}.\n",
+        rule.id,
+        rule.title,
+        rule.text.trim(),
+        looks(rule).join(" and "),
+        levels.join("; ")
+    );
+    if !rule.facets.is_empty() {
+        out.push_str(&format!(
+            "Parts: {}, as `{}[{}]`.\n",
+            rule.facets.join(", "),
+            rule.id,
+            rule.facets[0]
+        ));
+    }
     if !rule.params.is_empty() {
         out.push_str("\nParameters:\n");
         for param in rule.params {
@@ -265,9 +290,20 @@ pub fn explain(rule: &Rule) -> String {
     out
 }
 
+/// Returns what a rule looks at: `text`, `image`, `comments`.
+pub(super) fn looks(rule: &Rule) -> Vec<&'static str> {
+    let all = [
+        ("text", rule.text_check.is_some()),
+        ("image", rule.image_check.is_some()),
+        ("comments", rule.cover_check.is_some()),
+    ];
+    all.into_iter().filter(|(_, looks)| *looks).map(|(what, _)| what).collect()
+}
+
 use super::Judged;
 use super::finding::{Finding, Level};
 use super::outline::{Item, Outline};
+use super::profile::{PROFILES, Policy};
 use super::rule::Found;
 use crate::facts::{Beside, FileFact, FileKind, ImageFacts, Origin};
 use crate::instruction::Instruction;

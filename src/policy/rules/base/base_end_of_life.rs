@@ -6,13 +6,13 @@ pub(in crate::policy) static RULE: Rule = Rule {
     title: "No one patches it any more.",
     text: "Finds FROM of an official image whose tag names a release past its end, by the table \
           in this rule (its date is in the message); where the base was looked up, by its \
-          /etc/os-release.\\n\\n`table` adds releases or corrects them: `debian:12 = \
-          \\\"2028-06-30\\\"`.",
+          /etc/os-release.\n\n`table` adds releases or corrects them: `debian:12 = \
+          \"2028-06-30\"`.",
     params: &[Param {
         name: "table",
         kind: ParamKind::Words,
         default: "{}",
-        help: "ends of releases, `name:version = \\\"YYYY-MM-DD\\\"`",
+        help: "ends of releases, `name:version = \"YYYY-MM-DD\"`",
     }],
     text_check: Some(check),
     bad: &["FROM alpine:3.18\n", "FROM debian:stretch\n"],

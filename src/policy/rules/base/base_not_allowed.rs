@@ -7,7 +7,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     id: "base-not-allowed",
     title: "Base images are chosen by the organisation, not by the author.",
     text: "Finds FROM of an image (of the stages that become the image; of all with `[bases] \
-          stages = \\\"all\\\"`) that no entry of `[bases] allow` matches, or that one of \
+          stages = \"all\"`) that no entry of `[bases] allow` matches, or that one of \
           `[bases] deny` does. An entry is a pattern of `name` or `name:tag`, or a table with \
           `name`, `tags`, `digests`, `expires`. While both lists are empty, nothing is found.",
     standards: &["CIS 4.2"],

@@ -96,8 +96,7 @@ fn fits(kind: &str, value: &str) -> bool {
                 !name.is_empty() && host.contains('.') && !inner.contains(char::is_whitespace)
             })
         }
-        // A pattern in slashes is for a version that has patterns.
-        _ => true,
+        kind => crate::policy::patterns::fits(kind, value).unwrap_or(true),
     }
 }
 

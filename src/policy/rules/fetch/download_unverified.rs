@@ -7,7 +7,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     id: "download-unverified",
     title: "Bytes from the network without a checksum are not part of a reproducible build.",
     text: "Finds a file that a step fetches, in a stage that is part of the image, with no check \
-          of it anywhere in the stage.\\n\\nNot found: what is read by another command at once, \
+          of it anywhere in the stage.\n\nNot found: what is read by another command at once, \
           requests for headers or a status, what is fetched with a digest in its name by another \
           rule (`ADD` has its own).",
     text_check: Some(check),

@@ -9,7 +9,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
            reader and the parser see different programs.",
     text: "Finds, in the text and at their column: dashes, quotes and blanks of other scripts in \
           instructions; and characters that are not seen, or turn the order of writing, \
-          anywhere, comments too.\\n\\nDashes and quotes in a quoted value of LABEL or ENV, in a \
+          anywhere, comments too.\n\nDashes and quotes in a quoted value of LABEL or ENV, in a \
           heredoc that is copied, and in comments are text.",
     aliases: &[Alias::of("SC1018"), Alias::of("SC1077")],
     text_check: Some(check),

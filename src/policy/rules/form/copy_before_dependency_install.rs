@@ -10,7 +10,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
            every edit: four minutes instead of twelve seconds.",
     text: "Finds, in a stage, a COPY or ADD of the whole context (or of a folder of it that holds \
           the list of dependencies together with sources) before a RUN that installs \
-          dependencies from that list, with no earlier COPY of the list alone.\\n\\nNot found: \
+          dependencies from that list, with no earlier COPY of the list alone.\n\nNot found: \
           an installation with a cache mount, or of the project alone (`--no-deps`).",
     text_check: Some(check),
     bad: &["FROM busybox\nWORKDIR /app\nCOPY . .\nRUN pip install -r requirements.txt\n"],

@@ -7,7 +7,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     title: "Shell form makes `/bin/sh` PID 1, swallows signals and needs a shell in the final \
            image.",
     text: "Finds the shell form of CMD and ENTRYPOINT in the stages that become the image; of \
-          HEALTHCHECK where the image shall have no shell (`shell-present` is on).\\n\\nA SHELL \
+          HEALTHCHECK where the image shall have no shell (`shell-present` is on).\n\nA SHELL \
           in the same stages is a decision for a shell: nothing is found.",
     aliases: &[Alias::of("DL3025"), Alias::of("JSONArgsRecommended")],
     text_check: Some(check),

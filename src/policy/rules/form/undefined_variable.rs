@@ -9,7 +9,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     title: "An undefined variable expands to nothing and changes the meaning of a path.",
     text: "Finds `$NAME` in COPY, ADD, ENV, LABEL, WORKDIR, USER, EXPOSE, VOLUME, STOPSIGNAL and \
           ONBUILD that no ARG or ENV of the stage or those below it sets and that has no \
-          default.\\n\\nWhere the base was not looked up, it may set any: only names that differ \
+          default.\n\nWhere the base was not looked up, it may set any: only names that differ \
           little from a known one are found.",
     aliases: &[Alias::of("UndefinedVar")],
     text_check: Some(check),

@@ -36,7 +36,7 @@ fn check_cover(covering: &Covering<'_>, found: &mut Found<'_>) {
         .policy()
         .exceptions
         .iter()
-        .filter(|exception| today.is_some_and(|today| today > exception.expires.as_str()))
+        .filter(|exception| exception.over(today))
         .map(|exception| (exception.reason.clone(), exception.expires.clone()))
         .collect();
     for (reason, expires) in ended {

@@ -8,7 +8,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     text: "Finds a package that is installed without a version: apt and apk without `=`, yum, dnf \
           and zypper without a version after `-` or `=`, pip without `==` or `@`, npm without \
           `@`, gem without `:` or -v, `go install` without `@v…`, `cargo install` without `@` or \
-          --version.\\n\\nLists (`-r file`), files, URLs and words whose value is not known \
+          --version.\n\nLists (`-r file`), files, URLs and words whose value is not known \
           pass. The facets of distributions are off below `paranoid`: their archives drop old \
           versions. A dated snapshot of an archive (`snapshot`) pins all that comes from it.",
     aliases: &[

@@ -6,7 +6,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     id: "run-pipe-unchecked",
     title: "The left side of a pipe may fail unnoticed.",
     text: "Finds a pipe in a RUN whose left side can fail, under a shell without pipefail: \
-          neither `SHELL [… \\\"-o\\\", \\\"pipefail\\\" …]` nor `set -o pipefail` before it. \
+          neither `SHELL [… \"-o\", \"pipefail\" …]` nor `set -o pipefail` before it. \
           echo, printf, yes, true and `cat` of a literal do not fail; a pipe with `||` behind \
           it, or whose status `if` asks for, is meant so.",
     aliases: &[Alias::of("DL4006")],

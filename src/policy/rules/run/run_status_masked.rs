@@ -8,7 +8,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     title: "`|| true` and `;` let a failed step pass for a good one.",
     text: "Finds `|| true` (or `|| :`) after an installation, a download, a check or a test, and, \
           in a RUN in shell form without `set -e`, a command whose failure is lost by \
-          `;`.\\n\\nNot found: what cannot fail or may (echo, set, export, rm -f …), and the \
+          `;`.\n\nNot found: what cannot fail or may (echo, set, export, rm -f …), and the \
           conditions of if and while.",
     aliases: &[Alias::of("SC2015"), Alias::of("SC2155")],
     text_check: Some(check),

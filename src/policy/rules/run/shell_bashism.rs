@@ -8,7 +8,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     title: "`[[`, arrays, `<(…)`, `source`, `&>` do not exist in dash or busybox sh.",
     text: "Finds constructs and commands of bash in a body for `/bin/sh`: `[[`, arrays, `<(…)`, \
           `<<<`, `&>`, `${x/a/b}`, `$'…'`, `{a,b}`, `source`, `function`, `declare`, `pushd`, \
-          `==` in `[` and the like.\\n\\nWhere the base is known to have bash as its `/bin/sh` \
+          `==` in `[` and the like.\n\nWhere the base is known to have bash as its `/bin/sh` \
           (Red Hat's family, SUSE, Arch), nothing is found; on Alpine and BusyBox, what their \
           shell takes is fine.",
     aliases: &[

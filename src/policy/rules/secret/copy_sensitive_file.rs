@@ -6,7 +6,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     title: "Deleting it in a later RUN does not remove it from the layer below.",
     text: "Finds a source of COPY or ADD that is named as files of secrets are (`names`); of \
           folders and patterns, what they hold in the context. In a stage that gives the image \
-          nothing of it, a warning.\\n\\nExempt: `*.pub`, `.env.example`, `.env.sample`, \
+          nothing of it, a warning.\n\nExempt: `*.pub`, `.env.example`, `.env.sample`, \
           `.env.template`, `.env.dist`, files that hold only a certificate, and `allow`.",
     aliases: &[Alias::of("CIS-DI-0010"), Alias::of("DS-0031")],
     standards: &["CIS 4.10"],

@@ -10,7 +10,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
           configure set aws_…`, `gcloud auth activate-service-account`, `az login -p`, `docker \
           login -p`, `npm config set …:_authToken`, `npm login`, `git config … https://token@…`, \
           `mysql -p…`, PGPASSWORD=, sshpass, `curl -u name:password`; and a variable named as a \
-          secret that is written into a file.\\n\\nNot found: what a secret mount of the same \
+          secret that is written into a file.\n\nNot found: what a secret mount of the same \
           step gives, where it is written into a tmpfs or below /run/secrets; \
           `--password-stdin`.",
     aliases: &[Alias::of("DS-0031")],

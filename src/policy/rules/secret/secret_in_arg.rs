@@ -43,7 +43,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             let name = &declared.name.raw;
             // Without a default the value comes from outside: it is one.
             let value = declared.default.as_ref().map_or("given", |word| word.raw.as_str());
-            if !is_secret(name, value, &found.texts("words"), &found.texts("accept")) {
+            if !is_secret(name, value, &found.texts("words"), &found.accepted()) {
                 continue;
             }
             let mut finding = found

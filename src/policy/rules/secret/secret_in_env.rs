@@ -155,7 +155,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             let name = item.expand(&pair.name.raw).unwrap_or_default();
             let value = item.expand(&pair.value.raw).unwrap_or_else(|| pair.value.raw.clone());
             if mounted.contains(&value)
-                || !is_secret(&name, &value, &found.texts("words"), &found.texts("accept"))
+                || !is_secret(&name, &value, &found.texts("words"), &found.accepted())
             {
                 continue;
             }
@@ -176,7 +176,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     for pair in &judged.facts.config.config.env {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if is_secret(name, value, &found.texts("words"), &found.texts("accept")) {
+        if is_secret(name, value, &found.texts("words"), &found.accepted()) {
             let finding = found
                 .finding(format!("`{name}` in the image's environment looks like a secret"))
                 .in_image("config", None)

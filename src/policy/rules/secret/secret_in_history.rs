@@ -30,7 +30,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         layer += usize::from(!entry.empty_layer);
         let texts = [&entry.created_by, &entry.comment, &entry.author];
         for text in texts.into_iter().flatten() {
-            let credential = crate::facts::credentials::find(text).into_iter().next();
+            let credential = found.credentials(text).into_iter().next();
             let named = || {
                 text.split_whitespace().find_map(|word| {
                     let (name, value) = word.split_once('=')?;

@@ -9,7 +9,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
           heredocs and labels too) and in the values of build arguments: private keys, tokens of \
           AWS, GitHub, GitLab, Slack, Stripe, Google, npm and PyPI, JSON web tokens, passwords \
           in URLs; where a form has a checksum, it must hold. The value is not shown: its first \
-          four letters and a digest are.\\n\\nPlaceholders (EXAMPLE, xxxx, changeme, `${…}`) are \
+          four letters and a digest are.\n\nPlaceholders (EXAMPLE, xxxx, changeme, `${…}`) are \
           none.",
     aliases: &[Alias::of("CIS-DI-0010")],
     standards: &["CIS 4.10", "NIST 800-190 4.1.4"],
@@ -28,7 +28,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let file = &outline.input.file;
     let text = &outline.input.sources.get(file.source).text;
-    for credential in crate::facts::credentials::find(text) {
+    for credential in found.credentials(text) {
         let span = Span::new(file.source, credential.at.start, credential.at.end);
         let line = outline.line_at(span.start);
         let mut finding = found
@@ -43,7 +43,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     }
     for (name, value) in &outline.input.request.build_args {
         let Some(value) = value else { continue };
-        for credential in crate::facts::credentials::find(value) {
+        for credential in found.credentials(value) {
             let shown = credential.shown(value);
             let finding = found
                 .finding(format!("the build argument `{name}` is {}: {shown}", credential.kind))
@@ -61,7 +61,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let words = config.cmd.iter().chain(&config.entrypoint).flatten();
     let words = words.map(|word| ("config", word.clone()));
     for (path, text) in labels.chain(env).chain(words) {
-        for credential in crate::facts::credentials::find(&text) {
+        for credential in found.credentials(&text) {
             let finding = found
                 .finding(format!("{}: {}", credential.kind, credential.shown(&text)))
                 .in_image(path, None)
