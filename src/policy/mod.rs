@@ -139,7 +139,9 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
         }
     }
     let document = |files| document::of_image(&judged, files);
-    custom::judge(&mut report, policy, Moment::Image, outline.as_ref(), document);
+    if !input.facts.whole.broken {
+        custom::judge(&mut report, policy, Moment::Image, outline.as_ref(), document);
+    }
     cover(&mut report, outline.as_ref(), policy, Moment::Image, Some(input.facts));
     report.sort();
     report
@@ -154,7 +156,9 @@ fn cover(
     facts: Option<&ImageFacts>,
 ) {
     let Some(outline) = outline else {
-        exceptions::apply(report, policy, &Scope { facts, ..Scope::default() });
+        // A waiver ends for images too.
+        let today = facts.and_then(|facts| facts.whole.today.as_deref());
+        exceptions::apply(report, policy, &Scope { facts, today, ..Scope::default() });
         return;
     };
     let comments = comments::read(outline, policy);

@@ -81,9 +81,9 @@ impl Report {
             (finding.level, rule(finding.rule).is_some_and(|rule| rule.inline))
         });
         let id = worst.map_or("final-user-root", |finding| finding.rule);
-        let covered = rule(id).map_or(policy.custom.rule(id).is_some(), |rule| rule.inline);
         // A comment needs an instruction to stand above.
         let place = worst.is_none_or(|finding| finding.span.is_some() || finding.place.is_some());
+        let covered = rule(id).map_or(policy.custom.rule(id).is_some(), |rule| rule.inline);
         let waive = if covered && place && policy.inline != super::Inline::Deny {
             format!("`# rbuild: allow {id} -- REASON` above the instruction")
         } else {
