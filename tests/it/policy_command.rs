@@ -232,9 +232,11 @@ fn rules_in_rego_have_limits() {
         &["more than 2 s of CPU"],
     );
     ran("deny contains count(x) if { x := numbers.range(1, 100000000) }\n", &["memory"]);
-    ran("deny contains 1 if {{ true\n", &["a.rego:"]);
     ran("deny contains x if { x := http.send({}) }\n", &["http.send"]);
-    // One that says nothing is no finding; one that is off does not even run.
+    // What cannot be read is wrong use. One that says nothing is no finding; one that is off does not
+    // even run.
+    custom(&place, &format!("{head}deny contains 1 if {{{{ true\n"));
+    check(&place, &only, 2, &["custom rules: ", "a.rego:"], &[]);
     custom(&place, &format!("{head}deny contains \"x\" if false\n"));
     check(&place, &only, 0, &[], &["error["]);
     custom(&place, &format!("{head}deny contains 1 if {{{{ true\n"));
