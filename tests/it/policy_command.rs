@@ -201,7 +201,7 @@ fn rules_in_rego_find_at_a_line() {
     );
     place.file(
         "Dockerfile",
-        &FILE.replace("RUN", "# rbuild: allow corp/go-trimpath -- debug build\nRUN"),
+        FILE.replace("RUN", "# rbuild: allow corp/go-trimpath -- debug build\nRUN"),
     );
     check(&place, &only, 0, &["1 suppressed"], &["error["]);
     check(
@@ -307,7 +307,7 @@ fn a_repository_names_no_files_of_others() {
     place.file("Dockerfile", "FROM scratch\n");
     place.file("secret.json", "{\"token\": \"T\"}");
     for name in ["../secret.json", "link.json"] {
-        place.file(".rbuild/policy.toml", &format!("[custom]\ndata = [\"{name}\"]\n"));
+        place.file(".rbuild/policy.toml", format!("[custom]\ndata = [\"{name}\"]\n"));
         let _ = fs::remove_file(place.at(".rbuild/link.json"));
         std::os::unix::fs::symlink("../secret.json", place.at(".rbuild/link.json")).unwrap();
         check(&place, &["lint", "--offline", "Dockerfile"], 2, &["cannot read"], &[]);
