@@ -7,7 +7,9 @@ use crate::base::{Diff, Digest, ImageRef, Span};
 use crate::diag::chain;
 use crate::event::Event;
 use crate::exec::{self, Built, BuiltLayer, Cause, Failure, Options, Services};
-use crate::facts::{ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, TableObserver};
+use crate::facts::{
+    ImageFacts, LayerFacts, LayerTable, Leak, Needles, Origin, TableObserver, Whole,
+};
 use crate::image::{LayerRef, validate_documents};
 use crate::layer::{self, Bounds, DiffReader, Reader, decompress, observe};
 use crate::output::{self, Means, Target};
@@ -144,12 +146,28 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
         }
     }
     let secrets = work.options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref()));
-    Ok(ImageFacts::new(
+    let mut facts = ImageFacts::new(
         built.image.config.clone(),
         layers,
         &work.options.annotations,
         &Needles::new(secrets),
-    ))
+    );
+    facts.whole = whole(work, built);
+    Ok(facts)
+}
+
+/// What is known of the image besides its layers' files. Nothing lies beside it yet.
+fn whole(work: &Work<'_>, built: &Built) -> Whole {
+    let mut digests = vec![
+        ("config", None, built.image.config_digest().hex()),
+        ("manifest", None, built.image.digest.hex()),
+    ];
+    for (index, layer) in built.layers.iter().enumerate() {
+        digests.push(("layer's content", Some(index), layer.layer.diff.hex()));
+        digests.push(("layer", Some(index), layer.layer.descriptor.digest.hex()));
+    }
+    let packed = built.layers.iter().map(|layer| layer.layer.descriptor.size).collect();
+    Whole { digests, packed, today: work.job.today.clone(), ..Whole::default() }
 }
 
 /// Of a layer that was squashed of several: the last of their steps to make each path, but for the

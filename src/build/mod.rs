@@ -1,16 +1,19 @@
 //! The river itself, with the policy gates in it.
 //!
 //! [`prepare`] turns a text into a plan and judges it; nothing has run yet, and without a store or a
-//! network it is what `lint` does. [`execute`] runs the plan, judges the image, and writes it to its
+//! network it is what `lint` does. [`look`] gathers the facts of a finished image for `audit`. [`execute`] runs the plan, judges the image, and writes it to its
 //! outputs. A refusal at any gate leaves nothing behind.
 
+mod audit;
 mod bases;
 #[cfg(feature = "rego")]
 mod custom;
 mod execute;
 mod listing;
+mod papers;
 mod prepare;
 
+pub use audit::{Known, broken, look};
 pub use bases::{NamedSource, NamedSourceError, Resolver};
 #[cfg(feature = "rego")]
 pub(crate) use custom::rego_main;

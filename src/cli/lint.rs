@@ -7,11 +7,11 @@ use rbuild::base::{Platform, SourceId};
 use rbuild::build::{Job, prepare};
 use rbuild::diag::{Diagnostic, Sources};
 use rbuild::plan::{Found, Request, Wanted};
-use rbuild::policy::{Bases, Policy, Report, diff};
+use rbuild::policy::{Bases, Policy, Report, Told, diff};
 
 use super::environment;
 use super::exit::Exit;
-use super::policy::{effective, rendered, write_reports};
+use super::policy::{effective, known_format, rendered, write_all};
 use super::shared::{KeyValue, PolicyArgs, Stop};
 
 /// Judge Dockerfiles without building them.
@@ -86,7 +86,9 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
                 .ok_or_else(|| Stop::usage(format!("`{}` is not of that form", path.display())))?
         }
     };
+    known_format(&args.format)?;
     let mut exit = Exit::Success;
+    let mut judged = Vec::new();
     for path in &args.paths {
         let (dockerfile, context) = locate(path, args)?;
         let policy = effective(&args.policy, &context)?;
@@ -103,14 +105,6 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
             }
         }
         let (sources, report, parsed) = judge(&dockerfile, folder, args, &policy, &known)?;
-        let text = if args.format == "human" {
-            format!("{}\n", report.human(&sources, &policy, super::build::colour()))
-        } else {
-            rendered(&args.format, &report, &sources, &policy)?
-        };
-        // A closed pipe (`rbuild lint | head`) is the reader's choice.
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
-        write_reports(&args.policy, &report, &sources, &policy)?;
         let this = match parsed {
             false => Exit::Parse,
             true if report.verdict(policy.fail_on).refused => Exit::Refused,
@@ -120,6 +114,17 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
         if exit != Exit::Refused && this != Exit::Success {
             exit = this;
         }
+        judged.push((dockerfile.display().to_string(), report, sources, policy));
+    }
+    if !args.diff {
+        let all: Vec<Told<'_>> = judged
+            .iter()
+            .map(|(name, report, sources, policy)| Told { name, report, sources, policy })
+            .collect();
+        let text = rendered(&args.format, &all, super::build::colour())?;
+        // A closed pipe (`rbuild lint | head`) is the reader's choice.
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        write_all(&args.policy, &all)?;
     }
     Ok(exit)
 }

@@ -2,6 +2,7 @@
 //! and looks at the clock.
 
 pub(crate) mod arguments;
+pub(crate) mod audit;
 pub(crate) mod build;
 pub(crate) mod call;
 pub(crate) mod cases;
@@ -36,6 +37,7 @@ struct Cli {
 // The list of commands: one file each.
 #[derive(Subcommand, Debug)]
 enum Command {
+    Audit(Box<audit::Args>),
     Build(Box<build::Args>),
     Context(context::Args),
     Doctor(doctor::Args),
@@ -44,7 +46,7 @@ enum Command {
     Push(push::Args),
 }
 
-const COMMANDS: &[&str] = &["build", "context", "doctor", "lint", "policy", "push"];
+const COMMANDS: &[&str] = &["audit", "build", "context", "doctor", "lint", "policy", "push"];
 
 /// Runs the command line `argv` (with the program's name in front).
 pub(crate) fn main(argv: Vec<OsString>) -> Exit {
@@ -58,6 +60,7 @@ pub(crate) fn main(argv: Vec<OsString>) -> Exit {
         }
     };
     match cli.command {
+        Command::Audit(args) => audit::run(*args),
         Command::Build(args) => build::run(*args),
         Command::Context(args) => context::run(args),
         Command::Doctor(args) => doctor::run(args),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use rbuild::diag::Sources;
 use rbuild::policy::{
     FailOn, Foreign, Format, Imported, Overrides, PROFILES, Policy, PolicyError, PolicyFiles,
-    Report, View, table_of,
+    Report, Told, View, table_of,
 };
 
 use super::environment;
@@ -23,9 +23,7 @@ const SETTINGS: &str = "rbuild.toml";
 pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Stop> {
     // Told before the work, not after it.
     for pair in &args.report {
-        if !is_format(&pair.key) {
-            return Err(unknown_format(&pair.key));
-        }
+        known_format(&pair.key)?;
     }
     let mut policy = match &args.policy {
         Some(name) => match Policy::builtin(name) {
@@ -240,33 +238,42 @@ pub(crate) fn write_reports(
     sources: &Sources,
     policy: &Policy,
 ) -> Result<(), Stop> {
+    let file = report.findings.iter().find_map(|finding| finding.span);
+    let name = file.map_or("image", |span| sources.get(span.source).name.as_str());
+    write_all(args, &[Told { name, report, sources, policy }])
+}
+
+/// Writes the reports that `--report FORMAT=FILE` asks for, each about all files or images.
+pub(crate) fn write_all(args: &PolicyArgs, all: &[Told<'_>]) -> Result<(), Stop> {
     for pair in &args.report {
-        let text = rendered(&pair.key, report, sources, policy)?;
+        let text = rendered(&pair.key, all, false)?;
         write_file(Path::new(&pair.value), &text)
             .map_err(|error| Stop::usage(format!("cannot write `{}`: {error}", pair.value)))?;
     }
     Ok(())
 }
 
-/// A report in one of the formats, with a newline at its end.
-pub(crate) fn rendered(
-    format: &str,
-    report: &Report,
-    sources: &Sources,
-    policy: &Policy,
-) -> Result<String, Stop> {
+/// What was found in one of the formats, as one document with a newline at its end.
+pub(crate) fn rendered(format: &str, all: &[Told<'_>], colour: bool) -> Result<String, Stop> {
     match format {
-        "human" => Ok(format!("{}\n", report.human(sources, policy, false))),
-        "json" => Ok(format!("{:#}\n", report.json(sources, policy, environment::VERSION))),
+        "human" => Ok(all
+            .iter()
+            .map(|told| format!("{}\n", told.report.human(told.sources, told.policy, colour)))
+            .collect()),
+        "json" => Ok(format!("{:#}\n", Told::json(all, environment::VERSION))),
         other => match Format::parse(other) {
-            Some(format) => Ok(report.formatted(format, sources, policy, environment::VERSION)),
+            Some(format) => Ok(Told::formatted(all, format, environment::VERSION)),
             None => Err(unknown_format(other)),
         },
     }
 }
 
-fn is_format(name: &str) -> bool {
-    matches!(name, "human" | "json") || Format::parse(name).is_some()
+/// Tells that there is no such format.
+pub(crate) fn known_format(name: &str) -> Result<(), Stop> {
+    match matches!(name, "human" | "json") || Format::parse(name).is_some() {
+        true => Ok(()),
+        false => Err(unknown_format(name)),
+    }
 }
 
 fn unknown_format(name: &str) -> Stop {

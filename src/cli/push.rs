@@ -120,16 +120,17 @@ fn unpack(archive: &Path) -> Result<tempfile::TempDir, Stop> {
     Ok(folder)
 }
 
-/// What is to be pushed.
+/// A layout, as it is named on the command line.
 #[derive(Debug, PartialEq, Eq)]
-struct Source {
-    archive: bool,
-    path: PathBuf,
-    selector: Selector,
+pub(super) struct Source {
+    pub(super) archive: bool,
+    pub(super) path: PathBuf,
+    pub(super) selector: Selector,
 }
 
 impl Source {
-    fn parse(text: &str) -> Result<Self, Stop> {
+    /// Reads `DIR`, `oci:DIR[:TAG][@DIGEST]`, `oci-archive:FILE[:TAG][@DIGEST]`.
+    pub(super) fn parse(text: &str) -> Result<Self, Stop> {
         let (archive, rest) = match text.split_once(':') {
             Some(("oci", rest)) => (false, rest),
             Some(("oci-archive", rest)) => (true, rest),

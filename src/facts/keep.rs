@@ -1,6 +1,18 @@
 //! The files whose text is kept, since rules read it: accounts, the system's identity, the package
 //! databases. Bounded, and without hashes of passwords.
 
+use super::rpm;
+
+/// The databases of rpm: SQLite, ndb, Berkeley DB; where it has them, and where Fedora and SUSE have.
+pub(super) const RPM: &[&str] = &[
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/Packages.db",
+    "/var/lib/rpm/Packages",
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "/usr/lib/sysimage/rpm/Packages.db",
+    "/usr/share/rpm/rpmdb.sqlite",
+];
+
 /// Texts of one layer together, in bytes: the databases of a full desktop take a quarter of it.
 const TOGETHER: usize = 64 << 20;
 
@@ -9,7 +21,16 @@ pub(super) struct Keep {
     text: Vec<u8>,
     limit: usize,
     cut: bool,
-    shadow: bool,
+    form: Form,
+}
+
+/// What is kept of a file.
+enum Form {
+    Text,
+    /// The text without hashes.
+    Shadow,
+    /// What rpm's database says, as text; its path.
+    Rpm(String),
 }
 
 /// What is still left of [`TOGETHER`].
@@ -26,8 +47,12 @@ impl Keep {
     pub(super) fn of(path: &[u8]) -> Option<Keep> {
         let path = std::str::from_utf8(path).ok()?;
         let limit = limit(path)?;
-        let shadow = matches!(path, "/etc/shadow" | "/etc/gshadow");
-        Some(Keep { text: Vec::new(), limit, cut: false, shadow })
+        let form = match path {
+            "/etc/shadow" | "/etc/gshadow" => Form::Shadow,
+            _ if RPM.contains(&path) => Form::Rpm(path.to_owned()),
+            _ => Form::Text,
+        };
+        Some(Keep { text: Vec::new(), limit, cut: false, form })
     }
 
     /// Takes the next piece.
@@ -40,9 +65,15 @@ impl Keep {
 
     /// Returns the text, and whether it is the whole text.
     pub(super) fn end(self) -> (String, bool) {
-        let text = String::from_utf8_lossy(&self.text);
-        let text = if self.shadow { without_hashes(&text) } else { text.into_owned() };
-        (text, !self.cut)
+        let text = || String::from_utf8_lossy(&self.text);
+        match self.form {
+            Form::Text => (text().into_owned(), !self.cut),
+            Form::Shadow => (without_hashes(&text()), !self.cut),
+            Form::Rpm(path) => match rpm::text(&path, &self.text).filter(|_| !self.cut) {
+                Some(text) => (text, true),
+                None => (String::new(), false),
+            },
+        }
     }
 }
 
@@ -63,6 +94,7 @@ fn limit(path: &str) -> Option<usize> {
         "/var/lib/dpkg/info" if name.ends_with(".list") => 8 << 20,
         "/var/lib/dpkg" if name == "diversions" => 1 << 20,
         "/lib/apk/db" | "/usr/lib/apk/db" if name == "installed" => 32 << 20,
+        _ if RPM.contains(&path) => 48 << 20,
         _ => return None,
     })
 }

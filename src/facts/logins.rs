@@ -62,7 +62,7 @@ impl Login {
             line(&text, |line| {
                 names.iter().any(|name| {
                     let at = line.find(name).map(|at| at + name.len());
-                    at.and_then(|at| assigned(line[at..].as_bytes())).is_some_and(real)
+                    at.and_then(|at| assigned(&line.as_bytes()[at..])).is_some_and(real)
                 })
             })
         };

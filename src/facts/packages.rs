@@ -1,12 +1,13 @@
 //! Which file belongs to which package, and what the package database says its content is.
 //!
 //! Read from the kept texts of dpkg (`info/*.md5sums`, `info/*.list`, `diversions`; without files of
-//! configuration, which dpkg does not list there) and apk (`lib/apk/db/installed`). The database of
-//! rpm is a program's own format and is told as unread.
+//! configuration, which dpkg does not list there) and apk (`lib/apk/db/installed`), and from what
+//! [`super::rpm`] makes of rpm's. Berkeley DB, as rpm had it before 4.16, is told as unread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use super::keep::RPM;
 use super::{FileFact, FileKind, ImageFacts, Visible};
 
 /// A file of a package.
@@ -22,6 +23,19 @@ pub struct Owned<'a> {
 enum Sum {
     Md5(String),
     Sha1(String),
+    Sha256(String),
+}
+
+impl Sum {
+    // `None` where the sum was not taken of the file.
+    fn is_of(&self, file: &FileFact) -> Option<bool> {
+        let (wanted, found) = match self {
+            Sum::Md5(sum) => (sum, &file.md5),
+            Sum::Sha1(sum) => (sum, &file.sha1),
+            Sum::Sha256(sum) => (sum, &file.sha256),
+        };
+        (!found.is_empty()).then_some(wanted == found)
+    }
 }
 
 /// What the package databases say, as a view through some layers shows them.
@@ -32,15 +46,6 @@ pub struct Packages<'a> {
     /// Databases that could not be read, or not as a whole: their paths.
     pub unread: Vec<&'a str>,
 }
-
-const RPM: &[&str] = &[
-    "/var/lib/rpm/rpmdb.sqlite",
-    "/var/lib/rpm/Packages.db",
-    "/var/lib/rpm/Packages",
-    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "/usr/lib/sysimage/rpm/Packages.db",
-    "/usr/share/rpm/rpmdb.sqlite",
-];
 
 /// The folders of a package database: what changes it changes a file in one.
 const FOLDERS: &[&str] = &[
@@ -109,8 +114,14 @@ impl<'a> Packages<'a> {
             packages.diverted = text.lines().step_by(3).collect();
         }
         for path in RPM {
-            if let Some((path, _)) = visible.get_key_value(path) {
-                packages.unread.push(path);
+            let Some((path, at)) = visible.get_key_value(path) else { continue };
+            // What SQLite has not yet put into the database stands beside it.
+            let beside = visible.get(format!("{path}-wal").as_str());
+            match text(path, at).filter(|text| !text.is_empty()) {
+                Some(text) if beside.is_none_or(|beside| beside.file.size == 0) => {
+                    packages.rpm(visible, &mut folders, text);
+                }
+                _ => packages.unread.push(path),
             }
         }
         packages
@@ -158,6 +169,30 @@ impl<'a> Packages<'a> {
         }
     }
 
+    // As `rpm::text` writes it.
+    fn rpm(
+        &mut self,
+        visible: &BTreeMap<&'a str, Visible<'a>>,
+        folders: &mut BTreeMap<String, String>,
+        text: &'a str,
+    ) {
+        let mut package = "";
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix("P:") {
+                package = name;
+                continue;
+            }
+            let Some((sum, path)) = line.split_once("  ") else { continue };
+            let sum = match sum.len() {
+                32 => Some(Sum::Md5(sum.to_owned())),
+                40 => Some(Sum::Sha1(sum.to_owned())),
+                64 => Some(Sum::Sha256(sum.to_owned())),
+                _ => None,
+            };
+            self.add(visible, folders, path, package, sum);
+        }
+    }
+
     fn add(
         &mut self,
         visible: &BTreeMap<&'a str, Visible<'a>>,
@@ -188,13 +223,15 @@ impl<'a> Packages<'a> {
 
     /// Tells whether a file is what its package brought; `None` where no database says.
     pub fn genuine(&self, file: &FileFact) -> Option<bool> {
-        if file.kind != FileKind::File || self.diverted.contains(file.path.as_str()) {
+        self.holds(&file.path, file)
+    }
+
+    /// Tells whether what a file holds is what a package brought to `path`, wherever it lies now.
+    pub fn holds(&self, path: &str, file: &FileFact) -> Option<bool> {
+        if file.kind != FileKind::File || self.diverted.contains(path) {
             return None;
         }
-        match self.owned.get(&file.path)?.sum.as_ref()? {
-            Sum::Md5(sum) => (!file.md5.is_empty()).then_some(*sum == file.md5),
-            Sum::Sha1(sum) => (!file.sha1.is_empty()).then_some(*sum == file.sha1),
-        }
+        self.owned.get(path)?.sum.as_ref()?.is_of(file)
     }
 
     /// Returns the paths whose content the databases know, with their packages.
@@ -204,15 +241,6 @@ impl<'a> Packages<'a> {
             .iter()
             .filter(|(path, owned)| owned.sum.is_some() && !self.diverted.contains(path.as_str()));
         owned.map(|(path, owned)| (path.as_str(), owned.package))
-    }
-
-    /// Returns the packages whose file at `path` would have this content, whatever path it has now.
-    pub fn same_content(&self, path: &str, file: &FileFact) -> bool {
-        match self.owned.get(path).and_then(|owned| owned.sum.as_ref()) {
-            Some(Sum::Md5(sum)) => !file.md5.is_empty() && *sum == file.md5,
-            Some(Sum::Sha1(sum)) => !file.sha1.is_empty() && *sum == file.sha1,
-            None => false,
-        }
     }
 }
 
@@ -287,6 +315,6 @@ mod tests {
         assert_eq!(packages.owner("/etc/ls.conf"), Some("coreutils"));
         assert_eq!(packages.owner("/sbin/plain"), Some("apk-tools"));
         assert_eq!(packages.owner("/sbin/none"), None);
-        assert!(packages.same_content("/usr/bin/ls", &summed("/x", "aa", "")));
+        assert!(packages.holds("/usr/bin/ls", &summed("/x", "aa", "")) == Some(true));
     }
 }

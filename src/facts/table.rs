@@ -6,20 +6,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::content::{ContentScan, Mark};
+use super::content::{ContentScan, Mark, MarkKind};
 use super::keep::{Keep, Room};
+use super::program::{Program, ProgramScan};
 use crate::base::{Blob, Digest, Hasher, ImagePath, Sums, hex};
 use crate::layer::{Entry, EntryKind, Observer};
 
-const VERSION: &str = "rbuild layer table 2";
+const VERSION: &str = "rbuild layer table 3";
 
 /// The kind under which the store keeps tables: `store.facts(diff, LayerTable::KIND)`.
-const KIND: &str = "table-2";
+const KIND: &str = "table-3";
 
 /// Where packages put files: of those in there, the sums that package databases hold are taken too.
 const PACKAGED: &[&[u8]] = &[b"/bin/", b"/sbin/", b"/lib", b"/usr/", b"/etc/", b"/opt/", b"/boot/"];
 
-/// Anomalies of one layer that are kept, and marks: a hostile layer may hold millions.
+/// Anomalies of one layer that are kept, and tokens: a hostile layer may hold millions.
 const MOST_ANOMALIES: usize = 1000;
 const MOST_MARKS: usize = 20_000;
 
@@ -69,6 +70,12 @@ pub struct FileFact {
     /// (`2321…`).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub magic: String,
+    /// What it is to the kernel that is asked to run it; `None` for what is no program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Box<Program>>,
+    /// Seconds since 1970.
+    #[serde(default)]
+    pub mtime: i64,
     /// Names of its extended attributes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub xattrs: Vec<String>,
@@ -195,6 +202,7 @@ struct Open {
     hasher: Hasher,
     sums: Option<Sums>,
     head: Vec<u8>,
+    program: ProgramScan,
     keep: Option<Keep>,
 }
 
@@ -249,6 +257,7 @@ impl Observer for TableObserver {
                 uid: entry.uid,
                 gid: entry.gid,
                 size: entry.size(),
+                mtime: entry.mtime,
                 xattrs: entry
                     .xattrs
                     .keys()
@@ -259,6 +268,7 @@ impl Observer for TableObserver {
             hasher: Hasher::new(),
             sums: packaged.then(Sums::new),
             head: Vec::new(),
+            program: ProgramScan::default(),
             keep: if is_file { Keep::of(name) } else { None },
         });
     }
@@ -266,6 +276,7 @@ impl Observer for TableObserver {
     fn content(&mut self, data: &[u8]) {
         let Some(open) = &mut self.open else { return };
         open.hasher.update(data);
+        open.program.feed(data);
         if open.head.len() < HEAD {
             open.head.extend(data.iter().take(HEAD - open.head.len()));
         }
@@ -284,6 +295,7 @@ impl Observer for TableObserver {
             let digest: Digest<Blob> = open.hasher.finish();
             open.fact.sha256 = digest.hex();
             open.fact.magic = hex(&open.head[..open.head.len().min(4)]);
+            open.fact.program = open.program.finish().map(Box::new);
             if let Some(line) = open.head.strip_prefix(b"#!") {
                 let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
                 open.fact.shebang = String::from_utf8_lossy(line).trim().to_owned();
@@ -292,8 +304,10 @@ impl Observer for TableObserver {
                 (open.fact.md5, open.fact.sha1) = sums.finish();
             }
             open.fact.marks = self.content.end();
-            let room = MOST_MARKS.saturating_sub(self.marks);
-            open.fact.marks.truncate(room);
+            // Tokens may be examples without end; keys and logins are always told.
+            if self.marks >= MOST_MARKS {
+                open.fact.marks.retain(|mark| mark.kind != MarkKind::Token);
+            }
             self.marks += open.fact.marks.len();
         }
         if let Some(keep) = open.keep {
@@ -354,6 +368,7 @@ mod tests {
         assert_eq!(table.texts["/etc/passwd"], "root:x:0:");
         assert_eq!(table.files[0].magic, "726f6f74");
         assert_eq!(table.files[1].mode, 0o4755);
+        assert_eq!(table.files[0].program, None);
         assert_eq!(LayerTable::from_bytes(&table.to_bytes()).unwrap(), table);
         assert_eq!(LayerTable::from_bytes(b"other\n"), None);
     }

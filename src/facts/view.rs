@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{FileFact, FileKind, LayerTable, Leak, Needles};
+use super::{FileFact, FileKind, LayerTable, Leak, Needles, Whole};
 use crate::base::Span;
 use crate::image::Config;
 
@@ -52,6 +52,8 @@ pub struct ImageFacts {
     pub document_leaks: Vec<Leak>,
     /// Ids of the secrets that are too short to be searched in layers.
     pub short_secrets: Vec<String>,
+    /// What is known of the image as a whole; empty until it is set.
+    pub whole: Whole,
 }
 
 /// A path that is visible in the image.
@@ -110,7 +112,8 @@ impl ImageFacts {
         }
         document_leaks.sort();
         document_leaks.dedup();
-        ImageFacts { config, layers, document_leaks, short_secrets: needles.short().to_vec() }
+        let short_secrets = needles.short().to_vec();
+        ImageFacts { config, layers, document_leaks, short_secrets, whole: Whole::default() }
     }
 
     /// Returns all visible paths, by overlay rules: an upper entry replaces a lower one, a

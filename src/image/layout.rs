@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oci_spec::image::OciLayout;
 
@@ -11,6 +12,7 @@ use super::config::MAX_CONFIG;
 use super::json::{self, DocumentError};
 use super::manifest::{Descriptor, Index, MAX_MANIFEST, Manifest};
 use super::select::{self, SelectError};
+use super::tarball::Archive;
 use super::{Image, media};
 use crate::base::{self, Blob, Digest, Platform};
 
@@ -105,10 +107,11 @@ fn offer(have: &[String]) -> String {
     if have.is_empty() { String::new() } else { format!("; there is {}", have.join(", ")) }
 }
 
-/// A layout on disk.
+/// A layout on disk: a folder, or an archive that is read where it lies.
 #[derive(Clone, Debug)]
 pub struct Layout {
     path: PathBuf,
+    archive: Option<Arc<Archive>>,
     index: Index,
 }
 
@@ -124,6 +127,16 @@ pub fn read_layout(
 impl Layout {
     /// Opens a layout folder and reads its index.
     pub fn open(path: &Path) -> Result<Self, LayoutError> {
+        Self::of(path, None)
+    }
+
+    /// Reads the index of a layout in an archive.
+    pub fn in_archive(archive: Arc<Archive>) -> Result<Self, LayoutError> {
+        let path = archive.path().to_owned();
+        Self::of(&path, Some(archive))
+    }
+
+    fn of(path: &Path, archive: Option<Arc<Archive>>) -> Result<Self, LayoutError> {
         let not =
             |why: &str| LayoutError::NotALayout { path: path.to_owned(), why: why.to_owned() };
         let document = |error| LayoutError::Document { path: path.to_owned(), error };
@@ -135,14 +148,15 @@ impl Layout {
                 other => other,
             }
         };
-        let marker = read(&path.join("oci-layout"), 4096).map_err(missing("oci-layout"))?;
+        let read = |name: &str, limit| read(path, archive.as_deref(), name, limit);
+        let marker = read("oci-layout", 4096).map_err(missing("oci-layout"))?;
         let marker: OciLayout = json::read("oci-layout", &marker, 4096).map_err(document)?;
         if !marker.image_layout_version().starts_with("1.") {
             return Err(not("its version is not 1"));
         }
-        let index = read(&path.join("index.json"), MAX_MANIFEST).map_err(missing("index.json"))?;
+        let index = read("index.json", MAX_MANIFEST).map_err(missing("index.json"))?;
         let index = Index::parse(&index).map_err(document)?;
-        Ok(Layout { path: path.to_owned(), index })
+        Ok(Layout { path: path.to_owned(), archive, index })
     }
 
     /// The folder.
@@ -155,7 +169,61 @@ impl Layout {
         &self.index
     }
 
-    /// Where a blob is, if it is there.
+    /// Opens a blob, for what checks it while it reads. Only a regular file is opened.
+    pub fn blob(&self, digest: Digest<Blob>) -> Result<Box<dyn Read + Send>, LayoutError> {
+        self.stream(&format!("blobs/sha256/{}", digest.hex())).map_err(|error| match error {
+            LayoutError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                LayoutError::MissingBlob { path: self.path.clone(), digest }
+            }
+            other => other,
+        })
+    }
+
+    /// Opens a file of the layout, by its path in it.
+    pub fn stream(&self, name: &str) -> Result<Box<dyn Read + Send>, LayoutError> {
+        let path = self.path.join(name);
+        let io = |source| LayoutError::Io { path: path.clone(), source };
+        if let Some(archive) = &self.archive {
+            let content =
+                archive.content(name).ok_or_else(|| io(io::ErrorKind::NotFound.into()))?;
+            return Ok(Box::new(content));
+        }
+        if !std::fs::metadata(&path).map_err(io)?.is_file() {
+            return Err(io(io::Error::other("not a regular file")));
+        }
+        Ok(Box::new(File::open(&path).map_err(io)?))
+    }
+
+    /// Returns all blobs that are there, by name, with their sizes: paths in the layout, sorted. At
+    /// most 100 000.
+    pub fn blobs(&self) -> Result<Vec<(String, u64)>, LayoutError> {
+        if let Some(archive) = &self.archive {
+            let blobs = archive.names().filter(|name| name.starts_with("blobs/"));
+            return Ok(blobs
+                .map(|name| (name.to_owned(), archive.size(name).unwrap_or(0)))
+                .collect());
+        }
+        let mut all = Vec::new();
+        let top = self.path.join("blobs");
+        let io = |source| LayoutError::Io { path: top.clone(), source };
+        // Folders by algorithm; nothing stands deeper.
+        for kind in std::fs::read_dir(&top).map_err(io)? {
+            let kind = kind.map_err(io)?;
+            if !kind.file_type().map_err(io)?.is_dir() {
+                continue;
+            }
+            for blob in std::fs::read_dir(kind.path()).map_err(io)?.take(100_000) {
+                let blob = blob.map_err(io)?;
+                let size = blob.metadata().map_err(io)?.len();
+                let (kind, name) = (kind.file_name(), blob.file_name());
+                all.push((format!("blobs/{}/{}", kind.display(), name.display()), size));
+            }
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// Where a blob is, if it is there and the layout is a folder.
     pub fn blob_path(&self, digest: Digest<Blob>) -> PathBuf {
         self.path.join("blobs/sha256").join(digest.hex())
     }
@@ -163,7 +231,9 @@ impl Layout {
     /// Reads a whole blob of at most `limit` bytes, and checks it.
     pub fn read_blob(&self, digest: Digest<Blob>, limit: u64) -> Result<Vec<u8>, LayoutError> {
         let path = self.blob_path(digest);
-        let bytes = read(&path, limit).map_err(|error| match error {
+        let name = format!("blobs/sha256/{}", digest.hex());
+        let archive = self.archive.as_deref();
+        let bytes = read(&self.path, archive, &name, limit).map_err(|error| match error {
             LayoutError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 LayoutError::MissingBlob { path: self.path.clone(), digest }
             }
@@ -349,21 +419,36 @@ impl Layout {
 }
 
 // Reads a regular file of at most `limit` bytes; a pipe in its place would block for ever.
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, LayoutError> {
+fn read(
+    folder: &Path,
+    archive: Option<&Archive>,
+    name: &str,
+    limit: u64,
+) -> Result<Vec<u8>, LayoutError> {
+    let path = &folder.join(name);
     let io = |source| LayoutError::Io { path: path.to_owned(), source };
-    let meta = std::fs::metadata(path).map_err(io)?;
-    if !meta.is_file() {
-        return Err(io(io::Error::other("not a regular file")));
-    }
     let too_large = || LayoutError::Mismatch {
         path: path.to_owned(),
         why: format!("larger than {limit} bytes"),
     };
-    if meta.len() > limit {
+    let (size, content): (u64, Box<dyn Read>) = match archive {
+        Some(archive) => match (archive.size(name), archive.content(name)) {
+            (Some(size), Some(content)) => (size, Box::new(content)),
+            _ => return Err(io(io::ErrorKind::NotFound.into())),
+        },
+        None => {
+            let meta = std::fs::metadata(path).map_err(io)?;
+            if !meta.is_file() {
+                return Err(io(io::Error::other("not a regular file")));
+            }
+            (meta.len(), Box::new(File::open(path).map_err(io)?))
+        }
+    };
+    if size > limit {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    File::open(path).map_err(io)?.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
+    content.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 

@@ -11,6 +11,7 @@ mod layout;
 mod manifest;
 mod media;
 mod select;
+mod tarball;
 mod validate;
 
 pub use archive::unpack_layout;
@@ -20,6 +21,7 @@ pub use layout::{Layout, LayoutError, Selector, read_layout};
 pub use manifest::{Descriptor, Document, Index, MAX_MANIFEST, Manifest};
 pub use media::{CONFIG, DocumentKind, INDEX, LayerKind, MANIFEST};
 pub use select::{Found, SelectError, find};
+pub use tarball::{Archive, Section};
 pub use validate::{Problem, validate, validate_documents};
 
 use crate::base::{self, Diff, Digest, Platform};

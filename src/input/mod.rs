@@ -8,9 +8,11 @@
 
 mod archive;
 mod base;
+mod beside;
 mod chmod;
 mod context;
 mod error;
+mod finished;
 pub mod git;
 mod glob;
 pub mod http;
@@ -21,9 +23,11 @@ mod select;
 
 pub use archive::{START, looks_packed};
 pub use base::{BaseError, BaseImage, BaseSource, fetch_layers, resolve};
+pub use beside::Paper;
 pub use chmod::Chmod;
 pub use context::{Context, Owners};
 pub use error::Error;
+pub use finished::{Finished, FinishedLayer, FinishedSource};
 pub use ignore::{Ignore, LIMIT as IGNORE_LIMIT, PatternError, Rule};
 pub use place::{Part, Placement, place};
 pub use select::{Pick, Selection, select};

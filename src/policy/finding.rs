@@ -135,6 +135,8 @@ pub struct Finding {
     pub hidden: bool,
     /// How sure it is.
     pub confidence: Confidence,
+    /// Said of the image only where the same was not said of the instruction that made it so.
+    pub once: bool,
     /// Set when it does not count.
     pub suppressed: Option<Suppressed>,
 }
@@ -158,6 +160,7 @@ impl Finding {
             fix: None,
             hidden: false,
             confidence: Confidence::High,
+            once: false,
             suppressed: None,
         }
     }
@@ -233,6 +236,13 @@ impl Finding {
         self
     }
 
+    /// Has it told only where the text did not show it.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
     /// Says how sure it is.
     #[must_use]
     pub fn confidence(mut self, confidence: Confidence) -> Self {
@@ -305,8 +315,16 @@ pub struct Verdict {
 
 impl Report {
     /// Adds what was found at another moment. What the config of the image repeats of the text (a
-    /// user, a variable) is not told again.
+    /// user, a variable) is not told again, nor what was seen of an instruction already
+    /// ([`Finding::once`]).
     pub fn append(&mut self, mut other: Report) {
+        other.findings.retain(|new| {
+            let same = |old: &Finding| {
+                (old.rule, old.facet) == (new.rule, new.facet)
+                    && old.place.map(|place| place.index) == new.place.map(|place| place.index)
+            };
+            !new.once || new.place.is_none() || !self.findings.iter().any(same)
+        });
         other.findings.retain(|new| {
             new.image.as_ref().is_none_or(|image| image.path != "config")
                 || self.findings.iter().all(|old| {

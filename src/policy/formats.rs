@@ -2,6 +2,7 @@
 //!
 //! Each is made of the report's own JSON, so that all tell the same.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use super::custom::FAILED;
 use super::finding::{Level, Report};
 use super::profile::Policy;
 use super::rules::CATEGORIES;
+use crate::base::{Blob, Digest, Hasher};
 use crate::diag::Sources;
 
 /// A form of the report for other tools.
@@ -43,6 +45,90 @@ impl Format {
     }
 }
 
+/// What was judged, and what was found: a Dockerfile, or an image.
+#[derive(Clone, Copy)]
+pub struct Told<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What was found.
+    pub report: &'a Report,
+    /// The texts that it points into.
+    pub sources: &'a Sources,
+    /// What it was judged by.
+    pub policy: &'a Policy,
+}
+
+impl Told<'_> {
+    /// Writes what was found in several files or images as one document for machines. With one, it
+    /// is that of [`Report::json`]; with several, each finding says of which it is.
+    pub fn json(all: &[Told<'_>], version: &str) -> Value {
+        let one = |told: &Told<'_>| told.report.json(told.sources, told.policy, version);
+        if let [single] = all {
+            return one(single);
+        }
+        let mut sum = json!({});
+        let (mut findings, mut skipped, mut subjects) = (Vec::new(), Vec::new(), Vec::new());
+        let mut policy = Value::Null;
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        for told in all {
+            let mut report = one(told);
+            for mut finding in list(&mut report, "findings") {
+                finding["subject"] = json!(told.name);
+                // The same mistake in two files is two findings.
+                let known = text(&finding, "fingerprint").to_owned();
+                if !seen.insert(known.clone()) {
+                    let mut hasher = Hasher::new();
+                    hasher.field(known.as_bytes());
+                    hasher.field(told.name.as_bytes());
+                    let digest: Digest<Blob> = hasher.finish();
+                    seen.insert(digest.hex());
+                    finding["fingerprint"] = json!(digest.hex());
+                }
+                findings.push(finding);
+            }
+            for mut rule in list(&mut report, "skipped") {
+                rule["subject"] = json!(told.name);
+                skipped.push(rule);
+            }
+            for (key, value) in report["summary"].as_object().into_iter().flatten() {
+                sum[key] = match (value.as_u64(), sum[key].as_u64()) {
+                    (Some(more), before) => json!(before.unwrap_or(0) + more),
+                    (None, _) => json!(value == &json!(true) || sum[key] == json!(true)),
+                };
+            }
+            subjects.push(json!({
+                "name": told.name, "policy": report["policy"], "summary": report["summary"],
+            }));
+            if policy.is_null() {
+                policy = report["policy"].clone();
+            }
+        }
+        json!({
+            "version": 1,
+            "tool": { "name": "rbuild", "version": version },
+            "policy": policy,
+            "summary": sum,
+            "subjects": subjects,
+            "findings": findings,
+            "skipped": skipped,
+        })
+    }
+
+    /// Writes what was found in another tool's form, as one document, with a newline at its end if
+    /// there is anything.
+    pub fn formatted(all: &[Told<'_>], format: Format, version: &str) -> String {
+        let report = Self::json(all, version);
+        let findings = report["findings"].as_array().cloned().unwrap_or_default();
+        match format {
+            Format::Sarif => format!("{:#}\n", sarif(&report, &findings, all, version)),
+            Format::Github => github(&findings),
+            Format::Gitlab => format!("{:#}\n", gitlab(&findings)),
+            Format::Junit => junit(&findings, &report, all),
+            Format::Checkstyle => checkstyle(&findings),
+        }
+    }
+}
+
 impl Report {
     /// Writes the report in another tool's form, with a newline at its end if there is anything.
     pub fn formatted(
@@ -52,16 +138,14 @@ impl Report {
         policy: &Policy,
         version: &str,
     ) -> String {
-        let report = self.json(sources, policy, version);
-        let findings = report["findings"].as_array().cloned().unwrap_or_default();
-        match format {
-            Format::Sarif => format!("{:#}\n", sarif(&report, &findings, policy, version)),
-            Format::Github => github(&findings),
-            Format::Gitlab => format!("{:#}\n", gitlab(&findings)),
-            Format::Junit => junit(&findings, &report, policy),
-            Format::Checkstyle => checkstyle(&findings),
-        }
+        let file = self.findings.iter().find_map(|finding| finding.span);
+        let name = file.map_or("image", |span| sources.get(span.source).name.as_str());
+        Told::formatted(&[Told { name, report: self, sources, policy }], format, version)
     }
+}
+
+fn list(report: &mut Value, key: &str) -> Vec<Value> {
+    report[key].as_array_mut().map(std::mem::take).unwrap_or_default()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -72,12 +156,33 @@ fn number(value: &Value, key: &str) -> u64 {
     value["span"][key].as_u64().unwrap_or(1)
 }
 
-/// The file of a finding; of what is found in an image, the path in it.
+/// The file of a finding; of what is found in an image, the path in it, behind the image's name
+/// where there are several.
 fn file(finding: &Value) -> String {
-    match finding["file"].as_str() {
-        Some(file) => file.to_owned(),
-        None => text(&finding["image"], "path").trim_start_matches('/').to_owned(),
+    if let Some(file) = finding["file"].as_str() {
+        return file.to_owned();
     }
+    let path = text(&finding["image"], "path").trim_start_matches('/');
+    match finding["subject"].as_str() {
+        Some(subject) => format!("{subject}/{path}"),
+        None => path.to_owned(),
+    }
+}
+
+// A path as a reference (RFC 3986): all but letters, digits, `-._~` and `/` is written as its bytes.
+fn uri(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                out.push(char::from(byte));
+            }
+            other => {
+                let _ = write!(out, "%{other:02X}");
+            }
+        }
+    }
+    out
 }
 
 fn counts(finding: &&Value) -> bool {
@@ -93,13 +198,16 @@ fn sarif_level(level: &str) -> &'static str {
     }
 }
 
-fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> Value {
+fn sarif(report: &Value, findings: &[Value], told: &[Told<'_>], version: &str) -> Value {
     let all = || {
         CATEGORIES.iter().flat_map(|(group, rules)| rules.iter().map(move |rule| (*group, *rule)))
     };
     let mut rules: Vec<Value> = all()
         .map(|(group, rule)| {
-            let setting = policy.setting(rule.id);
+            // Where policies differ, the strictest says what a rule is worth.
+            let level = told.iter().map(|told| told.policy.setting(rule.id).level).max();
+            let level = level.unwrap_or(Level::Off);
+            let on = told.iter().any(|told| told.policy.setting(rule.id).on());
             let standards = rule
                 .standards
                 .iter()
@@ -112,7 +220,7 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
             if security {
                 // GitHub sorts by it: from 7 on "high", from 4 on "medium".
                 properties["security-severity"] =
-                    json!(if setting.level == Level::Error { "7.5" } else { "5.0" });
+                    json!(if level == Level::Error { "7.5" } else { "5.0" });
             }
             json!({
                 "id": rule.id,
@@ -120,27 +228,33 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
                 "fullDescription": { "text": rule.text },
                 "help": { "text": rule.text, "markdown": rule.text },
                 "defaultConfiguration": {
-                    "enabled": setting.on(),
-                    "level": sarif_level(setting.level.word()),
+                    "enabled": on,
+                    "level": sarif_level(level.word()),
                 },
                 "properties": properties,
             })
         })
         .collect();
-    rules.extend(policy.custom.rules.iter().map(|rule| {
-        let help = rule.help.as_deref().unwrap_or(&rule.title);
-        let setting = policy.setting(rule.id);
-        json!({
-            "id": rule.id,
-            "shortDescription": { "text": rule.title },
-            "help": { "text": help },
-            "defaultConfiguration": {
-                "enabled": setting.on(),
-                "level": sarif_level(setting.level.word()),
-            },
-            "properties": { "tags": ["custom"] },
-        })
-    }));
+    // Rules of one's own: each once, whoever of the policies has them.
+    for told in told {
+        for rule in &told.policy.custom.rules {
+            if rules.iter().any(|known| known["id"] == rule.id) {
+                continue;
+            }
+            let help = rule.help.as_deref().unwrap_or(&rule.title);
+            let setting = told.policy.setting(rule.id);
+            rules.push(json!({
+                "id": rule.id,
+                "shortDescription": { "text": rule.title },
+                "help": { "text": help },
+                "defaultConfiguration": {
+                    "enabled": setting.on(),
+                    "level": sarif_level(setting.level.word()),
+                },
+                "properties": { "tags": ["custom"] },
+            }));
+        }
+    }
     let results: Vec<Value> = findings
         .iter()
         .filter(|finding| finding["severity"] != "off")
@@ -160,9 +274,11 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
                 out["ruleIndex"] = index.into();
             }
             let mut location = json!({});
-            if let Some(file) = finding["file"].as_str() {
+            // Who shows results wants a place in a file; of what is in an image it is its path there.
+            let place = file(finding);
+            if !place.is_empty() {
                 location["physicalLocation"] = json!({
-                    "artifactLocation": { "uri": file },
+                    "artifactLocation": { "uri": uri(&place) },
                     "region": region(&finding["span"]),
                 });
             }
@@ -170,6 +286,10 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
                 let name = match finding["image"]["layer"].as_u64() {
                     Some(layer) => format!("layer {layer}{path}"),
                     None => path.to_owned(),
+                };
+                let name = match finding["subject"].as_str() {
+                    Some(subject) => format!("{subject} {name}"),
+                    None => name,
                 };
                 location["logicalLocations"] = json!([{ "fullyQualifiedName": name }]);
             }
@@ -200,7 +320,7 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
                     json!({
                         "description": { "text": finding["help"].as_str().unwrap_or("mend it") },
                         "artifactChanges": [{
-                            "artifactLocation": { "uri": file(finding) },
+                            "artifactLocation": { "uri": uri(&file(finding)) },
                             "replacements": replacements,
                         }],
                     })
@@ -217,9 +337,10 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
         .into_iter()
         .flatten()
         .map(|skipped| {
+            let of = skipped["subject"].as_str().map(|of| format!(" ({of})")).unwrap_or_default();
             json!({
                 "level": "note",
-                "message": { "text": format!("skipped: {}", text(skipped, "reason")) },
+                "message": { "text": format!("skipped{of}: {}", text(skipped, "reason")) },
                 "associatedRule": { "id": skipped["rule"] },
             })
         })
@@ -229,6 +350,7 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
         "version": "2.1.0",
         "runs": [{
             "tool": { "driver": { "name": "rbuild", "version": version, "rules": rules } },
+            "automationDetails": { "id": automation(told) },
             "columnKind": "unicodeCodePoints",
             "results": results,
             "invocations": [{
@@ -240,8 +362,16 @@ fn sarif(report: &Value, findings: &[Value], policy: &Policy, version: &str) -> 
     })
 }
 
+// Tells runs apart that are uploaded for one commit: a category, then a slash.
+fn automation(told: &[Told<'_>]) -> String {
+    match told {
+        [one] => format!("rbuild/{}/", one.name),
+        several => format!("rbuild/{} subjects/", several.len()),
+    }
+}
+
 fn region(span: &Value) -> Value {
-    let mut out = json!({ "startLine": span["line"] });
+    let mut out = json!({ "startLine": span["line"].as_u64().unwrap_or(1) });
     for (from, to) in [("col", "startColumn"), ("end_line", "endLine"), ("end_col", "endColumn")] {
         if !span[from].is_null() {
             out[to] = span[from].clone();
@@ -307,7 +437,7 @@ fn xml(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\n' => out.push_str("&#10;"),
             // XML 1.0 has no other control characters.
-            c if c.is_control() => out.push('\u{FFFD}'),
+            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => out.push('\u{FFFD}'),
             c => out.push(c),
         }
     }
@@ -316,19 +446,30 @@ fn xml(text: &str) -> String {
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
-fn junit(findings: &[Value], report: &Value, policy: &Policy) -> String {
+fn junit(findings: &[Value], report: &Value, told: &[Told<'_>]) -> String {
+    let skipped: Vec<&Value> = report["skipped"].as_array().into_iter().flatten().collect();
+    let mut out = format!("{HEAD}<testsuites>\n");
+    for one in told {
+        // With a single one findings do not say of what they are.
+        let of = |value: &&Value| value["subject"].as_str().is_none_or(|name| name == one.name);
+        let findings: Vec<&Value> = findings.iter().filter(of).filter(counts).collect();
+        let skipped: Vec<&Value> = skipped.iter().copied().filter(of).collect();
+        out.push_str(&suite(one, &findings, &skipped));
+    }
+    out.push_str("</testsuites>\n");
+    out
+}
+
+fn suite(told: &Told<'_>, findings: &[&Value], skipped: &[&Value]) -> String {
     let on = CATEGORIES.iter().flat_map(|(_, rules)| rules.iter());
-    let on = on.map(|rule| rule.id).chain(policy.custom.rules.iter().map(|rule| rule.id));
-    let mut on: Vec<&str> = on.filter(|id| policy.setting(id).on()).collect();
+    let on = on.map(|rule| rule.id).chain(told.policy.custom.rules.iter().map(|rule| rule.id));
+    let mut on: Vec<&str> = on.filter(|id| told.policy.setting(id).on()).collect();
     if findings.iter().any(|finding| finding["rule"] == FAILED) {
         on.push(FAILED);
     }
-    let skipped: Vec<&Value> = report["skipped"].as_array().into_iter().flatten().collect();
-    let name = findings.iter().find_map(|finding| finding["file"].as_str()).unwrap_or("image");
     let (mut cases, mut failures, mut skips) = (String::new(), 0, 0);
     for rule in on.iter().copied() {
-        let mine: Vec<&Value> =
-            findings.iter().filter(counts).filter(|f| f["rule"] == rule).collect();
+        let mine: Vec<&&Value> = findings.iter().filter(|f| f["rule"] == rule).collect();
         let skip = skipped.iter().find(|skipped| skipped["rule"] == rule);
         let id = xml(rule);
         let _ = write!(cases, "    <testcase classname=\"rbuild\" name=\"{id}\"");
@@ -355,9 +496,9 @@ fn junit(findings: &[Value], report: &Value, policy: &Policy) -> String {
     }
     let count = on.len();
     format!(
-        "{HEAD}<testsuites>\n  <testsuite name=\"{}\" tests=\"{count}\" failures=\"{failures}\" \
-         errors=\"0\" skipped=\"{skips}\">\n{cases}  </testsuite>\n</testsuites>\n",
-        xml(name)
+        "  <testsuite name=\"{}\" tests=\"{count}\" failures=\"{failures}\" \
+         errors=\"0\" skipped=\"{skips}\">\n{cases}  </testsuite>\n",
+        xml(told.name)
     )
 }
 

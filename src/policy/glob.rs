@@ -2,6 +2,15 @@
 
 /// Tells whether `path` matches `pattern`. Time is bounded by the product of their lengths.
 pub fn matches(pattern: &str, path: &str) -> bool {
+    let wild = ['*', '?'];
+    let (Some(first), Some(last)) = (pattern.find(wild), pattern.rfind(wild)) else {
+        return pattern == path;
+    };
+    // Most paths end here. What follows `**/` may stand without the slash.
+    let end = pattern[last + 1..].trim_start_matches('/');
+    if !path.starts_with(&pattern[..first]) || !path.ends_with(end) {
+        return false;
+    }
     let (pattern, path) = (pattern.as_bytes(), path.as_bytes());
     // reached[i]: the pattern so far matches the first i bytes of the path.
     let mut reached = vec![false; path.len() + 1];

@@ -20,7 +20,10 @@ pub struct Judged<'a> {
     hidden: OnceCell<Vec<Hidden<'a>>>,
     linked: OnceCell<Vec<BTreeMap<&'a str, &'a FileFact>>>,
     packages: OnceCell<Packages<'a>>,
+    none: OnceCell<Packages<'a>>,
     packages_to: Vec<OnceCell<Packages<'a>>>,
+    // The layers that change a package database.
+    updates: OnceCell<Vec<usize>>,
 }
 
 impl<'a> Judged<'a> {
@@ -32,7 +35,9 @@ impl<'a> Judged<'a> {
             hidden: OnceCell::new(),
             linked: OnceCell::new(),
             packages: OnceCell::new(),
+            none: OnceCell::new(),
             packages_to: facts.layers.iter().map(|_| OnceCell::new()).collect(),
+            updates: OnceCell::new(),
         }
     }
 
@@ -59,17 +64,27 @@ impl<'a> Judged<'a> {
     /// Returns what the package databases say that the layers up to this one show.
     pub fn packages_in(&self, layer: usize) -> &Packages<'a> {
         // The same as of the layer below, unless this one changes a database.
-        let changes = |layer: &usize| {
-            let files = self.facts.layers.get(*layer).map(|facts| &facts.table.files);
-            files.is_some_and(|files| files.iter().any(|file| is_database(&file.path)))
-        };
-        let last = (0..self.packages_to.len()).rev().find(changes);
-        if last.is_none_or(|last| last <= layer) {
-            return self.packages();
+        let updates = self.updates();
+        match updates.iter().rev().find(|update| **update <= layer) {
+            Some(update) if updates.last() != Some(update) => self.packages_to[*update]
+                .get_or_init(|| Packages::of(self.facts, &self.facts.visible_to(update + 1))),
+            // Before the first of them there is none.
+            None => self.none.get_or_init(Packages::default),
+            Some(_) => self.packages(),
         }
-        let layer = (0..=layer).rev().find(changes).unwrap_or(0);
-        self.packages_to[layer]
-            .get_or_init(|| Packages::of(self.facts, &self.facts.visible_to(layer + 1)))
+    }
+
+    /// Tells whether a layer changes a package database.
+    pub fn updates_packages(&self, layer: usize) -> bool {
+        self.updates().contains(&layer)
+    }
+
+    fn updates(&self) -> &[usize] {
+        self.updates.get_or_init(|| {
+            let layers = self.facts.layers.iter().enumerate();
+            let changes = |files: &[FileFact]| files.iter().any(|file| is_database(&file.path));
+            layers.filter(|(_, layer)| changes(&layer.table.files)).map(|(at, _)| at).collect()
+        })
     }
 
     /// Tells whether a layer is one of the base.

@@ -6,10 +6,12 @@
 //! here stops a build: `build` asks [`Report::verdict`].
 
 mod bases;
+mod budget;
 mod comments;
 mod context;
 mod copied;
 mod custom;
+mod dive;
 mod document;
 mod exceptions;
 mod finding;
@@ -32,6 +34,7 @@ mod rules;
 mod scripts;
 mod sections;
 mod show;
+mod start;
 mod started;
 mod suppress;
 mod template;
@@ -42,13 +45,14 @@ mod yaml;
 pub use bases::{BaseFacts, BaseSignature, Bases};
 pub use context::{ContextFile, ContextFiles, GivenFiles};
 pub use custom::{Custom, CustomRule, FAILED, Runner, View};
+pub use dive::DiveThresholds;
 pub use exceptions::Exception;
 pub use finding::{
     Confidence, FailOn, Finding, Fix, ImagePlace, Level, Moment, Place, Report, Skipped,
     Suppressed, Verdict,
 };
 pub use fix::diff;
-pub use formats::Format;
+pub use formats::{Format, Told};
 pub use glob::matches;
 pub use import::{Foreign, Imported};
 pub use judged::{Judged, Maker};
@@ -124,7 +128,9 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };
-        if setting.on() {
+        // Of an image whose documents are not believed nothing else is known.
+        let judges = !input.facts.whole.broken || rule.id == "digest-mismatch";
+        if setting.on() && judges {
             let (moment, report) = (Moment::Image, &mut report);
             check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
         }
@@ -196,6 +202,10 @@ impl Covering<'_> {
     }
 }
 
+#[cfg(test)]
+mod image_tests;
+#[cfg(test)]
+mod layers;
 #[cfg(test)]
 mod rule_docs;
 #[cfg(test)]

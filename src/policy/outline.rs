@@ -16,7 +16,7 @@ use super::values::{Snapshot, Values};
 use crate::base::{ImageRef, Span};
 use crate::diag::{Diagnostic, Sources};
 use crate::dockerfile::{Dockerfile, Expander, Scope};
-use crate::facts::shell::{Command, Script};
+use crate::facts::shell::{self, Command, Renames, Script};
 use crate::image::RunConfig;
 use crate::instruction::{From, Instruction};
 use crate::plan::{Request, TRIGGER_LIMIT};
@@ -102,6 +102,7 @@ pub struct Item<'a> {
     /// Whether a WORKDIR stands before it, and whether one is absolute.
     pub below_workdir: (bool, bool),
     escape: char,
+    renames: Rc<Renames>,
     script: OnceCell<Script>,
 }
 
@@ -118,7 +119,11 @@ impl Item<'_> {
 
     /// Returns what a RUN runs, and what CMD, ENTRYPOINT and HEALTHCHECK will.
     pub fn program(&self) -> &Script {
-        self.script.get_or_init(|| scripts::script(self.instruction, &self.values, &self.shell))
+        self.script.get_or_init(|| {
+            let mut script = scripts::script(self.instruction, &self.values, &self.shell);
+            script.rename(&self.renames);
+            script
+        })
     }
 
     /// Returns the value of a variable, if it is known.
@@ -187,6 +192,7 @@ impl<'a> Outline<'a> {
             workdir: Some("/".into()),
             below_workdir: (false, false),
             shell: Rc::new(vec!["/bin/sh".into(), "-c".into()]),
+            renames: Rc::default(),
             stages: Vec::new(),
             ends: Vec::new(),
             triggers: 0,
@@ -280,6 +286,7 @@ struct End {
     shell: Rc<Vec<String>>,
     workdir: Option<Rc<str>>,
     below_workdir: (bool, bool),
+    renames: Rc<Renames>,
 }
 
 struct Builder<'a> {
@@ -290,6 +297,7 @@ struct Builder<'a> {
     workdir: Option<Rc<str>>,
     below_workdir: (bool, bool),
     shell: Rc<Vec<String>>,
+    renames: Rc<Renames>,
     stages: Vec<Stage<'a>>,
     ends: Vec<End>,
     // How many triggers were taken for instructions.
@@ -328,9 +336,15 @@ impl<'a> Builder<'a> {
             below_workdir: self.below_workdir,
             shell: self.shell.clone(),
             escape: self.input.file.escape,
+            renames: self.renames.clone(),
             script: OnceCell::new(),
         };
         match instruction {
+            Instruction::Run(run) if shell::may_rename(self.input.sources.slice(run.span)) => {
+                self.renames = Rc::new(item.script().leaves(&self.renames));
+                let last = self.ends.last_mut().expect("a stage is open");
+                last.renames = self.renames.clone();
+            }
             Instruction::Arg(arg) => {
                 for declared in &arg.args {
                     let name = &declared.name.raw;
@@ -435,6 +449,7 @@ impl<'a> Builder<'a> {
                     shell: below.shell.clone(),
                     workdir: below.workdir.clone(),
                     below_workdir: below.below_workdir,
+                    renames: below.renames.clone(),
                 }
             }
             _ => {
@@ -460,9 +475,11 @@ impl<'a> Builder<'a> {
                     shell: Rc::new(shell),
                     workdir: Some(workdir.into()),
                     below_workdir: (false, false),
+                    renames: Rc::default(),
                 }
             }
         };
+        self.renames = end.renames.clone();
         self.values = end.env.child();
         self.names = end.names.child();
         self.shell = end.shell.clone();

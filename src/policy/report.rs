@@ -225,6 +225,12 @@ pub(super) fn diagnostic(finding: &Finding, sources: &Sources) -> Diagnostic {
     if let Some(image) = &finding.image {
         let layer = image.layer.map_or(String::new(), |layer| format!(", layer {layer}"));
         out.notes.insert(0, format!("in the image: {}{layer}", image.path));
+        // Without a Dockerfile the history says what made the layer.
+        let origin = finding.evidence.get("origin").and_then(Value::as_str);
+        if let Some(origin) = origin.filter(|origin| finding.span.is_none() && !origin.is_empty()) {
+            let shown: String = origin.chars().take(200).collect();
+            out.notes.insert(1, format!("made by: {shown}"));
+        }
     }
     out
 }

@@ -320,6 +320,11 @@ impl Found<'_> {
         self.value(name).and_then(units::size).unwrap_or(u64::MAX)
     }
 
+    /// Returns a parameter that is a share, from 0 to 1.
+    pub fn share(&self, name: &str) -> f64 {
+        self.value(name).and_then(units::share).unwrap_or(1.0)
+    }
+
     /// Returns a parameter that is a time, in seconds.
     pub fn seconds(&self, name: &str) -> u64 {
         self.value(name).and_then(Value::as_str).and_then(units::seconds).unwrap_or(u64::MAX)

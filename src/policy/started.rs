@@ -12,8 +12,8 @@ const DEPTH: usize = 4;
 
 /// Returns the folders on PATH.
 pub(super) fn search_path(facts: &ImageFacts) -> Vec<String> {
-    let set = facts.config.config.env.iter().filter_map(|pair| pair.strip_prefix("PATH="));
-    let path = set.last().unwrap_or(PATH);
+    let mut set = facts.config.config.env.iter().filter_map(|pair| pair.strip_prefix("PATH="));
+    let path = set.next_back().unwrap_or(PATH);
     path.split(':').filter(|folder| folder.starts_with('/')).map(str::to_owned).collect()
 }
 

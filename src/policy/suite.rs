@@ -11,7 +11,10 @@ use serde_json::Value;
 use super::*;
 use crate::base::{ImagePath, Platform, Secret};
 use crate::diag::Sources;
-use crate::facts::{ImageFacts, LayerFacts, LeakScan, Needles, Origin, TableObserver};
+use crate::facts::{
+    Attestation, Beside, ImageFacts, LayerFacts, LeakScan, Mismatch, Needles, Origin, Orphan,
+    Signature, TableObserver, Whole,
+};
 use crate::image::Config;
 use crate::layer::{Entry, EntryKind, Observer};
 use crate::plan::Request;
@@ -26,7 +29,7 @@ const MENDED: &[(&str, &str, &str)] = &[
     ),
 ];
 
-type Row = (Option<u64>, Option<String>, Option<u64>);
+pub(super) type Row = (Option<u64>, Option<String>, Option<u64>);
 
 #[test]
 fn cases() {
@@ -162,9 +165,11 @@ fn judge_text(file: &str, case: &Value, policy: &Policy) -> Vec<Row> {
         .collect()
 }
 
-fn judge_image(recipe: &Value, policy: &Policy) -> Vec<Row> {
+pub(super) fn judge_image(recipe: &Value, policy: &Policy) -> Vec<Row> {
+    let platform = recipe["platform"].as_str().unwrap_or("linux/amd64");
+    let architecture = platform.split('/').nth(1).unwrap();
     let mut document = serde_json::json!({
-        "os": "linux", "architecture": "amd64", "config": recipe["config"],
+        "os": "linux", "architecture": architecture, "config": recipe["config"],
         "rootfs": { "type": "layers", "diff_ids": [] }, "history": [],
     });
     let secrets: Vec<(String, Secret)> = recipe["secrets"]
@@ -211,7 +216,8 @@ fn judge_image(recipe: &Value, policy: &Policy) -> Vec<Row> {
         });
     }
     let config = Config::parse(document.to_string().as_bytes()).unwrap();
-    let facts = ImageFacts::new(config, layers, &BTreeMap::new(), &needles);
+    let mut facts = ImageFacts::new(config, layers, &BTreeMap::new(), &needles);
+    facts.whole = whole_of(recipe);
     let report = check_image(ImageInput { facts: &facts, text: None }, policy);
     let findings = report.findings.iter().filter(|finding| finding.counts());
     findings
@@ -221,6 +227,50 @@ fn judge_image(recipe: &Value, policy: &Policy) -> Vec<Row> {
             (line, Some(image.path), image.layer.map(|layer| layer as u64))
         })
         .collect()
+}
+
+// What stands around the layers, as far as a recipe tells of it.
+fn whole_of(recipe: &Value) -> Whole {
+    let mut whole = Whole { today: Some("2026-11-21".into()), ..Whole::default() };
+    let words = |key: &str| -> Vec<String> {
+        let list = recipe[key].as_array().into_iter().flatten();
+        list.filter_map(|word| word.as_str().map(str::to_owned)).collect()
+    };
+    if let Some(layer) = recipe["tamper"]["layer"].as_u64() {
+        let (place, why) = ("blobs/sha256/x".to_owned(), "other bytes".to_owned());
+        whole.mismatches.push(Mismatch { layer: Some(layer as usize), place, why });
+    }
+    let orphan = |text: &str| Orphan {
+        path: "blobs/sha256/y".into(),
+        size: text.len() as u64,
+        form: "data",
+        programs: Vec::new(),
+    };
+    whole.orphans = Some(recipe["extra_blob"].as_str().map(orphan).into_iter().collect());
+    let mut beside = Beside { sbom_files: None, ..Beside::default() };
+    if recipe["sbom_files"].is_array() {
+        beside.sbom_files = Some(words("sbom_files"));
+    }
+    for kind in words("attestations") {
+        let (kind, time) = match kind.split_once('@') {
+            Some((kind, time)) => (kind.to_owned(), Some(time.to_owned())),
+            None => (kind, None),
+        };
+        beside.attestations.push(Attestation { kind, time, lacks: words("lacks") });
+    }
+    for signature in recipe["signatures"].as_array().into_iter().flatten() {
+        let key = signature["key"].as_str().unwrap().to_owned();
+        let verified = signature["verified"].as_bool().unwrap();
+        beside.signatures.push(Signature { key, verified });
+    }
+    whole.beside = Some(beside);
+    for digest in words("digests") {
+        whole.digests.push(("layer", Some(0), digest));
+    }
+    whole.packed =
+        recipe["packed"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    whole.before = recipe["before"].as_u64();
+    whole
 }
 
 fn entry_of(recipe: &Value) -> (Entry, Vec<u8>) {
@@ -246,6 +296,7 @@ fn entry_of(recipe: &Value) -> (Entry, Vec<u8>) {
     let mut entry = Entry::new(path("path"), kind, u32::from_str_radix(mode, 8).unwrap());
     entry.uid = number("uid") as u32;
     entry.gid = number("gid") as u32;
+    entry.mtime = recipe["mtime"].as_i64().unwrap_or(0);
     for name in recipe["xattrs"].as_object().into_iter().flatten().map(|(name, _)| name) {
         entry.xattrs.insert(name.as_bytes().to_vec(), Vec::new());
     }

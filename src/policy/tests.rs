@@ -344,6 +344,72 @@ fn other_tools_are_told_the_same() {
 }
 
 #[test]
+fn several_files_make_one_document() {
+    let (one, two) = ("FROM node:latest\n", "FROM node:latest\nFROM a AS b\nUSER 1\n");
+    let policy = |name: &str| {
+        let mut policy = Policy::builtin(name).unwrap();
+        let only = vec!["base-tag-latest".to_owned(), "final-user-root".to_owned()];
+        policy.apply(&Overrides { only, ..Overrides::default() }).unwrap();
+        policy
+    };
+    let (first, second) = (policy("hardened"), policy("baseline"));
+    let judged = |name: &str, text: &str, policy: &Policy| {
+        let mut sources = Sources::new();
+        let id = sources.add(name, text);
+        let (file, _) = crate::dockerfile::parse(id, text);
+        let (instructions, _) = crate::instruction::parse_all(&file);
+        let input = TextInput {
+            file: &file,
+            instructions: &instructions,
+            errors: &[],
+            sources: &sources,
+            request: &Request::new(Platform::new("linux", "amd64", None)),
+            bases: &Bases::none(),
+            squash: false,
+            today: None,
+            tags: None,
+            context: None,
+        };
+        let report = check_text(input, policy);
+        (report, sources)
+    };
+    let (a, b) = (judged("a/Dockerfile", one, &first), judged("b & c/Dockerfile", two, &second));
+    let all = [
+        Told { name: "a/Dockerfile", report: &a.0, sources: &a.1, policy: &first },
+        Told { name: "b & c/Dockerfile", report: &b.0, sources: &b.1, policy: &second },
+    ];
+    let json = Told::json(&all, "0");
+    let findings = json["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), a.0.findings.len() + b.0.findings.len());
+    let prints: BTreeSet<&str> =
+        findings.iter().map(|finding| finding["fingerprint"].as_str().unwrap()).collect();
+    assert_eq!(prints.len(), findings.len(), "one mistake in two files is two: {json}");
+    assert_eq!(json["subjects"][1]["name"], "b & c/Dockerfile");
+    let sum = |key: &str| json["summary"][key].as_u64().unwrap() as usize;
+    assert_eq!(sum("errors") + sum("warnings"), findings.len());
+    assert_eq!(json["summary"]["refused"], true);
+    let of = |format| Told::formatted(&all, format, "0");
+    let sarif: serde_json::Value = serde_json::from_str(&of(Format::Sarif)).unwrap();
+    assert_eq!(sarif["runs"].as_array().unwrap().len(), 1);
+    let uri = |at: usize| {
+        let location = &sarif["runs"][0]["results"][at]["locations"][0];
+        location["physicalLocation"]["artifactLocation"]["uri"].clone()
+    };
+    assert_eq!(uri(0), "a/Dockerfile");
+    assert_eq!(uri(findings.len() - 1), "b%20%26%20c/Dockerfile");
+    let gitlab: serde_json::Value = serde_json::from_str(&of(Format::Gitlab)).unwrap();
+    assert_eq!(gitlab.as_array().unwrap().len(), findings.len());
+    let junit = of(Format::Junit);
+    assert_eq!(junit.matches("<testsuite ").count(), 2, "{junit}");
+    assert_eq!(junit.matches("<?xml").count(), 1);
+    assert!(junit.contains("name=\"b &amp; c/Dockerfile\""), "{junit}");
+    let checkstyle = of(Format::Checkstyle);
+    assert_eq!(checkstyle.matches("<checkstyle").count(), 1);
+    assert_eq!(checkstyle.matches("<file ").count(), 2, "{checkstyle}");
+    assert_eq!(of(Format::Github).lines().count(), findings.len());
+}
+
+#[test]
 fn values_that_are_too_many_to_keep_are_told() {
     let double = "ARG a=$a$a\n".repeat(19);
     let heavy = format!("FROM scratch\nARG a=xx\n{double}{}", "ENV b=$a\n".repeat(200));

@@ -112,6 +112,12 @@ fn a_broken_transfer_goes_on_where_it_broke() {
 }
 
 #[test]
+fn a_file_that_comes_byte_by_byte_is_whole() {
+    let (got, seen) = check(|_| Reply::new(200, CONTENT).end(End::Drip));
+    assert_eq!((got, seen.len()), (Ok((file(None), CONTENT.to_vec())), 1));
+}
+
+#[test]
 fn without_a_strong_etag_it_begins_anew() {
     for etag in ["W/\"1\"", ""] {
         let count = AtomicUsize::new(0);

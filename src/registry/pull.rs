@@ -78,6 +78,56 @@ impl Registry {
         Ok(size)
     }
 
+    /// Asks for what refers to an image: an index of signatures, attestations and the like
+    /// (distribution specification, "Listing Referrers"). A registry that does not know the question
+    /// is asked for the tag that stands for it. `None` if there is neither.
+    pub fn referrers(
+        &self,
+        image: &ImageRef,
+        digest: Digest<Manifest>,
+    ) -> Result<Option<FetchedManifest>, Error> {
+        let what = What::read(format!("{} referrers", image.familiar()));
+        let asked = self.first(image, &what, |endpoint| {
+            let request = Request {
+                accept: Some("application/vnd.oci.image.index.v1+json"),
+                ..Request::get(endpoint.url(&format!("referrers/{digest}")))
+            };
+            let mut response = self.ask(endpoint, &what, request)?;
+            let host = || endpoint.host().to_owned();
+            match response.bytes(MAX_MANIFEST) {
+                Ok((bytes, false)) => {
+                    let digest = Digest::of(&bytes);
+                    let media_type = response.header("content-type").map(str::to_owned);
+                    Ok(FetchedManifest { bytes, media_type, digest })
+                }
+                Ok((_, true)) => {
+                    let why = format!("an index of more than {MAX_MANIFEST} bytes");
+                    Err(Error::Malformed { what: what.clone(), host: host(), why })
+                }
+                Err(error) => Err(broken(what.clone(), host(), 1, &error)),
+            }
+        });
+        match asked {
+            Ok(index) => Ok(Some(index)),
+            Err(Error::NotFound { .. } | Error::Server { status: 400..=499, .. }) => {
+                self.tagged(image, &format!("sha256-{}", digest.hex()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Fetches the manifest that a tag of the image's repository names, if there is one.
+    pub fn tagged(&self, image: &ImageRef, tag: &str) -> Result<Option<FetchedManifest>, Error> {
+        let Ok(image) = ImageRef::parse(&format!("{}:{tag}", image.name())) else {
+            return Ok(None);
+        };
+        match self.manifest(&image) {
+            Ok(fetched) => Ok(Some(fetched)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     // Asks mirrors in order, then the registry. The error of the registry itself counts.
     fn first<T>(
         &self,

@@ -44,8 +44,7 @@ pub(super) enum End {
     Endless,
     /// No `Content-Length`; the body ends with the connection.
     Close,
-    /// One byte in a tenth of a second.
-    #[allow(dead_code, reason = "only `tests/attacks` has the time")]
+    /// One byte every 30 milliseconds.
     Drip,
 }
 
@@ -179,7 +178,7 @@ fn send(out: &mut TcpStream, reply: &Reply) -> Option<()> {
         End::Drip => {
             for byte in &reply.body {
                 out.write_all(&[*byte]).ok()?;
-                std::thread::sleep(std::time::Duration::from_millis(100));
+                std::thread::sleep(std::time::Duration::from_millis(30));
             }
             None
         }

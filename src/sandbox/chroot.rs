@@ -89,6 +89,8 @@ struct Put {
     secret: bool,
     /// What was there before was a file.
     file: bool,
+    /// It is a folder of the step's mounts: one of the same name that the step made is its own.
+    mount: bool,
 }
 
 fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
@@ -129,6 +131,9 @@ impl Visit {
         mounts.sort_by_key(|mount| mount.target.components().count());
         for mount in mounts {
             self.mount(mount)?;
+            if let Some(last) = self.put.last_mut() {
+                last.mount = !last.file;
+            }
         }
         for (folder, (_, after)) in &mut self.times {
             let status = kernel::open_in_root(&self.tree, folder, true).and_then(kernel::status);
@@ -296,8 +301,15 @@ impl Visit {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         let number = self.put.len();
-        let mut put =
-            Put { at: at.clone(), old: None, back: None, lent: None, secret: false, file: !is_dir };
+        let mut put = Put {
+            at: at.clone(),
+            old: None,
+            back: None,
+            lent: None,
+            secret: false,
+            file: !is_dir,
+            mount: false,
+        };
         if fresh {
             kernel::remove(&folder, at.name(), is_dir)?;
         } else {
@@ -374,6 +386,13 @@ impl Visit {
             .is_some_and(|(there, held)| (there.dev, there.ino) == (held.device, held.ino));
         if let (Some(back), true) = (&put.back, same) {
             std::fs::rename(self.host_in(&dir, name), back).map_err(doing())?;
+        } else if put.mount
+            && !same
+            && there.as_ref().is_some_and(|stat| stat.kind == FileKind::Dir)
+        {
+            // The step has moved what was put in, with the folder around it, and made another: nothing is
+            // left to go back there.
+            return Ok(());
         } else if there.is_some_and(|stat| stat.kind == FileKind::Dir) {
             dir.remove_all(name).map_err(doing())?;
         } else if there.is_some() {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use crate::archives::{framing, paths};
-use crate::ground::{Ground, Mode, every_mode};
+use crate::ground::{Ground, Mode, every_mode, every_user};
 use crate::harness::{Kind, have, ok};
 use crate::layout::{Hostile, Layer, digest};
 use crate::tarbytes::{Header, Tar};
@@ -236,7 +236,7 @@ fn attack_52_odd_files_in_the_context() {
 
 #[test]
 fn attack_53_ignore_files() {
-    every_mode(|ground| {
+    every_user(|ground| {
         ground.place().file("ctx/f", "x");
         ground.place().file("ctx/.gitignore", "f\n");
         let text = "FROM scratch\nCOPY . /\n";
@@ -271,7 +271,7 @@ fn attack_53_ignore_files() {
 
 #[test]
 fn attack_54_a_dockerfile_that_is_a_link() {
-    every_mode(|ground| {
+    every_user(|ground| {
         // Named on the command line: the user's choice.
         let real = ground.place().file("elsewhere/Dockerfile", "FROM scratch\nCOPY f /\n");
         ground.place().file("ctx/f", "x");
@@ -301,7 +301,7 @@ fn attack_54_a_dockerfile_that_is_a_link() {
 
 #[test]
 fn attack_55_files_by_address() {
-    every_mode(|ground| {
+    every_user(|ground| {
         let server = Server::start(|seen| match seen.target.as_str() {
             "/to-file" => Reply::new(302, "").header("Location", "file:///etc/passwd"),
             "/to-ftp" => Reply::new(302, "").header("Location", "ftp://127.0.0.1/x"),
@@ -358,7 +358,7 @@ fn attack_56_addresses_of_git() {
     if !have(&["git"]) {
         return;
     }
-    every_mode(|ground| {
+    every_user(|ground| {
         let mark = ground.place().at("canary/pwned");
         let touch = format!("touch {}", mark.display());
         let host = ground.canary().path().display().to_string();
@@ -471,7 +471,7 @@ fn attack_58_owners_and_modes() {
 fn attack_59_secrets_in_the_context() {
     // Named in a COPY they are a finding of the text; taken with all the rest, the ignore file keeps
     // them out, and a value that the build was given as a secret is found in what was copied.
-    every_mode(|ground| {
+    every_user(|ground| {
         ground.place().file("ctx/.env", "TOKEN=correct-horse-battery-staple\n");
         ground.place().file("ctx/id_ed25519", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
         ground.place().file("ctx/f", "x");

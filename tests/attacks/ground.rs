@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::canary::{Canary, walk};
 use crate::harness::{Done, Image, Place, Who, busybox, run_fed, spawn};
 use crate::layout::{Hostile, digest};
@@ -34,7 +36,8 @@ impl Mode {
     /// All that this machine offers; a missing one is told.
     pub(crate) fn every() -> Vec<Mode> {
         let all = [Mode::Root, Mode::Range, Mode::Single, Mode::Chroot];
-        all.into_iter().filter(|mode| mode.who().here()).collect()
+        let here = Who::every();
+        all.into_iter().filter(|mode| here.contains(&mode.who())).collect()
     }
 
     /// The kinds of users alone: for attacks that no step has a part in.
@@ -260,9 +263,9 @@ impl Ground {
 
 /// Runs a command, waits for `ready`, presses Ctrl-C; gives its end and how long that took.
 pub(crate) fn interrupted(command: &mut Command, ready: impl FnOnce()) -> (Done, Duration) {
-    let child = spawn(command);
+    let child = spawn(command, Stdio::null());
     ready();
-    child.interrupt();
+    child.signal(Signal::INT);
     let start = std::time::Instant::now();
     let done = child.wait(Duration::from_secs(SECONDS));
     (done, start.elapsed())

@@ -8,15 +8,12 @@ mod archives;
 mod canary;
 mod context;
 mod ground;
-#[allow(dead_code, unused_imports, reason = "shared with `tests/it`, which uses the rest")]
-#[path = "../it/harness/mod.rs"]
 mod harness;
 mod layout;
 mod output;
 mod registries;
 mod run;
 mod tarbytes;
-#[allow(dead_code, reason = "shared with the unit tests of `registry`, which use the rest")]
 #[path = "../../src/registry/testserver.rs"]
 mod testserver;
 mod text;

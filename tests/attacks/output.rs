@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::canary::walk;
-use crate::ground::{Ground, every_mode};
+use crate::ground::{Ground, every_user};
 use crate::harness::ok;
 use crate::layout::{Hostile, Layer, digest};
 use crate::tarbytes::Tar;
@@ -37,7 +37,7 @@ fn listing(folder: &Path) -> Vec<(String, Option<Vec<u8>>)> {
 
 #[test]
 fn attack_97_what_lies_at_the_destination() {
-    every_mode(|ground| {
+    every_user(|ground| {
         ground.place().file("ctx/f", "new");
         let text = "FROM scratch\nCOPY f /etc/passwd\nCOPY f /sub/f\n";
         let host = ground.canary().path().to_owned();
@@ -114,7 +114,7 @@ fn give(ground: &Ground, path: &Path) {
 
 #[test]
 fn attack_98_a_hostile_layout() {
-    every_mode(|ground| {
+    every_user(|ground| {
         let host = ground.canary().path().to_owned();
         let base = small();
         let layer = digest(&base.layers[0].bytes)[7..].to_owned();
@@ -204,7 +204,7 @@ fn attack_98_a_hostile_layout() {
 fn attack_99_nothing_is_called_verified() {
     // Signatures are not built yet: there is nothing that could verify one, and nothing may say so.
     // What is verified is digests, by the bytes that are used.
-    every_mode(|ground| {
+    every_user(|ground| {
         for command in ["verify", "sign", "attest"] {
             let outcome = ground.command(&[command, "oci:image.oci"]).run();
             let err = outcome.refused_with(2, &[]);
@@ -235,7 +235,7 @@ fn attack_99_nothing_is_called_verified() {
 #[test]
 fn attack_100_what_is_told_of_an_image_is_escaped() {
     // There is no SBOM and no provenance yet; these are the documents that there are.
-    every_mode(|ground| {
+    every_user(|ground| {
         let evil = "\"}],\"x\":\u{1b}[2J</script><b>\u{202e}\r\u{0}\u{7f}\u{9b}31m";
         let mut base = small();
         base.config["config"]["Labels"] = json!({"evil": evil, evil: "key"});

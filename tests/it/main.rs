@@ -17,6 +17,7 @@ mod doctor;
 mod entitlements;
 mod examples;
 mod failing;
+mod finished;
 mod foreign;
 mod harness;
 mod hosts;

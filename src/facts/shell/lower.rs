@@ -766,6 +766,7 @@ impl<'v> Walk<'v> {
             list: self.list,
             dialect: self.dialect,
             depth: self.depth,
+            renamed: None,
         });
         self.last = Some(number);
         if let Some(function) = function

@@ -9,10 +9,12 @@ mod body;
 mod effective;
 mod fallback;
 mod lower;
+mod rename;
 mod tools;
 mod word;
 
 pub use body::Body;
+pub use rename::{Renames, may_rename};
 pub use tools::{Install, Operation, Program, Tools, tools};
 
 use std::collections::BTreeMap;
@@ -143,6 +145,8 @@ pub struct Command {
     pub dialect: Dialect,
     /// How many texts it stands in (`sh -c '…'`, functions, substitutions): 0 in the body itself.
     pub depth: u8,
+    /// The name of the program, where it is run by that of a copy of it.
+    pub renamed: Option<String>,
 }
 
 /// What becomes of a command's failure.
@@ -198,9 +202,9 @@ pub enum NoteKind {
 }
 
 impl Command {
-    /// Returns the name without its folder, if known.
+    /// Returns the name without its folder, if known; of a copy, that of the program.
     pub fn name(&self) -> Option<&str> {
-        self.argv.first().and_then(Arg::name)
+        self.renamed.as_deref().or_else(|| self.argv.first().and_then(Arg::name))
     }
 
     /// Returns the arguments after the name.

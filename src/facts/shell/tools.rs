@@ -132,6 +132,10 @@ impl Tools {
         self.wrappers.get(name)
     }
 
+    pub(super) fn is_fetcher(&self, name: &str) -> bool {
+        self.fetchers.contains_key(name)
+    }
+
     pub(super) fn interpreter(&self, name: &str) -> Option<&Interpreter> {
         self.interpreters.get(name).or_else(|| self.interpreters.get(self.base_name(name)))
     }

@@ -120,22 +120,38 @@ rules! {
     }
     image {
         base_file_hidden
+        constant_mtime_web
         deleted_file_shipped
         device_node
+        digest_mismatch
+        duplicate_content
         empty_file_in_bin
+        entrypoint_unrunnable
         entrypoint_untrusted_path
+        foreign_binary
         hidden_executable
         hidden_layer_executable
         history_anomaly
         history_remote_execution
         identity_file_changed
+        image_efficiency
+        image_size_budget
+        image_wasted_bytes
+        image_wasted_percent
         layer_anomaly
         ld_so_preload
         miner_indicator
         package_file_modified
+        provenance_missing
+        sbom_incomplete
+        sbom_missing
+        scan_attestation_stale
+        signature_missing
         single_stage_unsquashed
         system_file_replaced
         unattributed_executable
+        unneeded_file
+        unreferenced_blob
     }
     meta {
         suppression_expired
@@ -289,7 +305,7 @@ use super::finding::{Finding, Level};
 use super::outline::{Item, Outline};
 use super::profile::{PROFILES, Policy};
 use super::rule::Found;
-use crate::facts::{FileFact, FileKind, ImageFacts, Origin};
+use crate::facts::{Beside, FileFact, FileKind, ImageFacts, Origin};
 use crate::instruction::Instruction;
 
 /// Finds programs by name: what is visible in a `bin` or `sbin` folder and may be run, links
@@ -324,9 +340,21 @@ fn present(
     }
 }
 
+/// Returns what lies beside the image; where nobody could look, says so.
+fn beside<'a>(judged: &Judged<'a>, found: &mut Found<'_>) -> Option<&'a Beside> {
+    let beside = judged.facts.whole.beside.as_ref();
+    if beside.is_none() {
+        found.skip(match judged.outline {
+            Some(_) => "attestations and signatures are looked for by `rbuild audit`",
+            None => "nothing can lie beside an image in this kind of archive",
+        });
+    }
+    beside
+}
+
 /// Points a finding in a layer at the instruction that made it: the layer, or, of a squashed one, the
 /// path.
-fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
+pub(super) fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
     let Some(facts) = judged.facts.layers.get(layer) else { return finding };
     let path = finding.image.as_ref().map_or("", |image| image.path.as_str());
     match facts.origin_of(path) {

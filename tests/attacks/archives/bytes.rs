@@ -1,7 +1,7 @@
 //! Framing: what is a header, what is data, how long is it.
 
 use super::{Case, check, fine, refused};
-use crate::ground::{Ground, every_mode};
+use crate::ground::{Ground, every_user};
 use crate::harness::{Kind, have, ok};
 use crate::tarbytes::{Header, Tar, record};
 
@@ -119,7 +119,7 @@ fn attack_12_the_same_entries_as_other_readers() {
     if !have(&["tar", "bsdtar"]) {
         return;
     }
-    every_mode(|ground| {
+    every_user(|ground| {
         for (what, bytes) in oddities() {
             let file = ground.place().file("ctx/odd.tar", &bytes);
             let image = ground.build("FROM scratch\nADD odd.tar /\n").run().built();

@@ -10,7 +10,7 @@ use rbuild::layer::{Limits, Reader};
 
 use super::{Case, check, check_case, fine, refused};
 use crate::canary::walk;
-use crate::ground::{Ground, every_mode, sound_store};
+use crate::ground::{Ground, every_mode, every_user, sound_store};
 use crate::harness::have;
 use crate::layout::{Hostile, Layer, gzip};
 use crate::tarbytes::{Header, Tar};
@@ -146,7 +146,7 @@ fn attack_19_many_entries() {
     const SOME: u32 = 500;
     let layer = (0..SOME).fold(tar(), |tar, at| tar.file(format!("d/{at}"), "")).end();
     let script = format!("test $(ls /d | wc -l) = {SOME}");
-    every_mode(|ground| check_case(ground, &fine(layer.clone(), script.as_str())));
+    every_user(|ground| check_case(ground, &fine(layer.clone(), script.as_str())));
 }
 
 /// A tar with a file of zeros, 84 MB, as this program packs it.
@@ -189,7 +189,7 @@ fn bombs() -> &'static [(&'static str, Vec<u8>)] {
 fn attack_20_bombs() {
     // A frame that asks for a window of 2^31 bytes, before anything is allocated for it.
     let wide = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 1, 0, 0];
-    every_mode(|ground| {
+    every_user(|ground| {
         layer_is_refused(ground, wide.to_vec(), "tar+zstd", b"", "cannot decompress");
         for (packer, packed) in bombs() {
             if ["gzip", "zstd"].contains(packer) {
@@ -210,7 +210,7 @@ fn attack_20_bombs() {
 #[test]
 fn attack_21_another_format_than_the_media_type_says() {
     let honest = tar().file("f", "x").end();
-    every_mode(|ground| {
+    every_user(|ground| {
         for (bytes, media) in [
             (zstd(&honest), "tar+gzip"),
             (honest.clone(), "tar+gzip"),

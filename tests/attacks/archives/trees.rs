@@ -247,12 +247,13 @@ fn attack_22_devices_are_records() {
         let Some(base) = Hostile::on_busybox([Layer::tar(&layer.end())]) else { return };
         let script = "set -eux\n\
             for name in mem null disk; do test $(head -c 9 /$name | wc -c) = 0; done\n\
-            echo x > /written-to-null; cat /written-to-null > /null; test -p /pipe\n";
+            echo x > /written-to-null; cat /written-to-null > /null; test -p /pipe\n\
+            mkdir /to; mv /disk /to/moved; ln /mem /linked\n";
         let text = format!(
-            "FROM base AS one\nRUN <<EOT\n{script}EOT\nFROM scratch\nCOPY --from=one /mem /pipe /disk /\n"
+            "FROM base AS one\nRUN <<EOT\n{script}EOT\nFROM scratch\nCOPY --from=one /mem /pipe /linked /to/moved /\n"
         );
         let image = ground.build_on(&base, &text).run().built();
-        for name in ["mem", "disk", "pipe"] {
+        for name in ["mem", "pipe", "linked", "moved"] {
             assert_eq!(image.tree[name].kind, Kind::Other, "{name}");
         }
     });

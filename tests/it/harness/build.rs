@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::bases::busybox;
+use super::busybox::busybox;
 use super::oci::Image;
 use super::place::Place;
 use super::process::{Done, run};

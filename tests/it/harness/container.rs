@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::bases::busybox;
+use super::busybox::busybox;
 use super::engine::Engine;
 use super::host::{Who, have, is_root, skip};
 use super::place::Place;

@@ -16,7 +16,6 @@ pub(crate) struct Done {
     pub(crate) stderr: Vec<u8>,
     pub(crate) wall: Duration,
     /// The most memory that it had at once, in bytes: looked at every two milliseconds.
-    #[allow(dead_code, reason = "only `tests/attacks` has bounds for it")]
     pub(crate) peak: u64,
 }
 
@@ -45,7 +44,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Done {
 
 /// The same, with something on standard input.
 pub(crate) fn run_fed(command: &mut Command, stdin: Stdio, limit: Duration) -> Done {
-    spawn_fed(command, stdin).wait(limit)
+    spawn(command, stdin).wait(limit)
 }
 
 /// A program that runs, in a process group of its own.
@@ -57,13 +56,8 @@ pub(crate) struct Running {
     start: Instant,
 }
 
-/// Starts a program with nothing on standard input.
-#[allow(dead_code, reason = "only `tests/attacks` does something meanwhile")]
-pub(crate) fn spawn(command: &mut Command) -> Running {
-    spawn_fed(command, Stdio::null())
-}
-
-fn spawn_fed(command: &mut Command, stdin: Stdio) -> Running {
+/// Starts a program.
+pub(crate) fn spawn(command: &mut Command, stdin: Stdio) -> Running {
     // Files, not pipes: a process that outlives the program cannot keep us waiting.
     let stdout = tempfile::tempfile().expect("a temporary file");
     let stderr = tempfile::tempfile().expect("a temporary file");
@@ -80,10 +74,9 @@ fn spawn_fed(command: &mut Command, stdin: Stdio) -> Running {
 }
 
 impl Running {
-    /// Presses Ctrl-C.
-    #[allow(dead_code, reason = "only `tests/attacks` does so with this")]
-    pub(crate) fn interrupt(&self) {
-        let _ = kill_process_group(Pid::from_child(&self.child), Signal::INT);
+    /// Sends a signal to all its group, as a key of the terminal does.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
     }
 
     /// Waits for its end. One that takes longer than `limit` is killed with all its group, and the
@@ -98,14 +91,15 @@ impl Running {
             }
             if self.start.elapsed() > limit && !late {
                 late = true;
-                let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+                self.signal(Signal::KILL);
             }
             std::thread::sleep(Duration::from_millis(2));
         };
         let (stdout, stderr) = (all(&mut self.stdout), all(&mut self.stderr));
         let done = Done { status, stdout, stderr, wall: self.start.elapsed(), peak };
         let said = || format!("{}{}", done.out(), done.err());
-        assert!(!late, "took longer than {limit:?}: {}\n{}", self.line, said());
+        let used = done.peak >> 20;
+        assert!(!late, "longer than {limit:?} ({used} MiB): {}\n{}", self.line, said());
         done
     }
 }

@@ -2,14 +2,17 @@
 
 use crate::base::Span;
 use crate::instruction::Instruction;
-use crate::policy::{BaseName, Found, Outline, Place, Rule};
+use crate::policy::rules::origin;
+use crate::policy::{BaseName, Found, Judged, Outline, Place, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "empty-digest",
     title: "`e3b0c442…` is the hash of zero bytes: a placeholder or a lie, and the digest the \
            compromised image was listed under.",
     text: "Finds the SHA-256 or SHA-512 of zero bytes where a digest stands for content: in FROM, \
-          --from and --checksum. What this digest names is empty, or not what it says.",
+          --from and --checksum; and an image with a layer or document of that digest. What this digest \
+          names is empty, or not what it says.",
     text_check: Some(check),
+    image_check: Some(check_image),
     bad: &[
         "FROM debian:12@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n",
         "FROM scratch\nADD --checksum=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 https://example.org/a /a\n",
@@ -53,5 +56,21 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             let help = "use the digest of what you mean; a registry or `sha256sum` tells it";
             found.tell(place, span, message, "names nothing at all", help);
         }
+    }
+}
+
+fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
+    for (what, layer, digest) in &judged.facts.whole.digests {
+        if !EMPTY.contains(&digest.as_str()) {
+            continue;
+        }
+        let finding = found
+            .finding(format!("the digest of the {what} is that of zero bytes"))
+            .in_image(*what, *layer)
+            .help("fetch or build the image anew: nothing can be in what this names");
+        found.add(match layer {
+            Some(layer) => origin(finding, judged, *layer),
+            None => finding,
+        });
     }
 }

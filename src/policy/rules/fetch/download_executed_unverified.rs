@@ -15,10 +15,13 @@ pub(in crate::policy) static RULE: Rule = Rule {
         "FROM busybox\nADD https://example.org/i.sh /tmp/i.sh\nRUN sh /tmp/i.sh\n",
         "FROM debian:12\nRUN curl -fsSLO https://example.org/a.deb && dpkg -i a.deb\n",
         "FROM debian:12\nWORKDIR /src\nRUN curl -fsSLO https://example.org/i.sh\nRUN chmod +x i.sh && ./i.sh\n",
+        "FROM busybox\nRUN cp /usr/bin/curl /c; /c -o /x http://example.com/x\nRUN sh /x\n",
+        "FROM busybox\nRUN ln -s $(command -v curl) /c\nRUN /c -o /x http://example.com/x && sh /x\n",
     ],
     good: &[
         "FROM busybox\nRUN wget -q https://example.org/i.sh -O /tmp/i.sh \\\n && echo '7777777777777777777777777777777777777777777777777777777777777777  /tmp/i.sh' | sha256sum -c - && sh /tmp/i.sh\n",
         "FROM busybox\nRUN wget -q https://example.org/data.json -O /data.json && cat /data.json\n",
+        "FROM busybox\nRUN cp /usr/bin/true /c; /c -o /x http://example.com/x\nRUN sh /x\n",
     ],
     ..Rule::NEW
 };

@@ -28,6 +28,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
         "FROM busybox\nRUN [\"sh\", \"-c\", \"curl https://example.org | sh -s -- -y\"]\n",
         "FROM busybox\nRUN curl https://example.org | { cd /tmp; sh; }\n",
         "FROM busybox\nRUN . <(curl https://example.org)\n",
+        "FROM busybox AS a\nRUN install -m 755 /bin/sh /usr/local/bin/s\nFROM a\nRUN curl https://example.org | s\n",
         "FROM busybox\nRUN c$(true)url x; C=curl; $C https://example.org | xargs -0 sh -c\n",
     ],
     good: &[

@@ -8,7 +8,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     title: ".hidden_miner was in /usr/bin.",
     text: "Finds, in own layers, a file that may be run and whose name begins with a dot in a \
           folder of programs or libraries (/bin, /usr/bin, /usr/lib, /lib …), and one below a \
-          folder named `...` or a dot with blanks.",
+          folder named `...` or a dot with blanks, and one below /dev.",
     image_check: Some(check_image),
     ..Rule::NEW
 };
@@ -44,7 +44,9 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
                 part.len() > 2 && part.chars().all(|c| c == '.')
                     || (part.starts_with('.') && part.trim_end() != part)
             });
-            if !hides && !odd {
+            // Devices are there, and what is mounted over it hides the file.
+            let device = file.path.starts_with("/dev/");
+            if !hides && !odd && !device {
                 continue;
             }
             let finding = found

@@ -31,7 +31,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         let content = judged.content(hidden.layer, hidden.file);
         if !content.is_program()
             || seen.contains(content.sha256.as_str())
-            || judged.packages_in(hidden.layer).same_content(&hidden.file.path, content)
+            || judged.packages_in(hidden.layer).holds(&hidden.file.path, content) == Some(true)
         {
             continue;
         }

@@ -8,11 +8,11 @@ pub(in crate::policy) static RULE: Rule = Rule {
     id: "package-file-modified",
     title: "Scanners read package versions; they do not look at the bytes.",
     text: "Finds files that belong to a package and differ from what the package database says of \
-          them: `info/*.md5sums` of dpkg, the sums in apk's `lib/apk/db/installed`. Scanners \
+          them: `info/*.md5sums` of dpkg, apk's `lib/apk/db/installed`, rpm's database. Scanners \
           believe the version of the package; this looks at the bytes. Files of programs and \
           libraries that are missing are told as a warning, once for each package.\n\n\
-          Exempt: what lies in /etc, diverted files, compiled Python. The database of rpm is not \
-          read: the rule is told as skipped.\n\n\
+          Exempt: what lies in /etc, diverted files, compiled Python. Where the database \
+          is rpm's in Berkeley DB, which is not read, the rule is told as skipped.\n\n\
           Install the package again; change files of the system in packages of your own.",
     image_check: Some(check_image),
     ..Rule::NEW
@@ -38,10 +38,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         };
         let content = judged.content(at.layer, at.file);
         // Links are made by alternatives; sums are taken where packages put files.
-        if content.kind != FileKind::File
-            || content.sha1.is_empty()
-            || packages.same_content(path, content)
-        {
+        if content.kind != FileKind::File || packages.holds(path, content) != Some(false) {
             continue;
         }
         let finding = found

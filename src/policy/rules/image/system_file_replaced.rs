@@ -1,6 +1,6 @@
 //! `system-file-replaced`: a library of the system that is another.
 
-use crate::facts::{FileFact, FileKind, ImageFacts, is_database};
+use crate::facts::{FileFact, FileKind, ImageFacts};
 use crate::policy::rules::origin;
 use crate::policy::{Found, Judged, Param, ParamKind, Rule, glob};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
           layer, of the build or of the base, has other content than a layer below it, also if \
           the path was removed in between. A program that is in every process sees all of it.\n\n\
           Exempt is an upgrade: the layer also changes the package database, and the database \
-          knows the new content. Where the database is that of rpm, which is not read, the rule \
+          knows the new content. Where the database is rpm's in Berkeley DB, which is not read, the rule \
           is told as skipped.",
     params: &[Param {
         name: "paths",
@@ -42,7 +42,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
                 continue;
             }
             let packages = judged.packages_in(index);
-            let changed = layer.table.files.iter().any(|file| is_database(&file.path));
+            let changed = judged.updates_packages(index);
             if changed && is_of_package(judged, index, file) {
                 continue;
             }
@@ -63,24 +63,12 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn same(judged: &Judged<'_>, a: (usize, &FileFact), b: (usize, &FileFact)) -> bool {
-    let linked = |kind: &FileKind| matches!(kind, FileKind::File | FileKind::Hardlink(_));
-    if linked(&a.1.kind) && linked(&b.1.kind) {
-        let sum = |at: (usize, &FileFact)| content_sum(judged, at.0, at.1);
-        return sum(a) == sum(b);
+fn same<'a>(judged: &Judged<'a>, a: (usize, &'a FileFact), b: (usize, &'a FileFact)) -> bool {
+    let has_content = |kind: &FileKind| matches!(kind, FileKind::File | FileKind::Hardlink(_));
+    if has_content(&a.1.kind) && has_content(&b.1.kind) {
+        return judged.content(a.0, a.1).sha256 == judged.content(b.0, b.1).sha256;
     }
     a.1.kind == b.1.kind
-}
-
-fn content_sum(judged: &Judged<'_>, layer: usize, file: &FileFact) -> String {
-    let files = &judged.facts.layers[layer].table.files;
-    match &file.kind {
-        FileKind::Hardlink(to) => {
-            let behind = files.iter().find(|file| file.path == *to);
-            behind.map_or(String::new(), |file| file.sha256.clone())
-        }
-        _ => file.sha256.clone(),
-    }
 }
 
 // As the database knows it; of a link, that it leads to such a file.

@@ -52,7 +52,8 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
             }
         }
     }
-    let mut steps: BTreeMap<(usize, Option<usize>), Vec<(&str, &FileFact)>> = BTreeMap::new();
+    // By layer and the instruction's place.
+    let mut steps: BTreeMap<(usize, Option<usize>), Vec<_>> = BTreeMap::new();
     for (path, layer, file) in candidates {
         if !known.contains(file.sha256.as_str()) && !is_checked(judged, layer, path) {
             let step = judged.item(layer, path).map(|item| item.place.index);

@@ -1,12 +1,17 @@
 //! `network-tool-present`: curl in the image.
 
-use crate::policy::rules::present;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::facts::{FileFact, FileKind};
+use crate::policy::rules::{origin, present};
 use crate::policy::{Found, Judged, Param, ParamKind, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "network-tool-present",
     title: "The attacker relied on curl being present.",
     text: "Finds, in what is visible of the image, an executable in a `bin` or `sbin` folder \
-          named as in `names`; links followed.",
+          named as in `names`; links followed. Also finds such a tool under another name: a file \
+          that may be run and has the content of one, as another layer or place of the image has \
+          it, or as the package database knows it.",
     params: &[Param {
         name: "names",
         kind: ParamKind::Texts,
@@ -35,4 +40,61 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         },
         "leave it in the build stage",
     );
+    copies(judged, found, &names);
+}
+
+// Tools by their content, under names that say something else.
+fn copies(judged: &Judged<'_>, found: &mut Found<'_>, names: &[String]) {
+    let is_tool = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        names.iter().find(|known| *known == name)
+    };
+    let mut tools: BTreeMap<&str, &str> = BTreeMap::new();
+    for layer in &judged.facts.layers {
+        // One program for all names (busybox) is none of them.
+        let others: BTreeSet<&str> = layer
+            .table
+            .files
+            .iter()
+            .filter(|file| is_tool(&file.path).is_none())
+            .filter_map(|file| match &file.kind {
+                FileKind::Hardlink(to) => Some(to.as_str()),
+                _ => None,
+            })
+            .collect();
+        for file in layer.table.files.iter().filter(|file| file.is_program()) {
+            if let Some(name) = is_tool(&file.path)
+                && !others.contains(file.path.as_str())
+            {
+                tools.insert(&file.sha256, name);
+            }
+        }
+    }
+    let packages = judged.packages();
+    let known = |file: &FileFact| {
+        let name = tools.get(file.sha256.as_str()).map(|name| (*name).to_owned());
+        name.or_else(|| {
+            let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+            let owned = |name: &&String| {
+                folders
+                    .iter()
+                    .any(|dir| packages.holds(&format!("{dir}/{name}"), file) == Some(true))
+            };
+            names.iter().find(owned).cloned()
+        })
+    };
+    for (path, at) in judged.visible() {
+        let content = judged.content(at.layer, at.file);
+        if !content.is_program() || content.mode & 0o111 == 0 || is_tool(path).is_some() {
+            continue;
+        }
+        let Some(name) = known(content) else { continue };
+        let finding = found
+            .finding(format!("`{path}` is `{name}` by another name"))
+            .in_image(*path, Some(at.layer))
+            .evidence("sha256", content.sha256.as_str())
+            .evidence("tool", name)
+            .help("leave it in the build stage");
+        found.add(origin(finding, judged, at.layer));
+    }
 }

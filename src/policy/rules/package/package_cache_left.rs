@@ -1,8 +1,10 @@
 //! `package-cache-left`: what package managers keep for later.
 
+use crate::facts::Origin;
 use crate::facts::shell::Command;
-use crate::policy::{Alias, Found, Inline, Item, Outline, Param, ParamKind, Rule};
-use std::collections::BTreeSet;
+use crate::policy::rules::origin;
+use crate::policy::{Alias, Found, Inline, Item, Judged, Outline, Param, ParamKind, Rule, budget};
+use std::collections::{BTreeMap, BTreeSet};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "package-cache-left",
     title: "Caches of a package manager are dead weight in the layer.",
@@ -10,7 +12,8 @@ pub(in crate::policy) static RULE: Rule = Rule {
           after which the same step neither removes the manager's cache nor has a cache mount \
           over it: /var/lib/apt/lists, /var/cache/apk (or `apk --no-cache`), `clean all` of yum, \
           dnf and zypper, pip's --no-cache-dir (or PIP_NO_CACHE_DIR), `yarn cache clean`, `npm \
-          cache clean` (in `paranoid`), `conda clean`.",
+          cache clean` (in `paranoid`), `conda clean`. In an image: `min` bytes or more in such a \
+          folder of one of its own layers, also if a later layer removes them.",
     aliases: &[
         Alias::part("DL3009", "apt"),
         Alias::part("DL3019", "apk"),
@@ -43,6 +46,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     ],
     facets: &["apt", "apk", "yum", "dnf", "microdnf", "zypper", "pip", "yarn", "npm", "conda"],
     text_check: Some(check),
+    image_check: Some(check_image),
     bad: &[
         "FROM rockylinux:9\nRUN yum install -y httpd-2.4.24\n",
         "FROM opensuse/leap:15.6\nRUN zypper install -y httpd=2.4\n",
@@ -252,4 +256,53 @@ fn cleaned(item: &Item<'_>, outline: &Outline<'_>, cache: &Cache) -> bool {
                 None => false,
             }
         })
+}
+
+// Folders of caches; those that begin with a dot are in some home.
+const FOLDERS: &[(&str, &str)] = &[
+    ("apt", "/var/lib/apt/lists"),
+    ("apt", "/var/cache/apt"),
+    ("apk", "/var/cache/apk"),
+    ("apk", "/etc/apk/cache"),
+    ("yum", "/var/cache/yum"),
+    ("dnf", "/var/cache/dnf"),
+    ("dnf", "/var/cache/libdnf5"),
+    ("zypper", "/var/cache/zypp"),
+    ("pip", ".cache/pip"),
+    ("yarn", ".cache/yarn"),
+    ("npm", ".npm/_cacache"),
+    ("conda", "/opt/conda/pkgs"),
+];
+
+fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
+    let least = found.size("min");
+    for (index, layer) in judged.facts.layers.iter().enumerate() {
+        if layer.origin == Origin::Base {
+            continue;
+        }
+        let mut sums: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for file in layer.table.files.iter().filter(|file| file.size > 0) {
+            let cache = FOLDERS.iter().find_map(|(facet, folder)| {
+                let start = match folder.starts_with('/') {
+                    true => file.path.starts_with(folder).then_some(0),
+                    false => file.path.find(&format!("/{folder}/")).map(|at| at + 1),
+                }?;
+                let top = &file.path[..start + folder.len()];
+                file.path[top.len()..].starts_with('/').then_some((*facet, top))
+            });
+            if let Some(cache) = cache {
+                *sums.entry(cache).or_default() += file.size;
+            }
+        }
+        for ((facet, folder), sum) in sums.into_iter().filter(|(_, sum)| *sum >= least) {
+            let finding = found
+                .finding(format!("`{folder}` holds {} of a cache", budget::bytes(sum)))
+                .in_image(folder, Some(index))
+                .facet(facet)
+                .evidence("size", sum)
+                .help("empty it in the step that fills it, or mount a cache over it")
+                .once();
+            found.add(origin(finding, judged, index));
+        }
+    }
 }

@@ -1,0 +1,418 @@
+//! `rbuild audit`: finished images, judged by the rules that look at images. Nothing is unpacked,
+//! nothing is kept; each layer is read once.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rbuild::base::{ImageRef, Masker, Platform, Secret};
+use rbuild::build::{Known, broken, look};
+use rbuild::diag::{Sources, chain};
+use rbuild::event::{Cancel, Events};
+use rbuild::facts::{ImageFacts, Needles};
+use rbuild::input::{BaseError, Finished, FinishedSource};
+use rbuild::policy::{
+    DiveThresholds, FailOn, ImageInput, Overrides, Policy, Report, Told, check_image,
+};
+use rbuild::registry::Registry;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::environment;
+use super::exit::Exit;
+use super::policy::{effective, known_format, rendered, stop, write_all};
+use super::progress::{Format, Progress, size};
+use super::shared::{PolicyArgs, Stop, StoreArgs, printable};
+
+/// Judge finished images by the rules that look at images, and tell what is wasted in them.
+///
+/// The report goes to stdout. No layer is unpacked or kept: each is read once, as a stream, and
+/// checked against its digests on the way.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Images: `DIR` or `FILE` (a layout, an archive of one or of `docker save`), `oci:DIR[:TAG]`,
+    /// `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:TAG]`, `docker://REF`, or a reference
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+    /// Of an image for several platforms, this one
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
+    /// So many layers, from the bottom, are of the base
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    base_layers: usize,
+    /// What the image alone cannot tell, as JSON: {"attestations": ["sbom"], "secrets": {"id": "…"}}
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
+    /// Compare the size with that of this image
+    #[arg(long, value_name = "IMAGE")]
+    compare: Option<String>,
+    /// As `dive --ci`: its three thresholds are errors; they are read from `.dive-ci`
+    #[arg(long)]
+    ci: bool,
+    /// Read them from this file
+    #[arg(long, value_name = "FILE")]
+    ci_config: Option<PathBuf>,
+    /// The least share of bytes that are seen, for example 0.95
+    #[arg(long, value_name = "SHARE", visible_alias = "lowestEfficiency")]
+    lowest_efficiency: Option<String>,
+    /// The most bytes that may be wasted, for example 20MB
+    #[arg(long, value_name = "SIZE", visible_alias = "highestWastedBytes")]
+    highest_wasted_bytes: Option<String>,
+    /// The largest share that may be wasted of what is added to the first layer
+    #[arg(long, value_name = "SHARE", visible_alias = "highestUserWastedPercent")]
+    highest_user_wasted_percent: Option<String>,
+    /// The report's form: human, json, sarif, github, gitlab, junit or checkstyle
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: String,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// The file of `--facts`.
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Facts {
+    secrets: BTreeMap<String, String>,
+    attestations: Option<Vec<String>>,
+    signatures: Option<Vec<Signature>>,
+    sbom_files: Option<Vec<String>>,
+    platform: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Signature {
+    key: String,
+    #[serde(default)]
+    verified: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Exit {
+    match audit(&args) {
+        Ok(exit) => exit,
+        Err(stop) => stop.tell(),
+    }
+}
+
+fn audit(args: &Args) -> Result<Exit, Stop> {
+    known_format(&args.format)?;
+    let policy = demanded(args)?;
+    let given = match &args.facts {
+        None => Facts::default(),
+        Some(path) => serde_json::from_str(&read(path)?)
+            .map_err(|error| Stop::usage(format!("`{}`: {error}", path.display())))?,
+    };
+    let platform = match args.platform.as_ref().or(given.platform.as_ref()) {
+        Some(text) => Platform::parse(text).map_err(|error| Stop::usage(error.to_string()))?,
+        None => Platform::host(),
+    };
+    let sources = args
+        .images
+        .iter()
+        .chain(&args.compare)
+        .map(|text| named(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let registry = match sources.iter().any(|one| matches!(one, FinishedSource::Registry(_))) {
+        true => Some(client(args)?),
+        false => None,
+    };
+    let mut known = Known {
+        base_layers: args.base_layers,
+        attestations: given.attestations,
+        signatures: given
+            .signatures
+            .map(|list| list.into_iter().map(|one| (one.key, one.verified)).collect()),
+        sbom_files: given.sbom_files,
+        keys: keys(args, &policy)?,
+        today: Some(environment::today()),
+        ..Known::default()
+    };
+    let secrets: Vec<(String, Secret)> = given
+        .secrets
+        .into_iter()
+        .map(|(id, value)| (id, Secret::new(value.into_bytes())))
+        .collect();
+    known.needles = Needles::new(secrets.iter().map(|(id, secret)| (id.as_str(), secret)));
+    if let (Some(_), Some(source)) = (&args.compare, sources.last()) {
+        let before = Finished::open(source, &platform, registry.as_ref()).map_err(failed)?;
+        let layers = before.layers.iter().filter_map(|layer| layer.blob);
+        known.before = Some(layers.map(|(_, size)| size).sum());
+    }
+
+    let mut judged: Vec<(&str, Report, String)> = Vec::new();
+    let mut images = Vec::new();
+    let mut exit = Exit::Success;
+    for (name, source) in args.images.iter().zip(&sources) {
+        let (facts, digest) = gather(source, &platform, registry.as_ref(), &known)?;
+        let report = check_image(ImageInput { facts: &facts, text: None }, &policy);
+        let mut about = format!("{}\n", printable(name));
+        if !facts.whole.broken {
+            images.push(summary(name, digest.as_deref(), &facts));
+            about = overview(name, digest.as_deref(), &facts);
+        }
+        let counts = |finding: &&rbuild::policy::Finding| finding.counts();
+        let tampered =
+            report.findings.iter().filter(counts).any(|found| found.rule == "digest-mismatch");
+        let this = match report.verdict(policy.fail_on).refused {
+            _ if tampered && policy.fail_on != FailOn::Never => Exit::Tampered,
+            true => Exit::Refused,
+            false => Exit::Success,
+        };
+        // Changed bytes are told before a refusal, as in the table of exit codes.
+        if exit == Exit::Success || this == Exit::Tampered {
+            exit = this;
+        }
+        judged.push((name, report, about));
+    }
+    let texts = Sources::new();
+    let all: Vec<Told<'_>> = judged
+        .iter()
+        .map(|(name, report, _)| Told { name, report, sources: &texts, policy: &policy })
+        .collect();
+    let text = match args.format.as_str() {
+        "human" => {
+            let colour = super::build::colour();
+            let report = |(one, (_, _, about)): (&Told<'_>, &(&str, Report, String))| {
+                Ok(format!("{about}{}", rendered("human", std::slice::from_ref(one), colour)?))
+            };
+            let blocks: Result<Vec<String>, Stop> = all.iter().zip(&judged).map(report).collect();
+            blocks?.join("\n")
+        }
+        "json" => {
+            let mut report = Told::json(&all, environment::VERSION);
+            report["images"] = json!(images);
+            format!("{report:#}\n")
+        }
+        other => rendered(other, &all, false)?,
+    };
+    // A closed pipe (`rbuild audit | head`) is the reader's choice.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    write_all(&args.policy, &all)?;
+    Ok(exit)
+}
+
+/// The policy, with the thresholds of the command line and of `.dive-ci`.
+fn demanded(args: &Args) -> Result<Policy, Stop> {
+    let mut policy = effective(&args.policy, Path::new("."))?;
+    let usual = Path::new(".dive-ci");
+    let file = match &args.ci_config {
+        Some(path) => Some(path.as_path()),
+        None => Some(usual).filter(|path| args.ci && path.is_file()),
+    };
+    let mut thresholds = match file {
+        Some(path) => {
+            DiveThresholds::read(&read(path)?, &path.display().to_string()).map_err(stop)?
+        }
+        None => DiveThresholds::default(),
+    };
+    let flags =
+        [&args.lowest_efficiency, &args.highest_wasted_bytes, &args.highest_user_wasted_percent];
+    for (index, value) in flags.into_iter().enumerate() {
+        if let Some(value) = value {
+            thresholds.set(index, value);
+        }
+    }
+    let set = thresholds.overrides(args.ci);
+    if !set.is_empty() {
+        policy.apply(&Overrides { set, ..Overrides::default() }).map_err(stop)?;
+    }
+    Ok(policy)
+}
+
+/// Reads the name of an image. What lies there is taken before what might be in a registry.
+fn named(text: &str) -> Result<FinishedSource, Stop> {
+    let registry = |name: &str| {
+        ImageRef::parse(name)
+            .map(FinishedSource::Registry)
+            .map_err(|error| Stop::usage(error.to_string()))
+    };
+    for prefix in ["docker://", "docker-image://"] {
+        if let Some(name) = text.strip_prefix(prefix) {
+            return registry(name);
+        }
+    }
+    let layout = |text: &str| -> Result<FinishedSource, Stop> {
+        let source = super::push::Source::parse(text)?;
+        Ok(match source.archive {
+            true => FinishedSource::Archive(source.path, source.selector),
+            false => FinishedSource::Folder(source.path, source.selector),
+        })
+    };
+    if let Some(rest) = text.strip_prefix("docker-archive:") {
+        return layout(&format!("oci-archive:{rest}"));
+    }
+    if let Some(rest) = text.strip_prefix("oci-layout://") {
+        return layout(&format!("oci:{rest}"));
+    }
+    if text.starts_with("oci:") || text.starts_with("oci-archive:") {
+        return layout(text);
+    }
+    let front = text.split('@').next().unwrap_or(text);
+    let short = front.rsplit_once(':').map_or(front, |(path, _)| path);
+    match [text, front, short].into_iter().find(|path| Path::new(path).exists()) {
+        // `FILE:TAG` needs to be told that it is an archive.
+        Some(path) if path != text && Path::new(path).is_file() => {
+            layout(&format!("oci-archive:{text}"))
+        }
+        Some(path) if Path::new(path).is_dir() || Path::new(path).is_file() => layout(text),
+        Some(path) => Err(Stop::usage(format!("`{path}` is neither a folder nor a file"))),
+        None if text.starts_with(['.', '/']) => {
+            Err(Stop::usage(format!("cannot read `{text}`: no such file or folder")))
+        }
+        None => registry(text),
+    }
+}
+
+fn client(args: &Args) -> Result<Registry, Stop> {
+    let progress = Arc::new(Progress::new(Format::parse("none").map_err(Stop::usage)?, false));
+    let events = Events::new(Masker::new(), move |event| progress.show(&event, &Sources::new()));
+    environment::registry(&args.store, &[], &events, &Cancel::new())
+}
+
+/// Public keys of `[signatures] trusted`, by name: a path there starts at the policy file's folder.
+fn keys(args: &Args, policy: &Policy) -> Result<Vec<(String, String)>, Stop> {
+    let entries = policy.section("signatures", "trusted").and_then(|list| list.as_array());
+    let folder = args.policy.policy.as_deref().and_then(|file| Path::new(file).parent());
+    let mut keys = Vec::new();
+    for entry in entries.into_iter().flatten() {
+        let text = |key: &str| entry.get(key).and_then(|value| value.as_str());
+        let (Some(name), Some(path)) = (text("name"), text("key")) else { continue };
+        let beside = folder.map(|folder| folder.join(path)).filter(|path| path.is_file());
+        keys.push((name.to_owned(), read(&beside.unwrap_or_else(|| path.into()))?));
+    }
+    Ok(keys)
+}
+
+fn gather(
+    source: &FinishedSource,
+    platform: &Platform,
+    registry: Option<&Registry>,
+    known: &Known,
+) -> Result<(ImageFacts, Option<String>), Stop> {
+    let found = Finished::open(source, platform, registry)
+        .and_then(|image| Ok((look(&image, known)?, image.digest)));
+    match found {
+        Ok((facts, digest)) => Ok((facts, digest.map(|digest| digest.to_string()))),
+        // Bytes that are not what names them are a finding, and the first of all.
+        Err(error) if error.is_mismatch() => Ok((broken("manifest", &chain(&error)), None)),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn failed(error: BaseError) -> Stop {
+    let exit = match &error {
+        BaseError::Registry(_) => Exit::Network,
+        BaseError::Select { .. } | BaseError::Document { .. } => Exit::Network,
+        _ => Exit::Usage,
+    };
+    Stop { exit, text: chain(&error), help: error.help() }
+}
+
+fn read(path: &Path) -> Result<String, Stop> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Stop::usage(format!("cannot read `{}`: {error}", path.display())))
+}
+
+/// What a person should know of an image before its findings: layers, sizes, what is wasted.
+fn overview(name: &str, digest: Option<&str>, facts: &ImageFacts) -> String {
+    let waste = facts.waste(&|_| false, false);
+    let sizes: Vec<u64> = (0..facts.layers.len()).map(|index| facts.layer_size(index)).collect();
+    let packed: u64 = facts.whole.packed.iter().sum();
+    let mut out = format!(
+        "{}  {}  {}\n",
+        printable(name),
+        digest.unwrap_or("(without a digest)"),
+        facts.config.platform()
+    );
+    let mut made = facts.config.history.iter().filter(|entry| !entry.empty_layer);
+    for (index, size_of) in sizes.iter().enumerate() {
+        let text = made.next().and_then(|entry| entry.created_by.as_deref()).unwrap_or("");
+        let text: String = printable(text).chars().take(70).collect();
+        out.push_str(&format!("  layer {index:<3} {:>10}  {text}\n", size(*size_of)));
+    }
+    out.push_str(&format!(
+        "  {} in files, {} stored; efficiency {:.1} %, {} in files that layers replace or remove\n",
+        size(sizes.iter().sum()),
+        size(packed),
+        waste.efficiency * 100.0,
+        size(waste.wasted)
+    ));
+    for (bytes, path, layer) in &waste.worst {
+        out.push_str(&format!("    {:>10}  {} (layer {layer})\n", size(*bytes), printable(path)));
+    }
+    out.push('\n');
+    out
+}
+
+/// The same for machines.
+fn summary(name: &str, digest: Option<&str>, facts: &ImageFacts) -> Value {
+    let waste = facts.waste(&|_| false, false);
+    let mut made = facts.config.history.iter().filter(|entry| !entry.empty_layer);
+    let layers: Vec<Value> = (0..facts.layers.len())
+        .map(|index| {
+            json!({
+                "size": facts.layer_size(index),
+                "stored": facts.whole.packed.get(index),
+                "diff_id": facts.config.rootfs.diff_ids.get(index),
+                "created_by": made.next().and_then(|entry| entry.created_by.as_deref()),
+            })
+        })
+        .collect();
+    let worst: Vec<Value> = waste
+        .worst
+        .iter()
+        .map(|(bytes, path, layer)| json!({"path": path, "bytes": bytes, "layer": layer}))
+        .collect();
+    json!({
+        "name": name,
+        "digest": digest,
+        "platform": facts.config.platform().to_string(),
+        "layers": layers,
+        "efficiency": waste.efficiency,
+        "wasted": waste.wasted,
+        "worst": worst,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rbuild::image::Selector;
+
+    use super::*;
+
+    #[test]
+    fn names_of_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::create_dir(at("layout")).unwrap();
+        std::fs::write(at("a.tar"), "").unwrap();
+        let tag = |tag: &str| Selector::Tag(tag.to_owned());
+        let check = |text: &str, want: FinishedSource| {
+            assert_eq!(named(text).unwrap(), want, "{text}");
+        };
+        let in_folder = |selector| FinishedSource::Folder(at("layout").into(), selector);
+        let in_file = |selector| FinishedSource::Archive(at("a.tar").into(), selector);
+        check(&at("layout"), in_folder(Selector::Only));
+        check(&format!("oci:{}", at("layout")), in_folder(Selector::Only));
+        check(&format!("oci-layout://{}:1", at("layout")), in_folder(tag("1")));
+        check(&at("layout:1"), in_folder(tag("1")));
+        check(&at("a.tar"), in_file(Selector::Only));
+        check(&at("a.tar:v2"), in_file(tag("v2")));
+        check(&format!("docker-archive:{}", at("a.tar")), in_file(Selector::Only));
+        let there = |name: &str| FinishedSource::Registry(ImageRef::parse(name).unwrap());
+        check("debian:12", there("debian:12"));
+        check("docker://debian:12", there("debian:12"));
+        check(
+            "docker-image://a.example/b@sha256:3333333333333333333333333333333333333333333333333333333333333333",
+            there(
+                "a.example/b@sha256:3333333333333333333333333333333333333333333333333333333333333333",
+            ),
+        );
+        for bad in ["./nonesuch", "/dev/null", "docker://", "oci:"] {
+            assert!(named(bad).is_err(), "{bad}");
+        }
+    }
+}
