@@ -199,8 +199,8 @@ fn listed(path: &Path, cases: &mut Vec<Case>) -> Result<(), Stop> {
         return Err(wrong(format!("unknown key `{key}`; cases stand in [[case]]")));
     }
     for one in value["case"].as_array().into_iter().flatten() {
-        let keys = one.as_object().into_iter().flat_map(|map| map.keys());
-        for key in keys.filter(|key| !KEYS.contains(&key.as_str())) {
+        let mut keys = one.as_object().into_iter().flat_map(|map| map.keys());
+        if let Some(key) = keys.find(|key| !KEYS.contains(&key.as_str())) {
             let near = rbuild::diag::nearest(key, KEYS.iter().copied());
             let mut stop = wrong(format!("unknown key `{key}` of a case"));
             stop.help = near.map(|near| format!("did you mean `{near}`?"));

@@ -70,6 +70,12 @@ pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Sto
             rbuild::build::run_rego(&environment::program(), request)
         }));
     }
+    // A file that cannot be read is wrong use, whatever it would have found.
+    if policy.custom.rules.iter().any(|rule| policy.is_on(rule.id)) {
+        policy.custom.check().map_err(|error| {
+            Stop::usage(format!("custom rules: {error}")).help("docs/rego.md tells the language")
+        })?;
+    }
     Ok(policy)
 }
 

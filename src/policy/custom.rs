@@ -91,6 +91,22 @@ impl Custom {
         self.rules.iter().filter(move |rule| rule.moment == moment)
     }
 
+    /// Reads the files without asking them anything: the error names file and line.
+    pub fn check(&self) -> Result<(), String> {
+        let answer = self.ask(&[], Value::Null)?;
+        answer["error"].as_str().map_or(Ok(()), |error| Err(error.to_owned()))
+    }
+
+    // Asks these packages.
+    fn ask(&self, packages: &[&str], input: Value) -> Result<Value, String> {
+        let Some(Runner(run)) = self.runner else { return Ok(Value::Null) };
+        let request = json!({
+            "files": self.files, "data": self.data, "packages": packages, "input": input,
+        });
+        let answer = run(request.to_string().as_bytes())?;
+        serde_json::from_slice(&answer).map_err(|error| error.to_string())
+    }
+
     /// Returns the rule of an id.
     pub fn rule(&self, id: &str) -> Option<&CustomRule> {
         self.rules.iter().find(|rule| rule.id == id)
@@ -270,23 +286,16 @@ pub(super) fn judge(
     if on.is_empty() {
         return;
     }
-    let Some(Runner(run)) = custom.runner else {
+    if custom.runner.is_none() {
         let reason = "this rbuild has no Rego";
         let skip = |rule: &&CustomRule| Skipped { rule: rule.id, reason: reason.to_owned() };
         report.skipped.extend(on.iter().map(skip));
         return;
-    };
+    }
     let files = custom.files.iter().any(|(_, text)| text.contains("input.image.files"));
     let packages: Vec<&str> = on.iter().map(|rule| rule.package.as_str()).collect();
-    let request = json!({
-        "files": custom.files, "data": custom.data, "packages": packages, "input": input(files),
-    });
-    let answer = run(request.to_string().as_bytes())
-        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
-    let answer: Value = match answer {
-        Ok(answer) => answer,
-        Err(error) => json!({ "error": error }),
-    };
+    let answer = custom.ask(&packages, input(files));
+    let answer = answer.unwrap_or_else(|error| json!({ "error": error }));
     if let Some(error) = answer["error"].as_str() {
         let mut finding =
             Finding::new(moment, format!("the custom rules gave no verdict: {error}"));

@@ -201,7 +201,7 @@ fn rules_in_rego_find_at_a_line() {
     );
     place.file(
         "Dockerfile",
-        &FILE.replace("RUN", "# rbuild: allow corp/go-trimpath -- debug build\nRUN"),
+        FILE.replace("RUN", "# rbuild: allow corp/go-trimpath -- debug build\nRUN"),
     );
     check(&place, &only, 0, &["1 suppressed"], &["error["]);
     check(
@@ -232,9 +232,11 @@ fn rules_in_rego_have_limits() {
         &["more than 2 s of CPU"],
     );
     ran("deny contains count(x) if { x := numbers.range(1, 100000000) }\n", &["memory"]);
-    ran("deny contains 1 if {{ true\n", &["a.rego:"]);
     ran("deny contains x if { x := http.send({}) }\n", &["http.send"]);
-    // One that says nothing is no finding; one that is off does not even run.
+    // What cannot be read is wrong use. One that says nothing is no finding; one that is off does not
+    // even run.
+    custom(&place, &format!("{head}deny contains 1 if {{{{ true\n"));
+    check(&place, &only, 2, &["custom rules: ", "a.rego:"], &[]);
     custom(&place, &format!("{head}deny contains \"x\" if false\n"));
     check(&place, &only, 0, &[], &["error["]);
     custom(&place, &format!("{head}deny contains 1 if {{{{ true\n"));
@@ -305,7 +307,7 @@ fn a_repository_names_no_files_of_others() {
     place.file("Dockerfile", "FROM scratch\n");
     place.file("secret.json", "{\"token\": \"T\"}");
     for name in ["../secret.json", "link.json"] {
-        place.file(".rbuild/policy.toml", &format!("[custom]\ndata = [\"{name}\"]\n"));
+        place.file(".rbuild/policy.toml", format!("[custom]\ndata = [\"{name}\"]\n"));
         let _ = fs::remove_file(place.at(".rbuild/link.json"));
         std::os::unix::fs::symlink("../secret.json", place.at(".rbuild/link.json")).unwrap();
         check(&place, &["lint", "--offline", "Dockerfile"], 2, &["cannot read"], &[]);
