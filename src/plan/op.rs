@@ -17,6 +17,9 @@ pub enum Op {
     Workdir(Workdir),
 }
 
+/// Variables in order, each name once. What did not change from one step to the next is shared.
+pub type Environment = Arc<Vec<Arc<(String, String)>>>;
+
 /// A command to run.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -26,7 +29,7 @@ pub struct Run {
     pub files: Vec<StepFile>,
     /// The environment: the config's and the build arguments, in order, each name once. `HOME` is
     /// not in it unless it was set. Steps share what did not change between them.
-    pub env: Arc<Vec<Arc<(String, String)>>>,
+    pub env: Environment,
     /// Proxy variables of the build, in both spellings. Part of the environment (where it does not
     /// set them itself), not of the cache key, not of the image.
     pub proxy: Arc<Vec<(String, String)>>,
