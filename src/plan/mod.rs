@@ -13,7 +13,8 @@ mod transfer;
 mod unused;
 
 pub use op::{
-    Copy, From, InlineFile, Mount, MountKind, Op, Run, Sharing, Source, StepFile, Workdir,
+    Copy, Environment, From, InlineFile, Mount, MountKind, Op, Run, Sharing, Source, StepFile,
+    Workdir,
 };
 pub use resolve::{TRIGGER_LIMIT, trigger};
 

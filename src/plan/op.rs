@@ -17,6 +17,10 @@ pub enum Op {
     Workdir(Workdir),
 }
 
+/// The variables of a step, in order, each name once. Steps share the list while nothing changes it, and
+/// after that what has not changed.
+pub type Environment = Arc<Vec<Arc<(String, String)>>>;
+
 /// A command to run.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -24,9 +28,8 @@ pub struct Run {
     pub args: Vec<String>,
     /// Files to lay into the step, read-only: scripts with their own interpreter.
     pub files: Vec<StepFile>,
-    /// The environment: the config's and the build arguments, in order, each name once. `HOME` is
-    /// not in it unless it was set. Steps share what did not change between them.
-    pub env: Arc<Vec<Arc<(String, String)>>>,
+    /// The environment: the config's and the build arguments. `HOME` is not in it unless it was set.
+    pub env: Environment,
     /// Proxy variables of the build, in both spellings. Part of the environment (where it does not
     /// set them itself), not of the cache key, not of the image.
     pub proxy: Arc<Vec<(String, String)>>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::op::Environment;
 use super::{Argument, DEFAULT_PATH, History, Request, StepFile};
 use crate::base::{ImagePath, Span};
 use crate::diag::{Code, Diagnostic};
@@ -49,7 +50,7 @@ pub(super) struct State {
     image_env: Variables,
     step_env: Variables,
     scope: Scope,
-    environment: Option<Arc<Vec<Arc<(String, String)>>>>,
+    environment: Option<Environment>,
 }
 
 impl State {
@@ -131,7 +132,7 @@ impl State {
     }
 
     // The environment of a step; shared until it changes.
-    pub(super) fn environment(&mut self) -> Arc<Vec<Arc<(String, String)>>> {
+    pub(super) fn environment(&mut self) -> Environment {
         let (list, spent) = (&self.step_env.list, &mut self.spent);
         self.environment
             .get_or_insert_with(|| {
