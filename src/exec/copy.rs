@@ -17,7 +17,7 @@ use crate::input::http::{self, Fetched};
 use crate::input::{self, Chmod, Context, Part, Pick, Placement, Selection};
 use crate::plan::{Copy, From, Source, Step, Workdir};
 use crate::rootfs::{self, Change, Lookup, Nothing, passwd};
-use crate::store::TreeId;
+use crate::store::{Marks, TreeId};
 use crate::sys::Root;
 
 /// The kind of facts under which a copy's list of files is kept, by the layer's diff id.
@@ -25,6 +25,16 @@ pub(super) const FILES: &str = "copied-1";
 
 /// The name of a file whose URL has none, in a folder that was not written as one; as in BuildKit.
 const UNNAMED: &str = "__unnamed__";
+
+/// What is known of the files that a step copies.
+pub(super) enum Reading {
+    /// It copies none.
+    Nothing,
+    /// They were read, and are in the key.
+    Done(Files),
+    /// They are read once, when they are packed; then the key is known.
+    WhenPacked(Vec<Taken>),
+}
 
 /// One source, found.
 pub(super) enum Taken {
@@ -46,9 +56,17 @@ impl Execution<'_> {
         let since = Instant::now();
         let mut request = self.copy_request(copy);
         let taken = self.take(copy, step.span)?;
-        let (digest, files) = self.digest(&taken)?;
-        request.input(CONTENT, digest);
-        if let Some(cell) = self.cached(id, step, &mut request, parents, Some(&files))? {
+        // Where no record can match, the files are read for the first time when they are packed.
+        let as_they_are = |taken: &Taken| !matches!(taken, Taken::Repository(..));
+        let read_when_packed =
+            !self.may_be_known(step, &request) && !copy.unpack && taken.iter().all(as_they_are);
+        let mut files = None;
+        if !read_when_packed {
+            let (digest, read) = self.digest(&taken, &Marks::default())?;
+            request.input(CONTENT, digest);
+            files = Some(read);
+        }
+        if let Some(cell) = self.cached(id, step, &mut request, parents, files.as_ref())? {
             return Ok(cell);
         }
         let _slot = self.jobs.take();
@@ -92,7 +110,12 @@ impl Execution<'_> {
         let under: &dyn Lookup = if copy.link { &Nothing } else { &lower };
         let changes =
             input::place(&parts, under, &placement, self.services.store).map_err(input_failure)?;
-        self.finish_copy(id, request, parents, packers, changes, Some(files), under, since)
+        drop(parts);
+        let reading = match files {
+            Some(files) => Reading::Done(files),
+            None => Reading::WhenPacked(taken),
+        };
+        self.finish_copy(id, request, parents, packers, changes, reading, under, since)
     }
 
     pub(super) fn workdir_step<'scope>(
@@ -114,7 +137,7 @@ impl Execution<'_> {
             .map_err(|error| Failure::new(Cause::Input, "user", chain(&error)))?;
         let made = self.options.times.created().seconds();
         let changes = rootfs::make_dirs(&lower, &workdir.path, owner, made)?;
-        self.finish_copy(id, request, parents, packers, changes, None, &lower, since)
+        self.finish_copy(id, request, parents, packers, changes, Reading::Nothing, &lower, since)
     }
 
     /// Puts changes into a tree if somebody will look, and has them packed.
@@ -126,7 +149,7 @@ impl Execution<'_> {
         parents: &Stack,
         packers: Packers<'scope, '_>,
         changes: Vec<Change>,
-        files: Option<Files>,
+        reading: Reading,
         lower: &dyn Lookup,
         since: Instant,
     ) -> Result<Cell, Failure> {
@@ -145,7 +168,7 @@ impl Execution<'_> {
             changes,
             tree,
             from_tree: false,
-            files,
+            reading,
         };
         self.pack(packers, job);
         Ok(cell)
@@ -314,7 +337,11 @@ impl Execution<'_> {
     }
 
     /// The digest over everything that is taken, and the files by name.
-    pub(super) fn digest(&self, taken: &[Taken]) -> Result<(String, Files), Failure> {
+    pub(super) fn digest(
+        &self,
+        taken: &[Taken],
+        marks: &Marks,
+    ) -> Result<(String, Files), Failure> {
         let mut hasher = Hasher::new();
         let mut files = Files::new();
         for taken in taken {
@@ -324,7 +351,7 @@ impl Execution<'_> {
                         files.insert(path.display().trim_start_matches('/').to_owned(), mark);
                     };
                     let digest = selection
-                        .digest_with(self.services.store, &mut seen)
+                        .digest_with(self.services.store, marks, &mut seen)
                         .map_err(input_failure)?;
                     hasher.field(digest.as_bytes());
                 }

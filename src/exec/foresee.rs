@@ -9,6 +9,7 @@ use super::stage::Execution;
 use super::{Failure, Options, Services};
 use crate::base::{Cache, Digest, StepId};
 use crate::plan::{Base, Op, Plan, Step};
+use crate::store::Marks;
 
 /// What is known of a step that has not run.
 #[derive(Clone, Debug)]
@@ -86,7 +87,8 @@ impl Execution<'_> {
             }
             Op::Copy(copy) => {
                 let mut request = self.copy_request(copy);
-                let (digest, list) = self.digest(&self.take(copy, step.span)?)?;
+                let (digest, list) =
+                    self.digest(&self.take(copy, step.span)?, &Marks::default())?;
                 request.input(CONTENT, digest);
                 files = Some(list);
                 request

@@ -88,8 +88,8 @@ impl Request {
             }
         }
         for old in &last.parts {
-            // The digests of what came before are asked for only where a hit is possible.
-            let unasked = [BASE, BEFORE].contains(&old.name.as_str());
+            // What came before, and what is copied, is asked for only where a hit is possible.
+            let unasked = [BASE, BEFORE, CONTENT].contains(&old.name.as_str());
             if !unasked && !now.iter().any(|part| part.name == old.name) {
                 changes.push(change(&old.name, Some(&old.value), None));
             }

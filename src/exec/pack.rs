@@ -4,7 +4,8 @@
 use std::io::{self, Write};
 use std::sync::{Arc, PoisonError};
 
-use super::key::{Files, Request};
+use super::copy::Reading;
+use super::key::{CONTENT, Files, Request};
 use super::promise::Keeper;
 use super::stack::{Cell, Done, Stack, StepResult, add_parents};
 use super::stage::{Execution, Packers};
@@ -17,7 +18,7 @@ use crate::layer::{
     Bounds, Compression, LayerWriter, Limits, Observer, Reader, Written, decompress,
 };
 use crate::rootfs::{self, Change};
-use crate::store::{CacheRecord, RawDraft, TreeId};
+use crate::store::{CacheRecord, Marks, RawDraft, TreeId};
 use crate::sys::Root;
 
 /// A step's result on its way into a layer.
@@ -31,8 +32,8 @@ pub(super) struct Job {
     pub(super) tree: Option<TreeId>,
     /// The changes are what the tree holds, so that the layer can be made from it again.
     pub(super) from_tree: bool,
-    /// What was copied.
-    pub(super) files: Option<Files>,
+    /// What is copied.
+    pub(super) reading: Reading,
 }
 
 /// Where a tar goes: a blob, or nowhere when only its digest is asked for.
@@ -72,29 +73,45 @@ impl Execution<'_> {
     fn pack_now(&self, job: &Job, keeper: Keeper<Done>) -> Result<(), Failure> {
         let store = self.services.store;
         let packs = self.needs[job.step.index()].pack;
+        let mut marks = Marks::default();
         let (written, leaked) = {
             let _slot = self.packs.take();
             if self.cancel().is_cancelled() {
                 return Err(Failure::stopped());
             }
             self.write(packs, Some(job.step), |out| {
-                rootfs::pack(&job.changes, out, rootfs_times(self.options.times))?;
+                let times = rootfs_times(self.options.times);
+                match job.reading {
+                    Reading::WhenPacked(_) => {
+                        rootfs::pack_marking(&job.changes, out, times, &mut marks)?;
+                    }
+                    Reading::Nothing | Reading::Done(_) => rootfs::pack(&job.changes, out, times)?,
+                }
                 Ok(())
             })?
         };
         if let Some(tree) = &job.tree {
             self.bind_tree(written.diff, tree)?;
         }
-        if let Some(files) = &job.files {
+        let mut request = job.request.clone();
+        let put_files = |files: &Files| {
             let bytes = serde_json::to_vec(files).expect("a map of strings");
-            store.put_facts(written.diff, copy::FILES, &bytes)?;
+            store.put_facts(written.diff, copy::FILES, &bytes)
+        };
+        match &job.reading {
+            Reading::Nothing => {}
+            Reading::Done(files) => put_files(files)?,
+            Reading::WhenPacked(taken) => {
+                let (digest, files) = self.digest(taken, &marks)?;
+                request.input(CONTENT, digest);
+                put_files(&files)?;
+            }
         }
         self.keep_behaviour(job.step, written.diff)?;
         keeper.keep(Done { diff: written.diff, size: written.size });
         if leaked {
             return Ok(()); // such a result is never taken from the cache
         }
-        let mut request = job.request.clone();
         add_parents(&mut request, &job.parents)?;
         let result =
             StepResult { diff: written.diff, size: written.size, from_tree: job.from_tree };

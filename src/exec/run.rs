@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::copy::Reading;
 use super::key::Request;
 use super::mounts::no_secret;
 use super::pack::Job;
@@ -169,7 +170,7 @@ impl Execution<'_> {
             changes,
             tree: Some(tree),
             from_tree: true,
-            files: None,
+            reading: Reading::Nothing,
         };
         self.pack(packers, job);
         Ok(cell)

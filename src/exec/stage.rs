@@ -218,7 +218,7 @@ impl<'a> Execution<'a> {
         let store = self.services.store;
         let events = self.services.events;
         let without_cache = self.without_cache(step);
-        if without_cache.is_none() && store.has_records_of(request.operation_digest()) {
+        if self.may_be_known(step, request) {
             // Only now is it worth waiting for the digests of what came before.
             super::stack::add_parents(request, parents)?;
             if let Some(record) = store.record(request.key())
@@ -242,6 +242,13 @@ impl<'a> Execution<'a> {
         };
         events.send(Event::StepMissed { step: id, why });
         Ok(None)
+    }
+
+    /// Tells whether the store may have a record of a step: it has one of the same operation, and is to
+    /// be asked.
+    pub(super) fn may_be_known(&self, step: &Step, request: &Request) -> bool {
+        let store = self.services.store;
+        self.without_cache(step).is_none() && store.has_records_of(request.operation_digest())
     }
 
     /// The flag by which no records of a step are read.

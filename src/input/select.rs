@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::glob::{Glob, has_wildcard};
 use super::ignore::Verdict;
 use super::{Context, Error, Ignore};
-use crate::base::{Blob, Cache, Digest, Hasher, ImagePath};
+use crate::base::{Cache, Digest, Hasher, ImagePath};
 use crate::layer::{Entry, EntryKind};
 use crate::rootfs::{Content, Lookup, resolve};
-use crate::store::{FileStamp, Store};
+use crate::store::{FileStamp, Mark, Marker, Marks, Store};
 use crate::sys::{Follow, Stat};
 
 /// What to take.
@@ -79,30 +79,31 @@ impl Selection {
     /// links, attributes and contents, but not times. Contents are read only if `store` has not
     /// seen the files, unchanged, before.
     pub fn digest(&self, store: &Store) -> Result<Digest<Cache>, Error> {
-        self.digest_with(store, &mut |_, _| {})
+        self.digest_with(store, &Marks::default(), &mut |_, _| {})
     }
 
-    /// As [`Selection::digest`]; `seen` is told each path with its own mark, which changes when the
-    /// file does.
+    /// As [`Selection::digest`]. Files that have `marks` are not read; `seen` is told each path with
+    /// what changes when the file does.
     pub fn digest_with(
         &self,
         store: &Store,
+        marks: &Marks,
         seen: &mut dyn FnMut(&ImagePath, String),
     ) -> Result<Digest<Cache>, Error> {
         let files: Vec<&Content> = self.items().map(|item| &item.content).collect();
-        let digests = self.digests(&files, store)?;
+        let found = self.marks(&files, store, marks)?;
         let mut hasher = Hasher::new();
-        let mut digests = digests.iter();
+        let mut marks = found.iter();
         for group in &self.groups {
             hasher.field(b"group");
             hasher.field(&group.name);
             let mut inodes: BTreeMap<(u64, u64), usize> = BTreeMap::new();
             for (number, item) in group.items.iter().enumerate() {
                 hash_item(&mut hasher, item);
-                let content = digests.next().copied().flatten();
-                hasher.field(content.as_ref().map_or(&[][..], |digest| digest.as_bytes()));
+                let content = marks.next().copied().flatten();
+                hasher.field(content.as_ref().map_or(&[][..], |mark| mark.as_bytes()));
                 if item.entry.kind != EntryKind::Dir {
-                    let mark = content.map_or(String::new(), |digest| digest.hex());
+                    let mark = content.map_or(String::new(), |mark| mark.hex());
                     seen(&item.entry.path, format!("{:o} {mark}", item.entry.mode));
                 }
                 let first = item.inode.map(|inode| *inodes.entry(inode).or_insert(number));
@@ -117,11 +118,12 @@ impl Selection {
     }
 
     /// Reads on several threads; the answers keep the order.
-    fn digests(
+    fn marks(
         &self,
         files: &[&Content],
         store: &Store,
-    ) -> Result<Vec<Option<Digest<Blob>>>, Error> {
+        known: &Marks,
+    ) -> Result<Vec<Option<Mark>>, Error> {
         let threads = if files.len() < 64 { 1 } else { 4 };
         let next = AtomicUsize::new(0);
         let work = || {
@@ -129,8 +131,8 @@ impl Selection {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(content) = files.get(number) else { return Ok(found) };
-                if let Some(digest) = digest_of(content, self.lasts.then_some(store))? {
-                    found.push((number, digest));
+                if let Some(mark) = mark_of(content, self.lasts.then_some(store), known)? {
+                    found.push((number, mark));
                 }
             }
         };
@@ -142,17 +144,17 @@ impl Selection {
             }
             parts
         });
-        let mut digests = vec![None; files.len()];
+        let mut marks = vec![None; files.len()];
         for part in parts {
-            for (number, digest) in part? {
-                digests[number] = Some(digest);
+            for (number, mark) in part? {
+                marks[number] = Some(mark);
             }
         }
-        Ok(digests)
+        Ok(marks)
     }
 }
 
-fn digest_of(content: &Content, cache: Option<&Store>) -> Result<Option<Digest<Blob>>, Error> {
+fn mark_of(content: &Content, cache: Option<&Store>, known: &Marks) -> Result<Option<Mark>, Error> {
     let stamp = match content {
         Content::Empty => return Ok(None),
         Content::File { stamp, .. } => Some(*stamp),
@@ -160,17 +162,25 @@ fn digest_of(content: &Content, cache: Option<&Store>) -> Result<Option<Digest<B
     };
     let cache = cache.map(Store::stat_cache);
     if let (Some(cache), Some(stamp)) = (cache, &stamp)
-        && let Some(digest) = cache.get(stamp)
+        && let Some(mark) = cache.get(stamp)
     {
-        return Ok(Some(digest));
+        return Ok(Some(mark));
+    }
+    if let Some(stamp) = stamp
+        && let Some(mark) = known.get(&stamp)
+    {
+        if let Some(cache) = cache {
+            cache.put(stamp, mark);
+        }
+        return Ok(Some(mark));
     }
     let mut reader = content.open()?;
-    let mut hasher = Hasher::new();
+    let mut marker = Marker::default();
     let mut buffer = vec![0; 128 * 1024];
     loop {
         match reader.read(&mut buffer) {
             Ok(0) => break,
-            Ok(got) => hasher.update(&buffer[..got]),
+            Ok(got) => marker.update(&buffer[..got]),
             Err(source) => {
                 let path = match content {
                     Content::File { path, .. } => path.to_string(),
@@ -180,11 +190,11 @@ fn digest_of(content: &Content, cache: Option<&Store>) -> Result<Option<Digest<B
             }
         }
     }
-    let digest = hasher.finish();
+    let mark = marker.finish();
     if let (Some(cache), Some(stamp)) = (cache, stamp) {
-        cache.put(stamp, digest);
+        cache.put(stamp, mark);
     }
-    Ok(Some(digest))
+    Ok(Some(mark))
 }
 
 fn hash_item(hasher: &mut Hasher, item: &Item) {
@@ -357,15 +367,9 @@ fn item(context: &Context, below: Vec<u8>, entry: Entry, stat: Option<&Stat>) ->
         (EntryKind::File { size }, Some(stat)) if *size > 0 => Content::File {
             root: Arc::clone(context.root()),
             path: entry.path.clone(),
-            stamp: FileStamp {
-                dev: stat.dev,
-                ino: stat.ino,
-                size: stat.size,
-                mtime_ns: nanoseconds(stat.mtime, stat.mtime_nsec),
-                ctime_ns: match context.is_ours() {
-                    true => FileStamp::ANY_TIME,
-                    false => nanoseconds(stat.ctime, stat.ctime_nsec),
-                },
+            stamp: match context.is_ours() {
+                true => FileStamp::of_ours(stat),
+                false => FileStamp::of(stat),
             },
         },
         _ => Content::Empty,
@@ -374,10 +378,6 @@ fn item(context: &Context, below: Vec<u8>, entry: Entry, stat: Option<&Stat>) ->
         .filter(|stat| stat.links > 1 && matches!(entry.kind, EntryKind::File { .. }))
         .map(|stat| (stat.dev, stat.ino));
     Item { below, entry, content, inode, on_the_way: false }
-}
-
-fn nanoseconds(seconds: i64, ns: u32) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(ns))
 }
 
 /// A folder that is being read.

@@ -8,9 +8,9 @@ use expect_test::{Expect, expect};
 
 use super::*;
 use crate::base::ImagePath;
-use crate::layer::{Entry, EntryKind};
+use crate::layer::{Compression, Entry, EntryKind, LayerWriter};
 use crate::rootfs::{Change, Lookup, Nothing, Table, passwd};
-use crate::store::Store;
+use crate::store::{Marks, Store};
 use crate::sys::{Dir, IdMode, Root, set_mode, set_mtime};
 
 fn path(text: &str) -> ImagePath {
@@ -422,6 +422,27 @@ fn digests_follow_content_and_modes_but_not_times() {
 }
 
 #[test]
+fn what_was_marked_on_the_way_into_a_layer_is_not_read_again() {
+    let setup = setup("d/a 1\nd/b 22\nd/empty ");
+    let context = setup.context().unwrap();
+    let pick = Pick { sources: vec!["d".into()], ..Pick::default() };
+    let digest = |selection: &Selection, marks: &Marks| {
+        selection.digest_with(&setup.store, marks, &mut |_, _| {})
+    };
+    let selection = select(&context, &pick).unwrap();
+    let read = digest(&select(&context, &pick).unwrap(), &Marks::default()).unwrap();
+
+    let changes = setup.copy("d /x/", &Nothing).unwrap();
+    let (mut marks, times) = (Marks::default(), crate::rootfs::Times::Preserve);
+    let mut layer = LayerWriter::new(Vec::new(), Compression::None, 1, Vec::new()).unwrap();
+    crate::rootfs::pack_marking(&changes, &mut layer, times, &mut marks).unwrap();
+    // With the files gone, nothing can be read.
+    std::fs::remove_dir_all(setup.temp.path().join("ctx/d")).unwrap();
+    assert_eq!(digest(&selection, &marks).unwrap(), read);
+    assert!(digest(&selection, &Marks::default()).is_err());
+}
+
+#[test]
 fn a_context_that_changes_is_noticed() {
     let setup = setup("a 1");
     let changes = setup.copy("a /a", &Nothing).unwrap();
@@ -465,7 +486,6 @@ fn heredocs_and_fetched_files() {
 
 /// Packs a tar of lines as [`files`] knows them, by the layer writer; then compresses it.
 fn archive(text: &str, folder: &std::path::Path) -> Vec<u8> {
-    use crate::layer::{Compression, LayerWriter};
     let source = folder.join("archive");
     std::fs::create_dir(&source).unwrap();
     let root = Arc::new(Root::open_host(&source).unwrap());

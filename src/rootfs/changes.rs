@@ -195,21 +195,9 @@ pub(super) fn content_of(root: &Arc<Root>, entry: &Entry, stat: &Stat) -> Conten
         EntryKind::File { size } if size > 0 => Content::File {
             root: Arc::clone(root),
             path: entry.path.clone(),
-            stamp: stamp_of(stat),
+            // Nothing writes to a tree of the store; but its files may get further names.
+            stamp: FileStamp::of_ours(stat),
         },
         _ => Content::Empty,
-    }
-}
-
-fn stamp_of(stat: &Stat) -> FileStamp {
-    let ns =
-        |seconds: i64, ns: u32| seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(ns));
-    FileStamp {
-        dev: stat.dev,
-        ino: stat.ino,
-        size: stat.size,
-        mtime_ns: ns(stat.mtime, stat.mtime_nsec),
-        // A tree of the store, which nothing writes to, but which may get further names.
-        ctime_ns: FileStamp::ANY_TIME,
     }
 }

@@ -9,7 +9,7 @@ use super::Error;
 use crate::base::ImagePath;
 use crate::layer::Entry;
 use crate::store::FileStamp;
-use crate::sys::{Follow, Root};
+use crate::sys::{Follow, Root, stat_of};
 
 /// One change to a tree: what is then at a path, or that nothing is.
 #[derive(Debug, Clone)]
@@ -60,10 +60,7 @@ impl Content {
     pub fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
         Ok(match self {
             Content::Empty => Box::new(io::empty()),
-            Content::File { path, .. } => {
-                let (file, stamp) = self.open_checked()?.expect("this is a file");
-                Box::new(Watched { file, stamp, path: path.clone() })
-            }
+            Content::File { .. } => Box::new(self.open_watched()?.expect("this is a file")),
             Content::Bytes(bytes) => Box::new(io::Cursor::new(Arc::clone(bytes))),
             Content::Part { file, offset, size } => {
                 Box::new(Part { file: Arc::clone(file), at: *offset, left: *size })
@@ -71,12 +68,18 @@ impl Content {
         })
     }
 
+    /// Opens a file of a tree to be read and marked on the way; `None` for any other content.
+    pub(super) fn open_watched(&self) -> Result<Option<Watched>, Error> {
+        let Content::File { path, .. } = self else { return Ok(None) };
+        let opened = self.open_checked()?;
+        Ok(opened.map(|(file, stamp)| Watched { file, stamp, path: path.clone() }))
+    }
+
     /// Opens the whole file that has the bytes, for cheap copying; `None` where there is none of
     /// its own. Compare [`FileStamp`]s after reading ([`Content::unchanged`]).
     pub fn open_checked(&self) -> Result<Option<(File, FileStamp)>, Error> {
         let Content::File { root, path, stamp } = self else { return Ok(None) };
-        let file = root.open(path, Follow::No).map_err(Error::io("read", path))?;
-        let now = file.metadata().map_err(Error::io("read", path))?;
+        let (file, now) = root.open_with_stat(path, Follow::No).map_err(Error::io("read", path))?;
         if !stamp.is_of(&now) {
             return Err(Error::Changed(path.clone()));
         }
@@ -85,17 +88,25 @@ impl Content {
 }
 
 /// Reads a file and compares its stamp at the end.
-struct Watched {
+pub(super) struct Watched {
     file: File,
     stamp: FileStamp,
     path: ImagePath,
 }
 
+impl Watched {
+    /// The file is still what it was: an error if not. To be asked when all of it was read.
+    pub(super) fn settled(&self) -> Result<FileStamp, Error> {
+        let now = stat_of(&self.file).map_err(Error::io("read", &self.path))?;
+        if self.stamp.is_of(&now) { Ok(self.stamp) } else { Err(Error::Changed(self.path.clone())) }
+    }
+}
+
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.file.read(buffer)?;
-        if got == 0 && !buffer.is_empty() && !self.stamp.is_of(&self.file.metadata()?) {
-            return Err(io::Error::other(Error::Changed(self.path.clone()).to_string()));
+        if got == 0 && !buffer.is_empty() {
+            self.settled().map_err(|error| io::Error::other(error.to_string()))?;
         }
         Ok(got)
     }

@@ -54,7 +54,7 @@ fn put(change: &Change, dir: &Dir, into: &Root, mode: IdMode) -> Result<(), Erro
                 Some((source, stamp)) => {
                     let size = sys::copy::copy_file(&source, &file)
                         .map_err(Error::io("write", &entry.path))?;
-                    let now = source.metadata().map_err(Error::io("read", &entry.path))?;
+                    let now = sys::stat_of(&source).map_err(Error::io("read", &entry.path))?;
                     if !stamp.is_of(&now) {
                         return Err(Error::Changed(entry.path.clone()));
                     }

@@ -111,6 +111,9 @@ pub(super) fn is_whiteout(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<boo
     if stat.kind != FileKind::File || stat.size != 0 {
         return Ok(stat.is_whiteout());
     }
+    if !xattr::may_be_at(dir, name) {
+        return Ok(false);
+    }
     match dir.open_meta(name) {
         Ok(fd) => Ok(xattr::get(fd, WHITEOUT)?.is_some()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
@@ -234,6 +237,7 @@ fn entry_of(
     }
     if matches!(stat.kind, FileKind::File | FileKind::Dir) {
         let attributes = match &place {
+            Place::Name(dir, name) if !xattr::may_be_at(dir, name) => Ok(Vec::new()),
             Place::Name(dir, name) => match dir.open_meta(name) {
                 Ok(fd) => attributes(fd),
                 // Attributes of what cannot be read are not worth a failure: its content, if it

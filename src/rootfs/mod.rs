@@ -43,7 +43,7 @@ pub use lookup::{Lookup, Nothing, Table, TreeLookup, make_dirs, resolve};
 pub use materialise::materialise;
 pub use merge::merge;
 pub use meta::{clean, entry_at};
-pub use pack::{Times, pack};
+pub use pack::{Times, pack, pack_marking};
 pub use plain::{Flatten, Stacked, Stacking, flatten};
 pub use scan::Snapshot;
 pub use work::{Tree, Work};

@@ -1,25 +1,27 @@
-//! Digests of files that were read before, so that unchanged ones need not be read again.
+//! Marks of files that were read before, so that unchanged ones need not be read again.
 //!
 //! One file, only ever appended to, of lines of 80 bytes, numbers little endian:
 //!
 //! ```text
 //! 0    8    16   24            32            40              72      80
-//! | dev | ino | size | mtime ns | ctime ns | SHA-256 (32) | check |
+//! | dev | ino | size | mtime ns | ctime ns | BLAKE3 (32)  | check |
 //! ```
 //!
 //! `check` is the first 8 bytes of the SHA-256 of what stands before it. Writers hold a lock and
 //! cut off a torn line first, so a process killed in the middle costs its last lines at most.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::Error;
+use super::mark::Mark;
 use super::tmp::is_at;
 use crate::base::{Blob, Digest};
+use crate::sys::{Stat, stat_of};
 
 const LINE: usize = 80;
 // 1.3 million files. A longer file is begun anew: files of builds long ago are most of it.
@@ -46,29 +48,36 @@ impl FileStamp {
     /// they get further names.
     pub const ANY_TIME: i64 = i64::MIN;
 
-    /// Tells whether `meta` is of this file, unchanged.
-    pub fn is_of(&self, meta: &Metadata) -> bool {
-        let mut now = FileStamp::of(meta);
-        if self.ctime_ns == Self::ANY_TIME {
-            now.ctime_ns = Self::ANY_TIME;
+    /// Takes the stamp from what `fstat` said before the file was read.
+    pub fn of(stat: &Stat) -> Self {
+        let ns = |seconds: i64, ns: u32| {
+            seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(ns))
+        };
+        FileStamp {
+            dev: stat.dev,
+            ino: stat.ino,
+            size: stat.size,
+            mtime_ns: ns(stat.mtime, stat.mtime_nsec),
+            ctime_ns: ns(stat.ctime, stat.ctime_nsec),
         }
-        now == *self
     }
 
-    /// Takes the stamp from what `fstat` said before the file was read.
-    pub fn of(meta: &Metadata) -> Self {
-        let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
-        FileStamp {
-            dev: meta.dev(),
-            ino: meta.ino(),
-            size: meta.size(),
-            mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
-            ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
-        }
+    /// Takes the stamp of a file of our own trees: without its `ctime_ns`.
+    pub fn of_ours(stat: &Stat) -> Self {
+        FileStamp { ctime_ns: Self::ANY_TIME, ..FileStamp::of(stat) }
+    }
+
+    /// Tells whether `stat` is of this file, unchanged.
+    pub fn is_of(&self, stat: &Stat) -> bool {
+        *self
+            == match self.ctime_ns {
+                Self::ANY_TIME => FileStamp::of_ours(stat),
+                _ => FileStamp::of(stat),
+            }
     }
 }
 
-/// Digests by [`FileStamp`].
+/// Marks by [`FileStamp`].
 pub struct StatCache {
     path: PathBuf,
     // The clock of the file system when this process began to look: 0 if it could not be asked.
@@ -78,7 +87,7 @@ pub struct StatCache {
 
 #[derive(Default)]
 struct State {
-    known: HashMap<FileStamp, Digest<Blob>>,
+    known: HashMap<FileStamp, Mark>,
     fresh: Vec<u8>,
 }
 
@@ -94,21 +103,21 @@ impl StatCache {
         let began_ns = path
             .parent()
             .and_then(|folder| tempfile::Builder::new().prefix(".now-").tempfile_in(folder).ok())
-            .and_then(|file| file.as_file().metadata().ok())
-            .map_or(0, |meta| FileStamp::of(&meta).mtime_ns);
+            .and_then(|file| stat_of(&file).ok())
+            .map_or(0, |stat| FileStamp::of(&stat).mtime_ns);
         StatCache { path, began_ns, state: Mutex::new(State { known, fresh: Vec::new() }) }
     }
 
-    /// Returns the digest of the file's content, if it was read before and has not changed.
-    pub fn get(&self, stamp: &FileStamp) -> Option<Digest<Blob>> {
+    /// Returns the mark of the file's content, if it was read before and has not changed.
+    pub fn get(&self, stamp: &FileStamp) -> Option<Mark> {
         self.state().known.get(stamp).copied()
     }
 
-    /// Remembers the digest of a file that had this stamp **before** it was read.
+    /// Remembers the mark of a file that had this stamp **before** it was read.
     ///
     /// Files that changed just now are not remembered: a second change within the same tick of
     /// the clock would leave the stamp as it is.
-    pub fn put(&self, stamp: FileStamp, digest: Digest<Blob>) {
+    pub fn put(&self, stamp: FileStamp, mark: Mark) {
         // Ticks are 10 ms or less, but of file systems without fractions, where they are 1 or 2 s.
         let coarse = stamp.ctime_ns % 1_000_000_000 == 0;
         let tick_ns: i64 = if coarse { 3_000_000_000 } else { 50_000_000 };
@@ -116,8 +125,8 @@ impl StatCache {
             return;
         }
         let mut state = self.state();
-        if state.known.insert(stamp, digest) != Some(digest) {
-            write_line(&stamp, &digest, &mut state.fresh);
+        if state.known.insert(stamp, mark) != Some(mark) {
+            write_line(&stamp, &mark, &mut state.fresh);
         }
     }
 
@@ -163,17 +172,17 @@ impl Drop for StatCache {
     }
 }
 
-fn write_line(stamp: &FileStamp, digest: &Digest<Blob>, out: &mut Vec<u8>) {
+fn write_line(stamp: &FileStamp, mark: &Mark, out: &mut Vec<u8>) {
     let start = out.len();
     for number in [stamp.dev, stamp.ino, stamp.size, stamp.mtime_ns as u64, stamp.ctime_ns as u64] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    out.extend_from_slice(digest.as_bytes());
+    out.extend_from_slice(mark.as_bytes());
     let check = Digest::<Blob>::of(&out[start..]);
     out.extend_from_slice(&check.as_bytes()[..8]);
 }
 
-fn read_line(line: &[u8]) -> Option<(FileStamp, Digest<Blob>)> {
+fn read_line(line: &[u8]) -> Option<(FileStamp, Mark)> {
     let (data, check) = line.split_at_checked(LINE - 8)?;
     if Digest::<Blob>::of(data).as_bytes()[..8] != *check {
         return None;
@@ -188,5 +197,5 @@ fn read_line(line: &[u8]) -> Option<(FileStamp, Digest<Blob>)> {
         mtime_ns: number(3) as i64,
         ctime_ns: number(4) as i64,
     };
-    Some((stamp, Digest::from_bytes(*data[40..].first_chunk()?)))
+    Some((stamp, Mark::from_bytes(*data[40..].first_chunk()?)))
 }

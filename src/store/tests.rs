@@ -232,19 +232,19 @@ fn digests_of_unchanged_files_are_remembered() {
     let (_dir, store) = open();
     let stamp =
         |ino: u64| FileStamp { dev: 1, ino, size: 3, mtime_ns: -5, ctime_ns: 1_000_000_007 };
-    let digest = |ino: u64| Digest::<base::Blob>::of(&ino.to_le_bytes());
+    let digest = |ino: u64| Mark::of(&ino.to_le_bytes());
     for ino in 0..3 {
         store.stat_cache().put(stamp(ino), digest(ino));
     }
     // Changed this moment: it may change again without a trace.
-    let now = fs::metadata(store.root().join("version")).unwrap();
+    let now = crate::sys::stat_of(fs::File::open(store.root().join("version")).unwrap()).unwrap();
     let now = FileStamp { ctime_ns: i64::MAX, ..FileStamp::of(&now) };
     store.stat_cache().put(now, digest(9));
     assert_eq!(store.stat_cache().get(&now), None);
     let root = store.root().to_owned();
     drop(store);
     // A writer that was killed in the middle of a line.
-    let mut file = fs::File::options().append(true).open(root.join("records/stat")).unwrap();
+    let mut file = fs::File::options().append(true).open(root.join("records/stat-2")).unwrap();
     file.write_all(&[7; 33]).unwrap();
     let store = Store::open(&root).unwrap();
     store.stat_cache().put(stamp(7), digest(7));
@@ -255,7 +255,7 @@ fn digests_of_unchanged_files_are_remembered() {
     }
     let other = FileStamp { size: 4, ..stamp(0) };
     assert_eq!(again.stat_cache().get(&other), None);
-    assert_eq!(fs::metadata(root.join("records/stat")).unwrap().len(), 4 * 80);
+    assert_eq!(fs::metadata(root.join("records/stat-2")).unwrap().len(), 4 * 80);
 }
 
 // What a process leaves that is killed between making a tree and saying of which layer it is: the

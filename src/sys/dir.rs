@@ -89,7 +89,7 @@ impl Dir {
 
     /// Opens the regular file `name` for reading. Anything else is an error, and does not hang.
     pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
-        regular(openat(self.as_fd(), single(name)?, READ | OFlags::NOFOLLOW)?)
+        Ok(regular(openat(self.as_fd(), single(name)?, READ | OFlags::NOFOLLOW)?)?.0)
     }
 
     /// Opens the file or folder `name` so that its metadata can be set. Not for links and nodes.
@@ -236,9 +236,10 @@ pub(super) fn openat(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Resu
     Ok(rustix::fs::openat(at, name, flags | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-pub(super) fn regular(fd: OwnedFd) -> io::Result<File> {
-    match stat_of(&fd)?.kind {
-        FileKind::File => Ok(File::from(fd)),
+pub(super) fn regular(fd: OwnedFd) -> io::Result<(File, Stat)> {
+    let stat = stat_of(&fd)?;
+    match stat.kind {
+        FileKind::File => Ok((File::from(fd), stat)),
         FileKind::Dir => Err(Errno::ISDIR.into()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     }

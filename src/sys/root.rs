@@ -73,6 +73,11 @@ impl Root {
 
     /// Opens the regular file at `path` for reading; anything else is an error, and does not hang.
     pub fn open(&self, path: &ImagePath, follow: Follow) -> io::Result<File> {
+        Ok(self.open_with_stat(path, follow)?.0)
+    }
+
+    /// As [`Root::open`], with the file's metadata, which has been looked at anyway.
+    pub fn open_with_stat(&self, path: &ImagePath, follow: Follow) -> io::Result<(File, Stat)> {
         regular(self.open_with(path, follow, READ)?)
     }
 
