@@ -3,13 +3,21 @@
 //!
 //! Runs when `RBUILD_CONFORMANCE` names the folder of the suite; else it is skipped, and says so.
 
+#[path = "holds.rs"]
+mod holds;
+
 use std::path::PathBuf;
 
+use self::holds::planned;
 use super::{Found, Request, Wanted, plan};
 use crate::base::Platform;
 use crate::diag::{Sources, render};
-use crate::dockerfile::{Dockerfile, parse};
+use crate::dockerfile::{Dockerfile, Line, parse};
 use crate::instruction::parse_all;
+
+fn holds(bytes: &[u8]) -> bool {
+    planned(&String::from_utf8_lossy(bytes))
+}
 
 // Changed copies of each file, beside its prefixes.
 const MUTATIONS: usize = 40;
@@ -31,57 +39,6 @@ fn files() -> Option<Vec<Vec<u8>>> {
     let files: Vec<_> = folders.into_iter().filter_map(read).collect();
     assert!(files.len() > 400, "the suite has {} Dockerfiles", files.len());
     Some(files)
-}
-
-// The words of the tree, without places.
-fn shape(file: &Dockerfile) -> String {
-    let mut out = format!("{:?}", file.escape);
-    for line in &file.lines {
-        let mut at = Some(line);
-        while let Some(line) = at {
-            let flags: Vec<_> = line
-                .flags
-                .iter()
-                .map(|flag| (&flag.name, flag.value.as_ref().map(|value| value.as_str())))
-                .collect();
-            let docs: Vec<_> = line
-                .heredocs
-                .iter()
-                .map(|doc| (&doc.name, doc.expand, doc.strip_tabs, doc.fd, &doc.content))
-                .collect();
-            out +=
-                &format!("\n{:?} {flags:?} {:?} {docs:?}", line.keyword.text, line.body.as_str());
-            at = line.nested.as_deref();
-        }
-    }
-    out
-}
-
-// Whether it was planned.
-fn holds(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes);
-    let mut sources = Sources::new();
-    let source = sources.add("Dockerfile", text.clone());
-    let (file, mut errors) = parse(source, &text);
-    if errors.is_empty() {
-        let printed = file.to_string();
-        let (again, errors) = parse(source, &printed);
-        assert!(errors.is_empty(), "{text:?} prints as {printed:?}: {errors:?}");
-        assert_eq!(shape(&file), shape(&again), "{text:?} prints as {printed:?}");
-    }
-    let (instructions, more) = parse_all(&file);
-    errors.extend(more);
-    if errors.is_empty() {
-        let request = Request::new(Platform::new("linux", "amd64", None));
-        let unread = |_: &Wanted| Ok(Found::Unread);
-        match plan(&file, &instructions, &request, &unread, &mut sources) {
-            Ok(_) => return true,
-            Err(found) => errors.extend(found),
-        }
-    }
-    assert!(!errors.is_empty(), "neither a plan nor an error: {text:?}");
-    errors.iter().for_each(|error| drop(render(error, &sources, false)));
-    false
 }
 
 #[test]

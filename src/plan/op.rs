@@ -17,7 +17,8 @@ pub enum Op {
     Workdir(Workdir),
 }
 
-/// Variables in order, each name once. What did not change from one step to the next is shared.
+/// The variables of a step, in order, each name once. Steps share the list while nothing changes it, and
+/// after that what has not changed.
 pub type Environment = Arc<Vec<Arc<(String, String)>>>;
 
 /// A command to run.
@@ -27,8 +28,7 @@ pub struct Run {
     pub args: Vec<String>,
     /// Files to lay into the step, read-only: scripts with their own interpreter.
     pub files: Vec<StepFile>,
-    /// The environment: the config's and the build arguments, in order, each name once. `HOME` is
-    /// not in it unless it was set. Steps share what did not change between them.
+    /// The environment: the config's and the build arguments. `HOME` is not in it unless it was set.
     pub env: Environment,
     /// Proxy variables of the build, in both spellings. Part of the environment (where it does not
     /// set them itself), not of the cache key, not of the image.
