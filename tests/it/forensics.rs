@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Build, Place, Registry, Who, debian, have, ok, run};
+use crate::harness::{Build, Place, Registry, Who, debian, have, ok};
 
 fn example(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/forensics").join(name)
@@ -162,7 +162,7 @@ fn each_defence_alone_stops_the_build_at_its_line() {
     // All of it is in what was built, for who has nothing but that.
     let mut audit = place.who().command(place.program(), &place.at("home"));
     audit.args(["audit", "--policy=hardened", "--format=json", "--fail-on=never"]);
-    let done = run(audit.arg(&outcome.result), Duration::from_secs(60));
+    let done = crate::harness::run(audit.arg(&outcome.result), Duration::from_secs(60));
     assert_eq!(done.code(), 0, "{}", done.err());
     let report: Value = serde_json::from_str(&done.out()).expect("JSON");
     let found: BTreeSet<&str> = report["findings"]
