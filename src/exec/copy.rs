@@ -55,19 +55,23 @@ impl Execution<'_> {
     ) -> Result<Cell, Failure> {
         let since = Instant::now();
         let mut request = self.copy_request(copy);
+        // It takes the time from which on changes of files may go unseen: before any is looked at.
+        self.services.store.stat_cache();
         let taken = self.take(copy, step.span)?;
         // Where no record can match, the files are read for the first time when they are packed.
         let as_they_are = |taken: &Taken| !matches!(taken, Taken::Repository(..));
         let read_when_packed =
             !self.may_be_known(step, &request) && !copy.unpack && taken.iter().all(as_they_are);
         let mut files = None;
-        if !read_when_packed {
+        if read_when_packed {
+            self.missed(id, step, &request, None);
+        } else {
             let (digest, read) = self.digest(&taken, &Marks::default())?;
             request.input(CONTENT, digest);
+            if let Some(cell) = self.cached(id, step, &mut request, parents, Some(&read))? {
+                return Ok(cell);
+            }
             files = Some(read);
-        }
-        if let Some(cell) = self.cached(id, step, &mut request, parents, files.as_ref())? {
-            return Ok(cell);
         }
         let _slot = self.jobs.take();
         let taken = self.lay_out(taken, copy).map_err(|failure| located(failure, step.span))?;

@@ -225,7 +225,6 @@ impl<'a> Execution<'a> {
     ) -> Result<Option<Cell>, Failure> {
         let store = self.services.store;
         let events = self.services.events;
-        let without_cache = self.without_cache(step);
         if self.may_be_known(step, request) {
             // Only now is it worth waiting for the digests of what came before.
             super::stack::add_parents(request, parents)?;
@@ -254,16 +253,22 @@ impl<'a> Execution<'a> {
                 return Ok(Some(cell));
             }
         }
+        self.missed(id, step, request, files);
+        Ok(None)
+    }
+
+    /// Tells that a step begins, and why no record of it does.
+    pub(super) fn missed(&self, id: StepId, step: &Step, request: &Request, files: Option<&Files>) {
+        let events = self.services.events;
         events.send(Event::StepStarted { step: id });
-        let why = match without_cache {
+        let why = match self.without_cache(step) {
             Some(flag) => flag.to_owned(),
             None => {
-                let last = store.last_of(&self.slot(id, step));
+                let last = self.services.store.last_of(&self.slot(id, step));
                 self.why(request, last.as_ref(), files)
             }
         };
         events.send(Event::StepMissed { step: id, why });
-        Ok(None)
     }
 
     /// Tells whether the store may have a record of a step: it has one of the same operation, and is to

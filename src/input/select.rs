@@ -161,18 +161,17 @@ fn mark_of(content: &Content, cache: Option<&Store>, known: &Marks) -> Result<Op
         Content::Bytes(_) | Content::Part { .. } => None,
     };
     let cache = cache.map(Store::stat_cache);
-    if let (Some(cache), Some(stamp)) = (cache, &stamp)
-        && let Some(mark) = cache.get(stamp)
-    {
-        return Ok(Some(mark));
-    }
-    if let Some(stamp) = stamp
-        && let Some(mark) = known.get(&stamp)
-    {
-        if let Some(cache) = cache {
-            cache.put(stamp, mark);
+    if let Some(stamp) = stamp {
+        // What was packed is what counts.
+        if let Some(mark) = known.get(&stamp) {
+            if let Some(cache) = cache {
+                cache.put(stamp, mark);
+            }
+            return Ok(Some(mark));
         }
-        return Ok(Some(mark));
+        if let Some(mark) = cache.and_then(|cache| cache.get(&stamp)) {
+            return Ok(Some(mark));
+        }
     }
     let mut reader = content.open()?;
     let mut marker = Marker::default();

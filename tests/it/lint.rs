@@ -82,7 +82,9 @@ fn the_examples_are_clean() {
         let name = format!("{}.Dockerfile", entry.file_name().display());
         place.file(&name, text);
         let done = lint(&place, &["--offline", "--build-context=base=.", &name]);
-        assert_eq!(done.code(), 0, "{name}: {}{}", done.out(), done.err());
+        // But for the incident, which is there for what is found in it.
+        let want = i32::from(name == "forensics.Dockerfile");
+        assert_eq!(done.code(), want, "{name}: {}{}", done.out(), done.err());
         count += 1;
     }
     assert!(count > 0, "there are examples with a Dockerfile");

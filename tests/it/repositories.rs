@@ -1,14 +1,16 @@
 //! `ADD` of git repositories from a real `git daemon`, by every form of address.
 
-use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::net::{Shutdown, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::harness::{Build, Place, Who, have, ok};
 
 /// A daemon for the repositories in `git` of the place; gives its `HOST:PORT`. It runs as the owner
-/// of the repositories: git serves nobody else's.
+/// of the repositories: git serves nobody else's. Between it and the client stands a copier that
+/// takes all that is sent: a daemon that ends with something unread would reset the connection, and
+/// its last answer would be lost.
 fn daemon(place: &Place) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let host = listener.local_addr().expect("an address").to_string();
@@ -18,13 +20,22 @@ fn daemon(place: &Place) -> String {
         for stream in listener.incoming().flatten() {
             let mut git = who.command("git", &home);
             git.args(["daemon", "--inetd", "--export-all"]).arg(&base_path);
-            let output = stream.try_clone().expect("a handle");
-            git.stdin(Stdio::from(OwnedFd::from(stream)));
-            git.stdout(Stdio::from(OwnedFd::from(output))).stderr(Stdio::null());
-            // What it answers is the client's business; both handles are its own.
-            let child = git.spawn();
-            drop(git);
-            std::thread::spawn(move || child.map(|mut child| child.wait()));
+            git.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+            let Ok(mut child) = git.spawn() else { continue };
+            let (mut to, mut from) =
+                (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+            let mut asked = stream.try_clone().expect("a handle");
+            std::thread::spawn(move || {
+                let _ = io::copy(&mut asked, &mut to);
+                drop(to);
+                let _ = io::copy(&mut asked, &mut io::sink());
+            });
+            std::thread::spawn(move || {
+                let mut answer = stream;
+                let _ = io::copy(&mut from, &mut answer);
+                let _ = answer.shutdown(Shutdown::Write);
+                let _ = child.wait();
+            });
         }
     });
     host
