@@ -1,6 +1,6 @@
 //! `ADD` of git repositories from a real `git daemon`, by every form of address.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,19 +26,29 @@ fn daemon(place: &Place) -> String {
                 (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
             let mut asked = stream.try_clone().expect("a handle");
             std::thread::spawn(move || {
-                let _ = io::copy(&mut asked, &mut to);
+                pass(&mut asked, &mut to);
                 drop(to);
-                let _ = io::copy(&mut asked, &mut io::sink());
+                pass(&mut asked, &mut io::sink());
             });
             std::thread::spawn(move || {
                 let mut answer = stream;
-                let _ = io::copy(&mut from, &mut answer);
+                pass(&mut from, &mut answer);
                 let _ = answer.shutdown(Shutdown::Write);
                 let _ = child.wait();
             });
         }
     });
     host
+}
+
+// Piece by piece as it comes, until either side ends.
+fn pass(from: &mut impl Read, to: &mut impl Write) {
+    let mut piece = [0; 8192];
+    while let Ok(got) = from.read(&mut piece) {
+        if got == 0 || to.write_all(&piece[..got]).is_err() {
+            break;
+        }
+    }
 }
 
 fn git(place: &Place, folder: &Path, arguments: &[&str]) -> String {
