@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 use toml::Table;
 
-use super::finding::{Finding, Level, Moment, Report, Skipped};
+use super::finding::{Count, Finding, Level, Moment, Report, Skipped};
 use super::outline::Outline;
 use super::profile::{Policy, PolicyError, PolicyFiles, Setting, locked};
 use super::read::{known, strings};
@@ -20,8 +20,6 @@ const MOST_FILES: usize = 1000;
 /// Of all files together.
 const MOST_BYTES: usize = 8 << 20;
 const MOST_RULES: usize = 1000;
-/// Of one rule.
-const MOST_FINDINGS: usize = 1000;
 const LONGEST_MESSAGE: usize = 2000;
 
 /// Evaluates: a request in, an answer out, both JSON (`rego`); else why not.
@@ -306,14 +304,16 @@ pub(super) fn judge(
         return;
     }
     for rule in on {
-        let before = report.findings.len();
+        let mut count = Count::default();
         for (name, found) in answer["packages"][&rule.package].as_object().into_iter().flatten() {
             // A set is a list here; a rule that is one value gives that.
             let one = std::slice::from_ref(found);
             let list = found.as_array().map_or(one, Vec::as_slice);
-            let room = MOST_FINDINGS.saturating_sub(report.findings.len() - before);
-            for element in list.iter().filter(|element| says(element)).take(room) {
-                report.findings.extend(finding_of(element, name, rule, policy, moment, outline));
+            for element in list.iter().filter(|element| says(element)) {
+                let finding = finding_of(element, name, rule, policy, moment, outline);
+                if let Some(finding) = finding {
+                    count.keep(finding, &mut report.findings);
+                }
             }
         }
     }

@@ -74,6 +74,7 @@ use std::collections::BTreeMap;
 
 use crate::facts::ImageFacts;
 use exceptions::Scope;
+use finding::Count;
 
 /// A finished image, and the text that it was made from, if there is one.
 #[derive(Clone, Copy)]
@@ -99,7 +100,10 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.text_check) else { continue };
         if setting.on() {
             let (moment, report) = (Moment::Static, &mut report);
-            check(&outline, &mut Found { rule, setting, policy, moment, report, count: 0 });
+            check(
+                &outline,
+                &mut Found { rule, setting, policy, moment, report, count: Count::default() },
+            );
         }
     }
     for finding in &mut report.findings {
@@ -135,7 +139,10 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
         let judges = !input.facts.whole.broken || rule.id == "digest-mismatch";
         if setting.on() && judges {
             let (moment, report) = (Moment::Image, &mut report);
-            check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
+            check(
+                &judged,
+                &mut Found { rule, setting, policy, moment, report, count: Count::default() },
+            );
         }
     }
     let document = |files| document::of_image(&judged, files);
@@ -171,7 +178,10 @@ fn cover(
             };
             if setting.on() {
                 let report = &mut *report;
-                check(&covering, &mut Found { rule, setting, policy, moment, report, count: 0 });
+                check(
+                    &covering,
+                    &mut Found { rule, setting, policy, moment, report, count: Count::default() },
+                );
             }
         }
     }
@@ -203,7 +213,14 @@ impl Covering<'_> {
         let out = &mut report;
         check(
             self.outline,
-            &mut Found { rule, setting: &alone, policy, moment, report: out, count: 0 },
+            &mut Found {
+                rule,
+                setting: &alone,
+                policy,
+                moment,
+                report: out,
+                count: Count::default(),
+            },
         );
         report.findings
     }

@@ -574,3 +574,42 @@ fn lists_are_added_to_and_tables_merged() {
     policy.merge("[rules.secret-in-env]\naccept = [\"C\"]\n", "late.toml").unwrap();
     assert_eq!(policy.setting("secret-in-env").params["accept"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn lesser_findings_never_hide_others() {
+    let policy = Policy::builtin("hardened").unwrap();
+    let rule = rule("final-user-root").unwrap();
+    let setting = policy.setting(rule.id);
+    let mut report = Report::default();
+    let (moment, out) = (Moment::Static, &mut report);
+    let mut found =
+        Found { rule, setting, policy: &policy, moment, report: out, count: Count::default() };
+    for _ in 0..1500 {
+        let finding = found.finding("lesser");
+        found.add_at(Level::Warn, finding);
+    }
+    let finding = found.finding("real");
+    found.add(finding);
+    let verdict = report.verdict(FailOn::Error);
+    assert_eq!((verdict.errors, verdict.warnings), (1, 1001));
+    let of = |finding: &&Finding| finding.message.starts_with("more than 1000 findings");
+    assert_eq!(report.findings.iter().filter(of).count(), 1);
+}
+
+#[test]
+fn what_is_not_told_for_its_number_is_covered_by_nothing() {
+    let step = "RUN sudo true\n";
+    let file = |count: usize| {
+        format!("# rbuild: allow-file privilege-tool-used -- x\nFROM a\n{}", step.repeat(count))
+    };
+    let errors = |count: usize| {
+        let set = &["rules.privilege-tool-used=error"][..];
+        let text = file(count);
+        with(&Text { set, ..Text::new("privilege-tool-used", &text) }, |report, sources, policy| {
+            let told = report.human(sources, policy, false);
+            (report.verdict(policy.fail_on).errors, told.contains("the rest are not told"))
+        })
+    };
+    assert_eq!(errors(1000), (0, false));
+    assert_eq!(errors(1001), (1, true));
+}
