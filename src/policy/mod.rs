@@ -76,6 +76,9 @@ use crate::facts::ImageFacts;
 use exceptions::Scope;
 use finding::Count;
 
+// What rules say of an image whose manifest or config is not of its digest.
+const UNBELIEVED: &str = "the image's documents are not what names them";
+
 /// A finished image, and the text that it was made from, if there is one.
 #[derive(Clone, Copy)]
 pub struct ImageInput<'a> {
@@ -135,9 +138,22 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };
-        // Of an image whose documents are not believed nothing else is known.
-        let judges = !input.facts.whole.broken || rule.id == "digest-mismatch";
-        if setting.on() && judges {
+        let mut own = None;
+        if input.facts.whole.broken {
+            // Of an image whose documents are not believed nothing else is known, and that is told
+            // whatever was asked for.
+            if rule.id != "digest-mismatch" {
+                if setting.on() {
+                    report.skipped.push(Skipped { rule: rule.id, reason: UNBELIEVED.to_owned() });
+                }
+                continue;
+            }
+            if setting.level < Level::Warn {
+                own = Some(Setting { level: Level::Error, ..setting.clone() });
+            }
+        }
+        let setting = own.as_ref().unwrap_or(setting);
+        if setting.on() {
             let (moment, report) = (Moment::Image, &mut report);
             check(
                 &judged,
@@ -146,7 +162,11 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
         }
     }
     let document = |files| document::of_image(&judged, files);
-    if !input.facts.whole.broken {
+    if input.facts.whole.broken {
+        let on = policy.custom.at(Moment::Image).filter(|rule| policy.is_on(rule.id));
+        let skip = |rule: &CustomRule| Skipped { rule: rule.id, reason: UNBELIEVED.to_owned() };
+        report.skipped.extend(on.map(skip));
+    } else {
         custom::judge(&mut report, policy, Moment::Image, outline.as_ref(), document);
     }
     cover(&mut report, outline.as_ref(), policy, Moment::Image, Some(input.facts));
