@@ -551,6 +551,17 @@ fn what_is_locked_is_not_weakened() {
     assert!(with(Overrides { fail_on: Some(FailOn::Never), ..Overrides::default() }).is_err());
     let set = vec!["rules.DS002=off".to_owned()];
     assert!(with(Overrides { set, ..Overrides::default() }).is_err());
+    // A list of facets makes them worth what the rule is: here nothing.
+    let facets = |later: &str| {
+        let text = "lock = [\"rules.identity-file-changed\"]\n\
+                    [rules.identity-file-changed]\nseverity = \"off\"\nfacets = { ca = \"warn\" }\n";
+        let mut policy = Policy::read(text, "org.toml", &mut |_| None).unwrap();
+        policy.merge(&format!("[rules.identity-file-changed]\n{later}\n"), "repo.toml")
+    };
+    assert!(facets("facets = [\"ca\"]").unwrap_err().to_string().contains("is locked"));
+    assert!(facets("facets = { ca = \"off\" }").is_err());
+    assert!(facets("facets = { ca = \"error\" }").is_ok());
+    assert!(facets("facets = [\"ca\"]\nseverity = \"warn\"").is_ok());
 }
 
 #[test]
