@@ -624,3 +624,25 @@ fn what_is_not_told_for_its_number_is_covered_by_nothing() {
     assert_eq!(errors(1000), (0, false));
     assert_eq!(errors(1001), (1, true));
 }
+
+#[test]
+fn what_is_of_no_place_is_of_its_subject() {
+    let policy = Policy::builtin("hardened").unwrap();
+    let mut finding = Finding::new(Moment::Image, "x");
+    (finding.rule, finding.level) = ("final-user-root", Level::Error);
+    let report = Report { findings: vec![finding], ..Report::default() };
+    let sources = Sources::new();
+    let told = |name| Told { name, report: &report, sources: &sources, policy: &policy };
+    for (all, names) in
+        [(vec![told("one.tar")], &["one.tar"][..]), (vec![told("a"), told("b")], &["a", "b"])]
+    {
+        let of = |format| Told::formatted(&all, format, "0");
+        for name in names {
+            assert!(of(Format::Github).contains(&format!("file={name},line=1")));
+            assert!(of(Format::Checkstyle).contains(&format!("<file name=\"{name}\">")));
+            assert!(of(Format::Gitlab).contains(&format!("\"path\": \"{name}\"")));
+            assert!(of(Format::Sarif).contains(&format!("\"uri\": \"{name}\"")));
+            assert!(of(Format::Junit).contains(&format!(">{name}:1: x<")));
+        }
+    }
+}
