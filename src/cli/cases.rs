@@ -34,8 +34,11 @@ pub(crate) struct Args {
     policy: PolicyArgs,
 }
 
-/// A finding as a case names it: rule, line, path in the image, layer; what is absent is not compared.
+/// A finding as a case names it: rule, line, path in the image, layer.
 type Row = (String, Option<u64>, Option<String>, Option<u64>);
+
+/// What a case expects: a row, and which of `line`, `path`, `layer` it has. Others are not compared.
+type Wanted = (Row, [bool; 3]);
 
 /// Folders below each other, from the one that was named.
 const DEEPEST: usize = 4;
@@ -51,7 +54,7 @@ struct Case {
 
 enum Outcome {
     Right,
-    Wrong { want: BTreeSet<Row>, got: BTreeSet<Row> },
+    Wrong { missing: BTreeSet<Row>, more: BTreeSet<Row> },
     Failed(String),
     Skipped(&'static str),
 }
@@ -88,11 +91,9 @@ fn test(args: &Args) -> Result<Exit, Stop> {
         let outcome = judge(case, &policy);
         let (word, text) = match &outcome {
             Outcome::Right => ("ok", String::new()),
-            Outcome::Wrong { want, got } => {
-                let missing =
-                    want.difference(got).map(|row| format!("\n  missing: {}", shown(row)));
-                let more =
-                    got.difference(want).map(|row| format!("\n  unexpected: {}", shown(row)));
+            Outcome::Wrong { missing, more } => {
+                let missing = missing.iter().map(|row| format!("\n  missing: {}", shown(row)));
+                let more = more.iter().map(|row| format!("\n  unexpected: {}", shown(row)));
                 ("wrong", missing.chain(more).collect())
             }
             Outcome::Failed(error) => ("failed", format!("\n  {}", printable(error))),
@@ -245,7 +246,6 @@ fn judge(case: &Case, policy: &Policy) -> Outcome {
             None => stop.text,
         }),
         Ok((sources, report)) => {
-            let (want, keys) = wanted(&case.expect);
             let got: BTreeSet<Row> = report
                 .findings
                 .iter()
@@ -255,34 +255,46 @@ fn judge(case: &Case, policy: &Policy) -> Outcome {
                         .span
                         .map(|span| sources.line_column(span.source, span.start).0 as u64);
                     let image = finding.image.as_ref();
-                    let has = |key: &str| keys.contains(key);
                     (
                         finding.rule.to_owned(),
-                        line.filter(|_| has("line") || keys.is_empty()),
-                        image.map(|image| image.path.clone()).filter(|_| has("path")),
-                        image
-                            .and_then(|image| image.layer)
-                            .map(|layer| layer as u64)
-                            .filter(|_| has("layer")),
+                        line,
+                        image.map(|image| image.path.clone()),
+                        image.and_then(|image| image.layer).map(|layer| layer as u64),
                     )
                 })
                 .collect();
-            if got == want { Outcome::Right } else { Outcome::Wrong { want, got } }
+            compared(&wanted(&case.expect), &got)
         }
     }
 }
 
-// The rows of a case, and the keys that any of them has: only these are compared.
-fn wanted(expect: &Value) -> (BTreeSet<Row>, BTreeSet<String>) {
-    let rows: Vec<&Value> = expect.as_array().into_iter().flatten().collect();
-    let keys = rows.iter().filter_map(|row| row.as_object()).flat_map(|row| row.keys().cloned());
-    let keys: BTreeSet<String> = keys.collect();
-    let row = |row: &&Value| {
+// The rows of a case.
+fn wanted(expect: &Value) -> Vec<Wanted> {
+    let row = |row: &Value| {
         let word = |key: &str| row[key].as_str().map(str::to_owned);
-        let line = row["line"].as_u64();
-        (word("rule").unwrap_or_default(), line, word("path"), row["layer"].as_u64())
+        let number = |key: &str| row[key].as_u64();
+        let has = ["line", "path", "layer"].map(|key| row.get(key).is_some());
+        ((word("rule").unwrap_or_default(), number("line"), word("path"), number("layer")), has)
     };
-    (rows.iter().map(row).collect(), keys)
+    expect.as_array().into_iter().flatten().map(row).collect()
+}
+
+// Each row must be found, and each finding be one of a row.
+fn compared(want: &[Wanted], got: &BTreeSet<Row>) -> Outcome {
+    let is = |(want, [line, path, layer]): &Wanted, got: &Row| {
+        want.0 == got.0
+            && (!line || want.1 == got.1)
+            && (!path || want.2 == got.2)
+            && (!layer || want.3 == got.3)
+    };
+    let missing = want.iter().filter(|want| !got.iter().any(|got| is(want, got)));
+    let missing: BTreeSet<Row> = missing.map(|(row, _)| row.clone()).collect();
+    let more = got.iter().filter(|got| !want.iter().any(|want| is(want, got)));
+    let more: BTreeSet<Row> = more.cloned().collect();
+    match missing.is_empty() && more.is_empty() {
+        true => Outcome::Right,
+        false => Outcome::Wrong { missing, more },
+    }
 }
 
 // The arguments of a case are those of `rbuild lint`.
@@ -347,4 +359,31 @@ fn findings(case: &Case, policy: &Policy) -> Result<(Sources, Report), Stop> {
         &known,
     )?;
     Ok((sources, report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What is missing and what is too much, of findings in lines 3 and 5 of two rules.
+    fn check(expect: &Value, want: (usize, usize)) {
+        let row = |rule: &str, line| (rule.to_owned(), Some(line), None, None);
+        let got = BTreeSet::from([row("a", 3), row("b", 5)]);
+        let found = match compared(&wanted(expect), &got) {
+            Outcome::Wrong { missing, more } => (missing.len(), more.len()),
+            _ => (0, 0),
+        };
+        assert_eq!(found, want, "{expect}");
+    }
+
+    #[test]
+    fn each_row_is_compared_by_the_keys_that_it_has() {
+        check(&json!([{ "rule": "a", "line": 3 }, { "rule": "b" }]), (0, 0));
+        check(&json!([{ "rule": "a" }, { "rule": "b" }]), (0, 0));
+        check(&json!([{ "rule": "a", "line": 4 }, { "rule": "b" }]), (1, 1));
+        check(&json!([{ "rule": "a", "path": "/x" }, { "rule": "b" }]), (1, 1));
+        check(&json!([{ "rule": "a" }]), (0, 1));
+        check(&json!([]), (0, 2));
+        check(&json!([{ "rule": "a" }, { "rule": "b" }, { "rule": "c" }]), (1, 0));
+    }
 }

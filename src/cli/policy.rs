@@ -58,10 +58,9 @@ pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Sto
         fail_on,
     };
     policy.apply(&overrides).map_err(stop)?;
-    match args.rego_input.as_deref() {
-        Some("conftest") => policy.custom.view = View::Conftest,
-        Some(_) => policy.custom.view = View::Rbuild,
-        None => {}
+    if let Some(word) = args.rego_input.as_deref() {
+        let view = if word == "conftest" { View::Conftest } else { View::Rbuild };
+        policy.set_view(view, "--rego-input").map_err(stop)?;
     }
     policy.end(&environment::today());
     #[cfg(feature = "rego")]

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::finding::{Finding, Level, Moment, Place, Report};
+use super::finding::{Count, Finding, Level, Moment, Place, Report};
 use super::outline::{Item, Outline, TextInput};
 use super::profile::{Behaviour as Wanted, Policy};
 use super::rule::Found;
@@ -85,7 +85,7 @@ pub fn check_behaviour(input: BehaviourInput<'_>, policy: &Policy) -> Report {
             continue;
         }
         let (moment, report) = (Moment::Behaviour, &mut report);
-        let mut found = Found { rule, setting, policy, moment, report, count: 0 };
+        let mut found = Found { rule, setting, policy, moment, report, count: Count::default() };
         if policy.behaviour == Wanted::Off && rule.watched {
             if rule.text_check.is_none() && !acts.steps.is_empty() {
                 found.skip("the policy does not look at what steps do");

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 use toml::Table;
 
-use super::finding::{Finding, Level, Moment, Report, Skipped};
+use super::finding::{Count, Finding, Level, Moment, Report, Skipped};
 use super::outline::Outline;
 use super::profile::{Policy, PolicyError, PolicyFiles, Setting, locked};
 use super::read::{known, strings};
@@ -20,8 +20,6 @@ const MOST_FILES: usize = 1000;
 /// Of all files together.
 const MOST_BYTES: usize = 8 << 20;
 const MOST_RULES: usize = 1000;
-/// Of one rule.
-const MOST_FINDINGS: usize = 1000;
 const LONGEST_MESSAGE: usize = 2000;
 
 /// Evaluates: a request in, an answer out, both JSON (`rego`); else why not.
@@ -123,6 +121,29 @@ impl Custom {
     }
 }
 
+impl Policy {
+    /// Sets what custom rules see as `input`. Where they are locked, another view is refused: they
+    /// would find nothing in it.
+    pub fn set_view(&mut self, view: View, place: &str) -> Result<(), PolicyError> {
+        if view != self.custom.view && (self.locked.contains("custom") || self.locks_custom()) {
+            return Err(locked(place, "custom.input"));
+        }
+        self.custom.view = view;
+        Ok(())
+    }
+
+    // Tells whether a rule in Rego is locked.
+    fn locks_custom(&self) -> bool {
+        self.custom.rules.iter().any(|rule| self.locked.contains(&format!("rules.{}", rule.id)))
+    }
+}
+
+// Tells whether a package is another, or in it.
+fn within(package: &str, other: &str) -> bool {
+    let rest = package.strip_prefix(other);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Takes `[custom]` of a policy file.
 pub(super) fn read(
     policy: &mut Policy,
@@ -135,7 +156,7 @@ pub(super) fn read(
     }
     known(table, KEYS, place, " in `custom`")?;
     if let Some(value) = table.get("input") {
-        policy.custom.view = match value.as_str() {
+        let view = match value.as_str() {
             Some("rbuild") => View::Rbuild,
             Some("conftest") => View::Conftest,
             _ => {
@@ -143,7 +164,12 @@ pub(super) fn read(
                 return Err(PolicyError::new(place, message));
             }
         };
+        policy.set_view(view, place)?;
     }
+    let locks = policy.locks_custom();
+    // What a locked rule is made of may be in any of the packages that there are.
+    let taken: BTreeSet<String> =
+        policy.custom.files.iter().filter_map(|(_, text)| package(text)).collect();
     for key in ["rego", "data"] {
         let Some(value) = table.get(key) else { continue };
         let patterns = strings(value).ok_or_else(|| {
@@ -164,9 +190,22 @@ pub(super) fn read(
                 })?;
                 let custom = &mut policy.custom;
                 let list = if key == "rego" { &mut custom.files } else { &mut custom.data };
-                if list.iter().all(|(known, _)| *known != name) {
-                    list.push((name, text));
+                if list.iter().any(|(known, _)| *known == name) {
+                    continue;
                 }
+                if locks && key == "data" {
+                    return Err(locked(place, "custom.data")
+                        .help(Some("a rule in Rego is locked: it sees this data too".into())));
+                }
+                let package = package(&text).filter(|_| locks && key == "rego");
+                if let Some(package) = package
+                    && taken.iter().any(|other| within(&package, other) || within(other, &package))
+                {
+                    let message = format!("package `{package}` may change a rule that is locked");
+                    return Err(PolicyError::new(&name, message)
+                        .help(Some("write the rule in a package of its own".into())));
+                }
+                list.push((name, text));
             }
         }
         policy.origins.insert(format!("custom.{key}"), place.to_owned());
@@ -306,14 +345,16 @@ pub(super) fn judge(
         return;
     }
     for rule in on {
-        let before = report.findings.len();
+        let mut count = Count::default();
         for (name, found) in answer["packages"][&rule.package].as_object().into_iter().flatten() {
             // A set is a list here; a rule that is one value gives that.
             let one = std::slice::from_ref(found);
             let list = found.as_array().map_or(one, Vec::as_slice);
-            let room = MOST_FINDINGS.saturating_sub(report.findings.len() - before);
-            for element in list.iter().filter(|element| says(element)).take(room) {
-                report.findings.extend(finding_of(element, name, rule, policy, moment, outline));
+            for element in list.iter().filter(|element| says(element)) {
+                let finding = finding_of(element, name, rule, policy, moment, outline);
+                if let Some(finding) = finding {
+                    count.keep(finding, &mut report.findings);
+                }
             }
         }
     }
@@ -413,7 +454,9 @@ pub(super) fn entry(name: &str) -> bool {
 }
 
 fn package(text: &str) -> Option<String> {
-    let line = text.lines().find_map(|line| line.strip_prefix("package "))?;
+    // The first that is said: what looks like it below may stand in a string.
+    let said = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    let line = text.lines().find(said)?.strip_prefix("package ")?;
     let name = line.split('#').next().unwrap_or("").trim();
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
     (!name.is_empty() && name.chars().all(fits)).then(|| name.to_owned())
@@ -552,5 +595,54 @@ mod tests {
         let locked = "lock = [\"custom\"]\n";
         let mut policy = check(&[], locked).unwrap();
         assert!(policy.merge("[custom]\ninput = \"conftest\"\n", "q.toml").is_err());
+        assert!(policy.set_view(View::Conftest, "--rego-input").is_err());
+        assert!(policy.set_view(View::Rbuild, "--rego-input").is_ok());
+        assert!(check(&[], "").unwrap().set_view(View::Conftest, "--rego-input").is_ok());
+    }
+
+    #[test]
+    fn a_locked_rule_is_not_changed_from_beside() {
+        let of = |name: &str| format!("package {name}\nimport rego.v1\ndeny contains 1 if true\n");
+        let [same, inner, outer, other, library] =
+            ["corp.a", "corp.a.deny", "corp", "corp.ab", "lib"].map(of);
+        let hidden = "  package corp.a\nx := `\npackage y\n`\ndeny contains 1 if true\n";
+        let files = [
+            ("a.rego", RULE),
+            ("lib.rego", "package lib\nis(x) if x == 1\n"),
+            ("same.rego", &same),
+            ("inner.rego", &inner),
+            ("outer.rego", &outer),
+            ("library.rego", &library),
+            ("hidden.rego", hidden),
+            ("other.rego", &other),
+            ("d.json", "{}"),
+        ];
+        let merged = |lock: &str, later: &str| {
+            let text = format!("lock = [{lock}]\n[custom]\nrego = [\"a.rego\", \"lib.rego\"]\n");
+            let mut policy = check(&files, &text).unwrap();
+            let later = format!("[custom]\n{later}\n");
+            policy.merge_with(&later, "q.toml", &mut Given(&files)).map_err(|e| e.to_string())
+        };
+        for (later, want) in [
+            ("input = \"conftest\"", "q.toml: `custom.input` is locked"),
+            ("data = [\"d.json\"]", "q.toml: `custom.data` is locked"),
+            ("rego = [\"same.rego\"]", "same.rego: package `corp.a` may change"),
+            ("rego = [\"inner.rego\"]", "inner.rego: package `corp.a.deny` may change"),
+            ("rego = [\"outer.rego\"]", "outer.rego: package `corp` may change"),
+            ("rego = [\"library.rego\"]", "library.rego: package `lib` may change"),
+            ("rego = [\"hidden.rego\"]", "hidden.rego: it has no `package` line"),
+        ] {
+            let error = merged("\"rules.corp/a\"", later).unwrap_err();
+            assert!(error.starts_with(want), "{error}");
+            if !later.contains("hidden") {
+                merged("", later).unwrap();
+            }
+        }
+        for later in ["rego = [\"other.rego\", \"a.rego\"]", "input = \"rbuild\""] {
+            merged("\"rules.corp/a\"", later).unwrap();
+        }
+        let mut policy =
+            check(&files, "lock = [\"rules.corp/a\"]\n[custom]\nrego = [\"a.rego\"]\n").unwrap();
+        assert!(policy.set_view(View::Conftest, "--rego-input").is_err());
     }
 }

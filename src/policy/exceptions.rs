@@ -192,8 +192,9 @@ fn content<'a>(finding: &Finding, facts: Option<&'a ImageFacts>) -> Option<&'a s
 /// Marks what the waivers of the policy cover.
 pub(super) fn apply(report: &mut Report, policy: &Policy, scope: &Scope<'_>) {
     for exception in policy.exceptions.iter().filter(|exception| !exception.over(scope.today)) {
-        let fits =
-            |finding: &&mut Finding| finding.suppressed.is_none() && exception.fits(finding, scope);
+        let fits = |finding: &&mut Finding| {
+            finding.suppressed.is_none() && !finding.firm && exception.fits(finding, scope)
+        };
         let covered: Vec<&mut Finding> = report.findings.iter_mut().filter(fits).collect();
         let count = covered.len();
         let failed = exception.max.filter(|max| count > *max);

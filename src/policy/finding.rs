@@ -137,6 +137,8 @@ pub struct Finding {
     pub confidence: Confidence,
     /// Said of the image only where the same was not said of the instruction that made it so.
     pub once: bool,
+    /// No comment and no waiver covers it.
+    pub firm: bool,
     /// Set when it does not count.
     pub suppressed: Option<Suppressed>,
 }
@@ -161,6 +163,7 @@ impl Finding {
             hidden: false,
             confidence: Confidence::High,
             once: false,
+            firm: false,
             suppressed: None,
         }
     }
@@ -253,6 +256,37 @@ impl Finding {
     /// Tells whether it counts as a warning or an error.
     pub fn counts(&self) -> bool {
         self.suppressed.is_none() && self.level >= Level::Warn
+    }
+}
+
+/// The most findings of one rule and level: a hostile file may break a rule a million times, and
+/// nobody reads more.
+const MOST: usize = 1000;
+
+/// How many findings of a rule there are, each level for itself: lesser ones never hide others.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Count([usize; 4]);
+
+impl Count {
+    /// Keeps a finding; of those that are too many, only that there are more, at their level.
+    pub(super) fn keep(&mut self, finding: Finding, findings: &mut Vec<Finding>) {
+        let count = &mut self.0[finding.level as usize];
+        if *count < MOST {
+            findings.push(finding);
+        } else if *count == MOST {
+            // What is not told may be what no comment covers.
+            findings.push(Finding {
+                rule: finding.rule,
+                level: finding.level,
+                firm: true,
+                help: Some("mend those that are told; the others are told then".into()),
+                ..Finding::new(
+                    finding.moment,
+                    format!("more than {MOST} findings; the rest are not told"),
+                )
+            });
+        }
+        *count = count.saturating_add(1);
     }
 }
 

@@ -118,7 +118,12 @@ impl Told<'_> {
     /// there is anything.
     pub fn formatted(all: &[Told<'_>], format: Format, version: &str) -> String {
         let report = Self::json(all, version);
-        let findings = report["findings"].as_array().cloned().unwrap_or_default();
+        let mut findings = report["findings"].as_array().cloned().unwrap_or_default();
+        // What is of no place is of the whole.
+        for finding in findings.iter_mut().filter(|finding| file(finding).is_empty()) {
+            let subject = finding["subject"].as_str().or(all.first().map(|told| told.name));
+            finding["file"] = json!(subject);
+        }
         match format {
             Format::Sarif => format!("{:#}\n", sarif(&report, &findings, all, version)),
             Format::Github => github(&findings),
@@ -164,6 +169,7 @@ fn file(finding: &Value) -> String {
     }
     let path = text(&finding["image"], "path").trim_start_matches('/');
     match finding["subject"].as_str() {
+        Some(_) if path.is_empty() => String::new(),
         Some(subject) => format!("{subject}/{path}"),
         None => path.to_owned(),
     }

@@ -375,6 +375,19 @@ fn of_documents_that_lie_nothing_else_is_told() {
     let none = Policy::builtin("none").unwrap();
     let report = check_image(ImageInput { facts: &facts, text: None }, &none);
     assert!(report.verdict(none.fail_on).refused);
+    // Whatever was asked for: what could not look says so.
+    for (only, skip) in
+        [(vec!["final-user-root".to_owned()], vec![]), (vec![], vec!["digest-mismatch".to_owned()])]
+    {
+        let mut policy = Policy::builtin("hardened").unwrap();
+        policy.apply(&Overrides { only: only.clone(), skip, ..Overrides::default() }).unwrap();
+        let report = check_image(ImageInput { facts: &facts, text: None }, &policy);
+        let found: Vec<_> = report.findings.iter().map(|f| (f.rule, f.level)).collect();
+        assert_eq!(found, [("digest-mismatch", Level::Error)]);
+        let skipped: Vec<&str> = report.skipped.iter().map(|skipped| skipped.rule).collect();
+        assert!(skipped.contains(&"final-user-root") && !skipped.contains(&"digest-mismatch"));
+        assert_eq!(skipped.len() == 1, !only.is_empty(), "{skipped:?}");
+    }
 }
 
 #[test]

@@ -74,6 +74,10 @@ use std::collections::BTreeMap;
 
 use crate::facts::ImageFacts;
 use exceptions::Scope;
+use finding::Count;
+
+// What rules say of an image whose manifest or config is not of its digest.
+const UNBELIEVED: &str = "the image's documents are not what names them";
 
 /// A finished image, and the text that it was made from, if there is one.
 #[derive(Clone, Copy)]
@@ -99,7 +103,10 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.text_check) else { continue };
         if setting.on() {
             let (moment, report) = (Moment::Static, &mut report);
-            check(&outline, &mut Found { rule, setting, policy, moment, report, count: 0 });
+            check(
+                &outline,
+                &mut Found { rule, setting, policy, moment, report, count: Count::default() },
+            );
         }
     }
     for finding in &mut report.findings {
@@ -131,15 +138,35 @@ pub fn check_image(input: ImageInput<'_>, policy: &Policy) -> Report {
     let mut report = Report::default();
     for rule in RULES {
         let (setting, Some(check)) = (policy.setting(rule.id), rule.image_check) else { continue };
-        // Of an image whose documents are not believed nothing else is known.
-        let judges = !input.facts.whole.broken || rule.id == "digest-mismatch";
-        if setting.on() && judges {
+        let mut own = None;
+        if input.facts.whole.broken {
+            // Of an image whose documents are not believed nothing else is known, and that is told
+            // whatever was asked for.
+            if rule.id != "digest-mismatch" {
+                if setting.on() {
+                    report.skipped.push(Skipped { rule: rule.id, reason: UNBELIEVED.to_owned() });
+                }
+                continue;
+            }
+            if setting.level < Level::Warn {
+                own = Some(Setting { level: Level::Error, ..setting.clone() });
+            }
+        }
+        let setting = own.as_ref().unwrap_or(setting);
+        if setting.on() {
             let (moment, report) = (Moment::Image, &mut report);
-            check(&judged, &mut Found { rule, setting, policy, moment, report, count: 0 });
+            check(
+                &judged,
+                &mut Found { rule, setting, policy, moment, report, count: Count::default() },
+            );
         }
     }
     let document = |files| document::of_image(&judged, files);
-    if !input.facts.whole.broken {
+    if input.facts.whole.broken {
+        let on = policy.custom.at(Moment::Image).filter(|rule| policy.is_on(rule.id));
+        let skip = |rule: &CustomRule| Skipped { rule: rule.id, reason: UNBELIEVED.to_owned() };
+        report.skipped.extend(on.map(skip));
+    } else {
         custom::judge(&mut report, policy, Moment::Image, outline.as_ref(), document);
     }
     cover(&mut report, outline.as_ref(), policy, Moment::Image, Some(input.facts));
@@ -171,7 +198,10 @@ fn cover(
             };
             if setting.on() {
                 let report = &mut *report;
-                check(&covering, &mut Found { rule, setting, policy, moment, report, count: 0 });
+                check(
+                    &covering,
+                    &mut Found { rule, setting, policy, moment, report, count: Count::default() },
+                );
             }
         }
     }
@@ -203,7 +233,14 @@ impl Covering<'_> {
         let out = &mut report;
         check(
             self.outline,
-            &mut Found { rule, setting: &alone, policy, moment, report: out, count: 0 },
+            &mut Found {
+                rule,
+                setting: &alone,
+                policy,
+                moment,
+                report: out,
+                count: Count::default(),
+            },
         );
         report.findings
     }

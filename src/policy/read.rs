@@ -315,9 +315,14 @@ pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(
         if said {
             place.clone_into(&mut setting.origin);
         }
+        // A facet that is named no more is worth what the rule is.
+        let worth = |setting: &Setting, facet: &str| {
+            setting.facets.get(facet).copied().unwrap_or(setting.level)
+        };
+        let known = rules::RULES.iter().find(|rule| rule.id == name.rule);
         let weaker = setting.level < before.level
-            || setting.facets.iter().any(|(facet, level)| {
-                *level < before.facets.get(facet).copied().unwrap_or(before.level)
+            || known.is_some_and(|rule| {
+                rule.facets.iter().any(|facet| worth(setting, facet) < worth(&before, facet))
             });
         if is_locked && (weaker || setting.params != before.params) {
             return Err(locked(place, &format!("rules.{}", name.rule)));

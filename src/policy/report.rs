@@ -22,6 +22,12 @@ impl Report {
         let mut out = String::new();
         let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
         for finding in self.findings.iter().filter(|finding| finding.suppressed.is_none()) {
+            // That there are more is told, whatever was told before.
+            if finding.firm {
+                out.push_str(&render(&diagnostic(finding, sources), sources, colour));
+                out.push_str("\n\n");
+                continue;
+            }
             let count = shown.entry(finding.rule).or_default();
             *count += 1;
             if finding.level == Level::Note {

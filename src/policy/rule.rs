@@ -3,7 +3,7 @@
 use toml::Value;
 
 use super::acts::Acts;
-use super::finding::{Finding, Level, Moment, Place, Report, Skipped};
+use super::finding::{Count, Finding, Level, Moment, Place, Report, Skipped};
 use super::outline::Outline;
 use super::profile::{Offline, Policy, Setting};
 use super::units;
@@ -223,14 +223,11 @@ pub struct Found<'a> {
     pub(super) policy: &'a Policy,
     pub(super) moment: Moment,
     pub(super) report: &'a mut Report,
-    pub(super) count: usize,
+    pub(super) count: Count,
 }
 
 // What rules say whose base was not looked up.
 const UNRESOLVED: &str = "bases not resolved";
-
-// A hostile file may break one rule a million times; nobody reads more than this.
-const MOST: usize = 1000;
 
 impl Found<'_> {
     /// Starts a finding of this moment.
@@ -258,9 +255,6 @@ impl Found<'_> {
 
     /// Reports a finding at this level, or at that of the rule or facet if it is lower.
     pub fn add_at(&mut self, most: Level, mut finding: Finding) {
-        if self.count >= MOST {
-            return;
-        }
         finding.rule = self.rule.id;
         let own = finding.facet.and_then(|facet| self.setting.facets.get(facet)).copied();
         if own == Some(Level::Off) || (own.is_none() && self.setting.level == Level::Off) {
@@ -269,8 +263,7 @@ impl Found<'_> {
         let level = most.min(own.unwrap_or(self.setting.level));
         // `--only` is for looking: what it names is at least a warning.
         finding.level = if self.setting.only { level.max(Level::Warn) } else { level };
-        self.report.findings.push(finding);
-        self.count += 1;
+        self.count.keep(finding, &mut self.report.findings);
     }
 
     /// Says that the rule could not look. Where the policy has it so, a base that was not looked

@@ -22,7 +22,8 @@ pub(super) fn comments(
         if comments.errors && finding.level == Level::Warn && known.is_some_and(is_buildkit) {
             finding.level = Level::Error;
         }
-        let silent = known.is_some_and(|rule| !rule.inline)
+        let silent = finding.firm
+            || known.is_some_and(|rule| !rule.inline)
             || policy.locked.contains(&format!("rules.{}", finding.rule));
         if policy.inline == Inline::Deny || silent || finding.suppressed.is_some() {
             continue;

@@ -551,6 +551,17 @@ fn what_is_locked_is_not_weakened() {
     assert!(with(Overrides { fail_on: Some(FailOn::Never), ..Overrides::default() }).is_err());
     let set = vec!["rules.DS002=off".to_owned()];
     assert!(with(Overrides { set, ..Overrides::default() }).is_err());
+    // A list of facets makes them worth what the rule is: here nothing.
+    let facets = |later: &str| {
+        let text = "lock = [\"rules.identity-file-changed\"]\n\
+                    [rules.identity-file-changed]\nseverity = \"off\"\nfacets = { ca = \"warn\" }\n";
+        let mut policy = Policy::read(text, "org.toml", &mut |_| None).unwrap();
+        policy.merge(&format!("[rules.identity-file-changed]\n{later}\n"), "repo.toml")
+    };
+    assert!(facets("facets = [\"ca\"]").unwrap_err().to_string().contains("is locked"));
+    assert!(facets("facets = { ca = \"off\" }").is_err());
+    assert!(facets("facets = { ca = \"error\" }").is_ok());
+    assert!(facets("facets = [\"ca\"]\nseverity = \"warn\"").is_ok());
 }
 
 #[test]
@@ -573,4 +584,65 @@ fn lists_are_added_to_and_tables_merged() {
     assert_eq!(schema.keys().collect::<Vec<_>>(), ["a", "b"]);
     policy.merge("[rules.secret-in-env]\naccept = [\"C\"]\n", "late.toml").unwrap();
     assert_eq!(policy.setting("secret-in-env").params["accept"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn lesser_findings_never_hide_others() {
+    let policy = Policy::builtin("hardened").unwrap();
+    let rule = rule("final-user-root").unwrap();
+    let setting = policy.setting(rule.id);
+    let mut report = Report::default();
+    let (moment, out) = (Moment::Static, &mut report);
+    let mut found =
+        Found { rule, setting, policy: &policy, moment, report: out, count: Count::default() };
+    for _ in 0..1500 {
+        let finding = found.finding("lesser");
+        found.add_at(Level::Warn, finding);
+    }
+    let finding = found.finding("real");
+    found.add(finding);
+    let verdict = report.verdict(FailOn::Error);
+    assert_eq!((verdict.errors, verdict.warnings), (1, 1001));
+    let of = |finding: &&Finding| finding.message.starts_with("more than 1000 findings");
+    assert_eq!(report.findings.iter().filter(of).count(), 1);
+}
+
+#[test]
+fn what_is_not_told_for_its_number_is_covered_by_nothing() {
+    let step = "RUN sudo true\n";
+    let file = |count: usize| {
+        format!("# rbuild: allow-file privilege-tool-used -- x\nFROM a\n{}", step.repeat(count))
+    };
+    let errors = |count: usize| {
+        let set = &["rules.privilege-tool-used=error"][..];
+        let text = file(count);
+        with(&Text { set, ..Text::new("privilege-tool-used", &text) }, |report, sources, policy| {
+            let told = report.human(sources, policy, false);
+            (report.verdict(policy.fail_on).errors, told.contains("the rest are not told"))
+        })
+    };
+    assert_eq!(errors(1000), (0, false));
+    assert_eq!(errors(1001), (1, true));
+}
+
+#[test]
+fn what_is_of_no_place_is_of_its_subject() {
+    let policy = Policy::builtin("hardened").unwrap();
+    let mut finding = Finding::new(Moment::Image, "x");
+    (finding.rule, finding.level) = ("final-user-root", Level::Error);
+    let report = Report { findings: vec![finding], ..Report::default() };
+    let sources = Sources::new();
+    let told = |name| Told { name, report: &report, sources: &sources, policy: &policy };
+    for (all, names) in
+        [(vec![told("one.tar")], &["one.tar"][..]), (vec![told("a"), told("b")], &["a", "b"])]
+    {
+        let of = |format| Told::formatted(&all, format, "0");
+        for name in names {
+            assert!(of(Format::Github).contains(&format!("file={name},line=1")));
+            assert!(of(Format::Checkstyle).contains(&format!("<file name=\"{name}\">")));
+            assert!(of(Format::Gitlab).contains(&format!("\"path\": \"{name}\"")));
+            assert!(of(Format::Sarif).contains(&format!("\"uri\": \"{name}\"")));
+            assert!(of(Format::Junit).contains(&format!(">{name}:1: x<")));
+        }
+    }
 }
