@@ -23,7 +23,7 @@ use super::environment;
 use super::exit::Exit;
 use super::policy::{KeyFolders, effective_with_keys, known_format, rendered, stop, write_all};
 use super::progress::{Format, Progress, size};
-use super::shared::{PolicyArgs, Stop, StoreArgs, printable};
+use super::shared::{PolicyArgs, Stop, StoreArgs, printable, say};
 
 /// Judge finished images by the rules that look at images, and tell what is wasted in them.
 ///
@@ -138,15 +138,28 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
     known.needles = Needles::new(secrets.iter().map(|(id, secret)| (id.as_str(), secret)));
     if let (Some(_), Some(source)) = (&args.compare, sources.last()) {
         let before = Finished::open(source, &platform, registry.as_ref()).map_err(failed)?;
-        let layers = before.layers.iter().filter_map(|layer| layer.blob);
-        known.before = Some(layers.map(|(_, size)| size).sum());
+        known.before = stored(before.layers.iter().map(|layer| layer.blob.map(|(_, size)| size)));
+        if known.before.is_none() {
+            say(&format!(
+                "note: `{}` does not tell the sizes of its layers: nothing is compared\n",
+                printable(args.compare.as_deref().unwrap_or(""))
+            ));
+        }
     }
 
     let mut judged: Vec<(&str, Report, String)> = Vec::new();
     let mut images = Vec::new();
     let mut exit = Exit::Success;
+    // One image that cannot be had does not hide what is wrong with another.
+    let mut stops = Vec::new();
     for (name, source) in args.images.iter().zip(&sources) {
-        let (facts, digest) = gather(source, &platform, registry.as_ref(), &known)?;
+        let (facts, digest) = match gather(source, &platform, registry.as_ref(), &known) {
+            Ok(found) => found,
+            Err(stop) => {
+                stops.push(stop);
+                continue;
+            }
+        };
         let report = check_image(ImageInput { facts: &facts, text: None }, &policy);
         let mut about = format!("{}\n", printable(name));
         if !facts.whole.broken {
@@ -161,11 +174,11 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
             true => Exit::Refused,
             false => Exit::Success,
         };
-        // Changed bytes are told before a refusal, as in the table of exit codes.
-        if exit == Exit::Success || this == Exit::Tampered {
-            exit = this;
-        }
+        exit = exit.and(this);
         judged.push((name, report, about));
+    }
+    if judged.is_empty() {
+        return Ok(stops.iter().fold(exit, |exit, stop| exit.and(stop.tell())));
     }
     let texts = Sources::new();
     let all: Vec<Told<'_>> = judged
@@ -190,8 +203,8 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
     };
     // A closed pipe (`rbuild audit | head`) is the reader's choice.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
-    write_all(&args.policy, &all)?;
-    Ok(exit)
+    stops.extend(write_all(&args.policy, &all).err());
+    Ok(stops.iter().fold(exit, |exit, stop| exit.and(stop.tell())))
 }
 
 /// The policy, with the thresholds of the command line and of `.dive-ci`.
@@ -279,6 +292,11 @@ fn keys(policy: &Policy, folders: &KeyFolders) -> Result<Vec<(String, String)>, 
     }
     let files = folders.files(policy)?;
     files.into_iter().map(|(name, path)| Ok((name, read(&path)?))).collect()
+}
+
+/// The bytes of all layers, as stored; `None` if one does not tell (an archive of `docker save`).
+fn stored(mut sizes: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    sizes.try_fold(0u64, |sum, size| Some(sum.saturating_add(size?)))
 }
 
 fn gather(
@@ -397,6 +415,13 @@ mod tests {
         assert!(check("error", &none).unwrap_err().text.contains("none.pub"));
         assert!(check("error", Path::new("Cargo.toml")).is_err(), "the current folder is nobody's");
         assert_eq!(check("off", &none).unwrap(), []);
+    }
+
+    #[test]
+    fn sizes_that_are_not_told_are_no_zeros() {
+        assert_eq!(stored([Some(1), Some(2)].into_iter()), Some(3));
+        assert_eq!(stored([Some(1), None].into_iter()), None);
+        assert_eq!(stored([Some(u64::MAX), Some(2)].into_iter()), Some(u64::MAX));
     }
 
     #[test]
