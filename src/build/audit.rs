@@ -10,7 +10,7 @@ use crate::facts::{
     FileKind, ImageFacts, LayerFacts, LayerTable, Leak, LeakScan, Mismatch, Needles, Origin,
     Orphan, TableObserver, Whole,
 };
-use crate::image::Config;
+use crate::image::{Config, DocumentError};
 use crate::input::{BaseError, Finished, FinishedLayer};
 use crate::layer::{self, Bounds, DiffReader, Format, Observer, Reader, decompress, observe};
 
@@ -35,9 +35,21 @@ pub struct Known {
     pub today: Option<String>,
 }
 
+/// Layers of an image that are looked at; overlay mounts of Linux take 500.
+const LAYERS: usize = 1000;
+
+fn few(layers: usize) -> Result<(), BaseError> {
+    if layers <= LAYERS {
+        return Ok(());
+    }
+    let why = format!("it has {layers} layers; more than {LAYERS} are not looked at");
+    Err(BaseError::Document { name: "image".into(), error: DocumentError::new("manifest", why) })
+}
+
 /// Looks at an image. What does not match its digest is among the facts; an error is about what could
 /// not be had at all.
 pub fn look(image: &Finished<'_>, known: &Known) -> Result<ImageFacts, BaseError> {
+    few(image.layers.len())?;
     let mut whole = Whole { today: known.today.clone(), before: known.before, ..Whole::default() };
     let mut layers = Vec::with_capacity(image.layers.len());
     // A layer may stand twice in an image; it is read once.
@@ -232,4 +244,16 @@ fn inside_of(mut source: Box<dyn Read + Send>) -> (&'static str, Vec<String>) {
     let programs = table.files.iter().filter(|file| file.kind == FileKind::File);
     let programs = programs.filter(|file| file.mode & 0o111 != 0).map(|file| file.path.clone());
     ("tar", programs.take(TOLD).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_without_end_are_refused() {
+        assert!(few(LAYERS).is_ok());
+        let error = few(LAYERS + 1).unwrap_err();
+        assert!(crate::diag::chain(&error).contains("1001 layers; more than 1000"), "{error}");
+    }
 }

@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 
 use super::environment;
 use super::exit::Exit;
-use super::policy::{effective, known_format, rendered, stop, write_all};
+use super::policy::{KeyFolders, effective_with_keys, known_format, rendered, stop, write_all};
 use super::progress::{Format, Progress, size};
-use super::shared::{PolicyArgs, Stop, StoreArgs, printable};
+use super::shared::{PolicyArgs, Stop, StoreArgs, printable, say};
 
 /// Judge finished images by the rules that look at images, and tell what is wasted in them.
 ///
@@ -99,7 +99,7 @@ pub(crate) fn run(args: Args) -> Exit {
 
 fn audit(args: &Args) -> Result<Exit, Stop> {
     known_format(&args.format)?;
-    let policy = demanded(args)?;
+    let (policy, folders) = demanded(args)?;
     let given = match &args.facts {
         None => Facts::default(),
         Some(path) => serde_json::from_str(&read(path)?)
@@ -126,7 +126,7 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
             .signatures
             .map(|list| list.into_iter().map(|one| (one.key, one.verified)).collect()),
         sbom_files: given.sbom_files,
-        keys: keys(args, &policy)?,
+        keys: keys(&policy, &folders)?,
         today: Some(environment::today()),
         ..Known::default()
     };
@@ -138,15 +138,28 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
     known.needles = Needles::new(secrets.iter().map(|(id, secret)| (id.as_str(), secret)));
     if let (Some(_), Some(source)) = (&args.compare, sources.last()) {
         let before = Finished::open(source, &platform, registry.as_ref()).map_err(failed)?;
-        let layers = before.layers.iter().filter_map(|layer| layer.blob);
-        known.before = Some(layers.map(|(_, size)| size).sum());
+        known.before = stored(before.layers.iter().map(|layer| layer.blob.map(|(_, size)| size)));
+        if known.before.is_none() {
+            say(&format!(
+                "note: `{}` does not tell the sizes of its layers: nothing is compared\n",
+                printable(args.compare.as_deref().unwrap_or(""))
+            ));
+        }
     }
 
     let mut judged: Vec<(&str, Report, String)> = Vec::new();
     let mut images = Vec::new();
     let mut exit = Exit::Success;
+    // One image that cannot be had does not hide what is wrong with another.
+    let mut stops = Vec::new();
     for (name, source) in args.images.iter().zip(&sources) {
-        let (facts, digest) = gather(source, &platform, registry.as_ref(), &known)?;
+        let (facts, digest) = match gather(source, &platform, registry.as_ref(), &known) {
+            Ok(found) => found,
+            Err(stop) => {
+                stops.push(stop);
+                continue;
+            }
+        };
         let report = check_image(ImageInput { facts: &facts, text: None }, &policy);
         let mut about = format!("{}\n", printable(name));
         if !facts.whole.broken {
@@ -161,11 +174,11 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
             true => Exit::Refused,
             false => Exit::Success,
         };
-        // Changed bytes are told before a refusal, as in the table of exit codes.
-        if exit == Exit::Success || this == Exit::Tampered {
-            exit = this;
-        }
+        exit = exit.and(this);
         judged.push((name, report, about));
+    }
+    if judged.is_empty() {
+        return Ok(stops.iter().fold(exit, |exit, stop| exit.and(stop.tell())));
     }
     let texts = Sources::new();
     let all: Vec<Told<'_>> = judged
@@ -190,13 +203,13 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
     };
     // A closed pipe (`rbuild audit | head`) is the reader's choice.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
-    write_all(&args.policy, &all)?;
-    Ok(exit)
+    stops.extend(write_all(&args.policy, &all).err());
+    Ok(stops.iter().fold(exit, |exit, stop| exit.and(stop.tell())))
 }
 
 /// The policy, with the thresholds of the command line and of `.dive-ci`.
-fn demanded(args: &Args) -> Result<Policy, Stop> {
-    let mut policy = effective(&args.policy, Path::new("."))?;
+fn demanded(args: &Args) -> Result<(Policy, KeyFolders), Stop> {
+    let (mut policy, folders) = effective_with_keys(&args.policy, Path::new("."))?;
     let usual = Path::new(".dive-ci");
     let file = match &args.ci_config {
         Some(path) => Some(path.as_path()),
@@ -219,7 +232,7 @@ fn demanded(args: &Args) -> Result<Policy, Stop> {
     if !set.is_empty() {
         policy.apply(&Overrides { set, ..Overrides::default() }).map_err(stop)?;
     }
-    Ok(policy)
+    Ok((policy, folders))
 }
 
 /// Reads the name of an image. What lies there is taken before what might be in a registry.
@@ -272,18 +285,18 @@ fn client(args: &Args) -> Result<Registry, Stop> {
     environment::registry(&args.store, &[], &events, &Cancel::new())
 }
 
-/// Public keys of `[signatures] trusted`, by name: a path there starts at the policy file's folder.
-fn keys(args: &Args, policy: &Policy) -> Result<Vec<(String, String)>, Stop> {
-    let entries = policy.section("signatures", "trusted").and_then(|list| list.as_array());
-    let folder = args.policy.policy.as_deref().and_then(|file| Path::new(file).parent());
-    let mut keys = Vec::new();
-    for entry in entries.into_iter().flatten() {
-        let text = |key: &str| entry.get(key).and_then(|value| value.as_str());
-        let (Some(name), Some(path)) = (text("name"), text("key")) else { continue };
-        let beside = folder.map(|folder| folder.join(path)).filter(|path| path.is_file());
-        keys.push((name.to_owned(), read(&beside.unwrap_or_else(|| path.into()))?));
+/// Public keys of `[signatures] trusted`, by name. Nobody asks for them where no rule does.
+fn keys(policy: &Policy, folders: &KeyFolders) -> Result<Vec<(String, String)>, Stop> {
+    if !policy.is_on("signature-missing") {
+        return Ok(Vec::new());
     }
-    Ok(keys)
+    let files = folders.files(policy)?;
+    files.into_iter().map(|(name, path)| Ok((name, read(&path)?))).collect()
+}
+
+/// The bytes of all layers, as stored; `None` if one does not tell (an archive of `docker save`).
+fn stored(mut sizes: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    sizes.try_fold(0u64, |sum, size| Some(sum.saturating_add(size?)))
 }
 
 fn gather(
@@ -382,6 +395,34 @@ mod tests {
     use rbuild::image::Selector;
 
     use super::*;
+
+    #[test]
+    fn keys_are_read_where_a_rule_asks_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key.pub");
+        std::fs::write(&file, "PEM").unwrap();
+        let check = |level: &str, key: &Path| {
+            let text = format!(
+                "extends = \"none\"\n[rules]\nsignature-missing = \"{level}\"\n[signatures]\n\
+                 trusted = [{{ name = \"ours\", key = '{}' }}]\n",
+                key.display()
+            );
+            let policy = Policy::read(&text, "p.toml", &mut |_| None).unwrap();
+            keys(&policy, &KeyFolders::default())
+        };
+        assert_eq!(check("error", &file).unwrap(), [("ours".to_owned(), "PEM".to_owned())]);
+        let none = folder.path().join("none.pub");
+        assert!(check("error", &none).unwrap_err().text.contains("none.pub"));
+        assert!(check("error", Path::new("Cargo.toml")).is_err(), "the current folder is nobody's");
+        assert_eq!(check("off", &none).unwrap(), []);
+    }
+
+    #[test]
+    fn sizes_that_are_not_told_are_no_zeros() {
+        assert_eq!(stored([Some(1), Some(2)].into_iter()), Some(3));
+        assert_eq!(stored([Some(1), None].into_iter()), None);
+        assert_eq!(stored([Some(u64::MAX), Some(2)].into_iter()), Some(u64::MAX));
+    }
 
     #[test]
     fn names_of_images() {

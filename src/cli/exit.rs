@@ -29,8 +29,39 @@ pub(crate) enum Exit {
     Terminated = 143,
 }
 
+impl Exit {
+    /// The code of two that apply: 6 before 1 before the rest; of the rest, what came first.
+    pub(crate) fn and(self, other: Exit) -> Exit {
+        let rank = |exit| match exit {
+            Exit::Tampered => 3,
+            Exit::Refused => 2,
+            Exit::Success => 0,
+            _ => 1,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit::{self, Network, Parse, Refused, Success, Tampered, Usage};
+
+    #[test]
+    fn of_several_codes_the_worst_is_told() {
+        let check = |all: &[Exit], want| {
+            assert_eq!(all.iter().fold(Success, |exit, next| exit.and(*next)), want, "{all:?}");
+        };
+        check(&[], Success);
+        check(&[Success, Network, Success, Usage], Network);
+        check(&[Usage, Refused, Parse], Refused);
+        check(&[Refused, Network], Refused);
+        check(&[Refused, Tampered, Network], Tampered);
+        check(&[Tampered, Refused], Tampered);
     }
 }

@@ -90,34 +90,19 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
     known_format(&args.format)?;
     let mut exit = Exit::Success;
     let mut judged = Vec::new();
+    // One file that cannot be read does not hide what is wrong with another.
+    let mut stops = Vec::new();
     for path in &args.paths {
-        let (dockerfile, context) = locate(path, args)?;
-        let policy = effective(&args.policy, &context)?;
-        let folder = path.is_dir().then_some(path.as_path());
-        if args.dump_input {
-            let text = document(&dockerfile, folder, args, &policy, &known)?;
-            let _ = std::io::stdout().lock().write_all(text.as_bytes());
-            continue;
-        }
-        if args.fix.is_some() || args.diff {
-            mend(&dockerfile, folder, args, &policy, &known)?;
-            if args.diff {
-                continue;
+        match one(path, args, &known) {
+            Ok(None) => {}
+            Ok(Some((this, found))) => {
+                exit = exit.and(this);
+                judged.push(found);
             }
+            Err(stop) => stops.push(stop),
         }
-        let (sources, report, parsed) = judge(&dockerfile, folder, args, &policy, &known)?;
-        let this = match parsed {
-            false => Exit::Parse,
-            true if report.verdict(policy.fail_on).refused => Exit::Refused,
-            true => Exit::Success,
-        };
-        // A refusal is told before a text that cannot be parsed, as in the table of exit codes.
-        if exit != Exit::Refused && this != Exit::Success {
-            exit = this;
-        }
-        judged.push((dockerfile.display().to_string(), report, sources, policy));
     }
-    if !args.diff {
+    if !args.diff && (stops.is_empty() || !judged.is_empty()) {
         let all: Vec<Told<'_>> = judged
             .iter()
             .map(|(name, report, sources, policy)| Told { name, report, sources, policy })
@@ -125,9 +110,37 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
         let text = rendered(&args.format, &all, super::build::colour())?;
         // A closed pipe (`rbuild lint | head`) is the reader's choice.
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
-        write_all(&args.policy, &all)?;
+        stops.extend(write_all(&args.policy, &all).err());
     }
-    Ok(exit)
+    Ok(stops.iter().fold(exit, |exit, stop| exit.and(stop.tell())))
+}
+
+/// A file's name, what was found in it, its text and its policy.
+type Judged = (String, Report, Sources, Policy);
+
+/// Does what was asked for with one path; `None` where that is no judgement.
+fn one(path: &Path, args: &Args, known: &Bases) -> Result<Option<(Exit, Judged)>, Stop> {
+    let (dockerfile, context) = locate(path, args)?;
+    let policy = effective(&args.policy, &context)?;
+    let folder = path.is_dir().then_some(path);
+    if args.dump_input {
+        let text = document(&dockerfile, folder, args, &policy, known)?;
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        return Ok(None);
+    }
+    if args.fix.is_some() || args.diff {
+        mend(&dockerfile, folder, args, &policy, known)?;
+        if args.diff {
+            return Ok(None);
+        }
+    }
+    let (sources, report, parsed) = judge(&dockerfile, folder, args, &policy, known)?;
+    let exit = match parsed {
+        false => Exit::Parse,
+        true if report.verdict(policy.fail_on).refused => Exit::Refused,
+        true => Exit::Success,
+    };
+    Ok(Some((exit, (dockerfile.display().to_string(), report, sources, policy))))
 }
 
 /// The Dockerfile that a path means, and the folder where its policy is looked for.

@@ -9,6 +9,7 @@ use rbuild::policy::{
     FailOn, Foreign, Format, Imported, Overrides, PROFILES, Policy, PolicyError, PolicyFiles,
     Report, Told, View, table_of,
 };
+use toml::Value;
 
 use super::environment;
 use super::shared::{PolicyArgs, Stop, printable, say, write_file};
@@ -21,6 +22,58 @@ const SETTINGS: &str = "rbuild.toml";
 /// else `hardened`), the repository's file, the command line. Where there is no policy file at all,
 /// those of other tools are read, and that is said once.
 pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Stop> {
+    effective_with_keys(args, context).map(|(policy, _)| policy)
+}
+
+/// The folders where the keys of `[signatures] trusted` lie: each in that of the policy file that
+/// named it first. What the organisation names is never looked for in the repository.
+#[derive(Default)]
+pub(crate) struct KeyFolders(Vec<(Value, PathBuf)>);
+
+impl KeyFolders {
+    /// The keys of a policy, by name, each with its file.
+    pub(crate) fn files(&self, policy: &Policy) -> Result<Vec<(String, PathBuf)>, Stop> {
+        let mut files = Vec::new();
+        for entry in trusted(policy) {
+            let text = |key: &str| entry.get(key).and_then(Value::as_str);
+            let (Some(name), Some(path)) = (text("name"), text("key")) else { continue };
+            let folder = self.0.iter().find(|(known, _)| known == entry).map(|(_, folder)| folder);
+            let path = match folder {
+                Some(folder) => folder.join(path),
+                None if Path::new(path).is_absolute() => path.into(),
+                // Of the command line: the current folder may be anybody's.
+                None => {
+                    return Err(Stop::usage(format!("the key `{}`: {path}", printable(name)))
+                        .help("outside of a policy file its path must be absolute"));
+                }
+            };
+            files.push((name.to_owned(), path));
+        }
+        Ok(files)
+    }
+
+    // Takes what a file has named that none before it has.
+    fn add(&mut self, policy: &Policy, file: &Path) {
+        let folder = folder_of(file);
+        for entry in trusted(policy) {
+            if !self.0.iter().any(|(known, _)| known == entry) {
+                self.0.push((entry.clone(), folder.clone()));
+            }
+        }
+    }
+}
+
+fn trusted(policy: &Policy) -> impl Iterator<Item = &Value> {
+    let entries = policy.section("signatures", "trusted").and_then(Value::as_array);
+    entries.into_iter().flatten()
+}
+
+/// The same, with the places of its keys.
+pub(crate) fn effective_with_keys(
+    args: &PolicyArgs,
+    context: &Path,
+) -> Result<(Policy, KeyFolders), Stop> {
+    let mut keys = KeyFolders::default();
     // Told before the work, not after it.
     for pair in &args.report {
         known_format(&pair.key)?;
@@ -28,12 +81,20 @@ pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Sto
     let mut policy = match &args.policy {
         Some(name) => match Policy::builtin(name) {
             Some(policy) => policy,
-            None => from_file(Path::new(name)).map_err(|stop| {
-                let names: Vec<_> = PROFILES.iter().map(|(name, _)| *name).collect();
-                stop.help(format!("a profile ({}) or a policy file", names.join(", ")))
-            })?,
+            None => {
+                let policy = from_file(Path::new(name)).map_err(|stop| {
+                    let names: Vec<_> = PROFILES.iter().map(|(name, _)| *name).collect();
+                    stop.help(format!("a profile ({}) or a policy file", names.join(", ")))
+                })?;
+                keys.add(&policy, Path::new(name));
+                policy
+            }
         },
-        None if Path::new(ORGANISATION).is_file() => from_file(Path::new(ORGANISATION))?,
+        None if Path::new(ORGANISATION).is_file() => {
+            let policy = from_file(Path::new(ORGANISATION))?;
+            keys.add(&policy, Path::new(ORGANISATION));
+            policy
+        }
         None => Policy::builtin("hardened").expect("a built-in profile"),
     };
     // A profile by name is the whole of what was asked for; the repository's file refines the rest.
@@ -41,6 +102,7 @@ pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Sto
         if let Some((path, text)) = repository_file(context)? {
             let mut files = Disk { folder: folder_of(&path), inside: true };
             policy.merge_with(&text, &path.display().to_string(), &mut files).map_err(stop)?;
+            keys.add(&policy, &path);
         } else if !Path::new(ORGANISATION).is_file() {
             others(&mut policy, context)?;
         }
@@ -75,7 +137,7 @@ pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Sto
             Stop::usage(format!("custom rules: {error}")).help("docs/rego.md tells the language")
         })?;
     }
-    Ok(policy)
+    Ok((policy, keys))
 }
 
 /// Applies the configuration files of other tools.
@@ -279,4 +341,37 @@ fn unknown_format(name: &str) -> Stop {
     let others = Format::ALL.iter().map(|(name, _)| *name);
     let names: Vec<&str> = ["human", "json"].into_iter().chain(others).collect();
     Stop::usage(format!("unknown report format `{name}`; there are {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_lie_beside_the_file_that_names_them_first() {
+        let read = |text: &str| Policy::read(text, "p.toml", &mut |_| None).unwrap();
+        let mut keys = KeyFolders::default();
+        let mut policy =
+            read("[signatures]\ntrusted = [{ name = \"corp\", key = \"corp.pub\" }]\n");
+        keys.add(&policy, Path::new("/etc/rbuild/policy.toml"));
+        let check = |keys: &KeyFolders, policy: &Policy, want: &[(&str, &str)]| {
+            let found = keys.files(policy).unwrap();
+            let want: Vec<_> = want.iter().map(|(n, p)| (n.to_string(), p.into())).collect();
+            assert_eq!(found, want);
+        };
+        check(&keys, &policy, &[("corp", "/etc/rbuild/corp.pub")]);
+        // The repository adds keys of its own, and cannot supply that of the organisation.
+        let more = "[signatures]\ntrusted_add = [{ name = \"corp\", key = \"corp.pub\" }, \
+                    { name = \"own\", key = \"corp.pub\" }, { name = \"abs\", key = \"/k.pub\" }]\n";
+        policy.merge(more, "q.toml").unwrap();
+        keys.add(&policy, Path::new("/src/.rbuild/policy.toml"));
+        let found = keys.files(&policy).unwrap();
+        assert!(found.contains(&("corp".into(), "/etc/rbuild/corp.pub".into())), "{found:?}");
+        assert!(!found.contains(&("corp".into(), "/src/.rbuild/corp.pub".into())), "{found:?}");
+        assert!(found.contains(&("own".into(), "/src/.rbuild/corp.pub".into())), "{found:?}");
+        assert!(found.contains(&("abs".into(), "/k.pub".into())), "{found:?}");
+        // What no file has named is not looked for in the current folder.
+        let error = KeyFolders::default().files(&policy).unwrap_err();
+        assert!(error.text.contains("corp.pub") && error.help.is_some(), "{}", error.text);
+    }
 }

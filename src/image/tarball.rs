@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::layout::LayoutError;
-use crate::layer::{EntryKind, Format, Limits, Reader};
+use crate::layer::{EntryKind, Error, Format, Limits, Reader};
 
 /// Files of one archive that are remembered; an image has a few hundred at most.
 const MOST: usize = 100_000;
@@ -74,7 +74,8 @@ impl Archive {
         let io = |source| LayoutError::Io { path: path.to_owned(), source };
         let not = |why: String| LayoutError::NotALayout { path: path.to_owned(), why };
         let file = File::open(path).map_err(io)?;
-        if !file.metadata().map_err(io)?.is_file() {
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() {
             return Err(io(io::Error::other("not a regular file")));
         }
         let mut start = [0; 4];
@@ -86,13 +87,26 @@ impl Archive {
         let (at, pass) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let headers =
             Headers { file: Arc::clone(&file), at: Rc::clone(&at), pass: Rc::clone(&pass) };
-        let limits = Limits { entries: MOST as u64 * 3, content: u64::MAX, ..Limits::default() };
+        // What claims to be longer than the file is a lie; its bytes would be made up below.
+        let length = metadata.len();
+        let limits = Limits { entries: MOST as u64 * 3, content: length, ..Limits::default() };
         let mut reader = Reader::archive(headers, limits);
         let (mut files, mut links) = (BTreeMap::new(), BTreeMap::new());
         while let Some(entry) = reader.next_entry().map_err(|error| not(error.to_string()))? {
             let name = String::from_utf8_lossy(entry.path.relative()).into_owned();
             match entry.kind {
                 EntryKind::File { size } => {
+                    // Its length is not that of its bytes here: passed over by it, it would hide the
+                    // entries behind it.
+                    if !reader.is_contiguous() {
+                        return Err(not(format!(
+                            "`{}` in it is a sparse file; make the archive without `--sparse`",
+                            name.escape_default()
+                        )));
+                    }
+                    if at.get().checked_add(size).is_none_or(|end| end > length) {
+                        return Err(not(Error::Truncated.to_string()));
+                    }
                     files.insert(name.clone(), (at.get(), size));
                     links.remove(&name);
                     pass.set(size.next_multiple_of(512));
@@ -208,6 +222,56 @@ mod tests {
         assert_eq!((read("d/loop"), read("d"), read("nonesuch")), (None, None, None));
         assert_eq!(archive.size("z"), Some(4));
         assert_eq!(archive.names().collect::<Vec<_>>(), ["a", long.as_str(), "z"]);
+    }
+
+    // One header of old GNU form, with a sum that holds.
+    fn header(name: &str, kind: u8, size: &[u8; 12]) -> [u8; 512] {
+        let mut block = [0; 512];
+        block[..name.len()].copy_from_slice(name.as_bytes());
+        block[100..108].copy_from_slice(b"0000644\0");
+        block[108..116].copy_from_slice(b"0000000\0");
+        block[116..124].copy_from_slice(b"0000000\0");
+        block[124..136].copy_from_slice(size);
+        block[136..148].copy_from_slice(b"00000000000\0");
+        block[148..156].fill(b' ');
+        block[156] = kind;
+        block[257..265].copy_from_slice(b"ustar  \0");
+        block
+    }
+
+    fn summed(mut block: [u8; 512]) -> [u8; 512] {
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        block
+    }
+
+    #[test]
+    fn sizes_that_the_file_does_not_hold_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let check = |bytes: &[u8], want: &str| {
+            std::fs::write(&path, bytes).unwrap();
+            let error = Archive::open(&path).unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
+        };
+        let end = [0; 1024];
+        // 2^62, in base 256: zeros for it would take years.
+        let huge = [0x80, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0];
+        check(&[&summed(header("a", b'0', &huge))[..], &end].concat(), "content");
+        // Within the length of the file, and past its end from there.
+        check(&[&summed(header("a", b'0', b"00000002777\0"))[..], &end].concat(), "truncated");
+        // One stored block that stands for three: the entry behind it would be passed over.
+        let mut sparse = header("s", b'S', b"00000001000\0");
+        for (at, number) in [(386, 1024), (398, 512), (483, 1536)] {
+            sparse[at..at + 12].copy_from_slice(format!("{number:011o}\0").as_bytes());
+        }
+        let hidden = summed(header("hidden", b'0', b"00000000000\0"));
+        let bytes = [&summed(sparse)[..], &[b'x'; 512], &hidden, &end].concat();
+        check(&bytes, "`s` in it is a sparse file");
+        // Its like without holes is a file as any other.
+        let plain = summed(header("s", b'0', b"00000001000\0"));
+        std::fs::write(&path, [&plain[..], &[b'x'; 512], &hidden, &end].concat()).unwrap();
+        assert_eq!(Archive::open(&path).unwrap().names().collect::<Vec<_>>(), ["hidden", "s"]);
     }
 
     #[test]

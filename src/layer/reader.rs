@@ -166,6 +166,12 @@ impl<R: Read> Reader<R> {
         Content { reader: self }
     }
 
+    /// Tells whether the content of the current entry stands in the source as it is: without holes,
+    /// and nothing of it was read yet.
+    pub fn is_contiguous(&self) -> bool {
+        self.body.is_whole()
+    }
+
     /// Returns the source, positioned behind what was read so far. Bytes behind the end marker
     /// have not been read: a diff id covers them too ([`super::DiffReader::finish`]).
     pub fn into_inner(self) -> R {

@@ -72,6 +72,11 @@ impl Body {
         self.size
     }
 
+    /// Tells whether nothing was read yet, and all bytes are stored, in one piece.
+    pub(super) fn is_whole(&self) -> bool {
+        self.position == 0 && self.piece == (0, self.size) && self.later.as_slice().is_empty()
+    }
+
     pub(super) fn next(&mut self) -> Next {
         loop {
             let (offset, length) = self.piece;
