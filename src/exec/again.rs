@@ -15,12 +15,12 @@ const MOST: usize = 100;
 /// Bytes that are compared at once.
 const PIECE: usize = 64 << 10;
 
-/// Returns what two runs of a step have left otherwise.
+/// Returns what two runs of a step have left otherwise, and how much it is in all.
 pub(super) fn varying(
     first: &[Change],
     second: &[Change],
     times: Times,
-) -> Result<Vec<Varying>, Failure> {
+) -> Result<(Vec<Varying>, usize), Failure> {
     let mut others: BTreeMap<&ImagePath, &Change> =
         second.iter().map(|change| (&change.entry.path, change)).collect();
     let mut found: BTreeMap<&ImagePath, Varies> = BTreeMap::new();
@@ -35,8 +35,10 @@ pub(super) fn varying(
         }
     }
     found.extend(others.into_keys().map(|path| (path, Varies::Name)));
+    let all = found.len();
     let named = found.into_iter().take(MOST);
-    Ok(named.map(|(path, how)| Varying { path: path.display().into_owned(), how }).collect())
+    let named = named.map(|(path, how)| Varying { path: path.display().into_owned(), how });
+    Ok((named.collect(), all))
 }
 
 fn differ(one: &Change, other: &Change, times: Times) -> Result<Option<Varies>, Failure> {
@@ -111,7 +113,7 @@ mod tests {
             file("/log.9", "", 0o644),
         ];
         let times = Times::Fixed(Timestamp::from_seconds(0));
-        let found = varying(&first, &second, times).unwrap();
+        let (found, all) = varying(&first, &second, times).unwrap();
         let told: Vec<_> = found.iter().map(|one| (one.path.as_str(), one.how)).collect();
         assert_eq!(
             told,
@@ -123,6 +125,10 @@ mod tests {
                 ("/stamp", Varies::Content),
             ]
         );
-        assert_eq!(varying(&first, &first, times).unwrap(), []);
+        assert_eq!(all, found.len());
+        assert_eq!(varying(&first, &first, times).unwrap(), (Vec::new(), 0));
+        let many: Vec<_> = (0..MOST + 7).map(|at| file(&format!("/{at}"), "", 0o644)).collect();
+        let (named, all) = varying(&many, &[], times).unwrap();
+        assert_eq!((named.len(), all), (MOST, MOST + 7), "few are named, all are counted");
     }
 }

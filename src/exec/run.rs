@@ -102,17 +102,17 @@ impl Execution<'_> {
         // Another second, for who writes the time in seconds.
         std::thread::sleep(Duration::from_millis(1100));
         let shown = self.shown(run, &mut self.run_request(run, step, self.network(run, step)))?;
-        let varying = match self.attempt(id, step, run, parents, shown, emulated, true) {
+        let (varying, all) = match self.attempt(id, step, run, parents, shown, emulated, true) {
             Ok(second) => varying(&first.changes, &second.changes, self.options.times)?,
             Err(failure) if failure.cause == Cause::Step => {
-                vec![Varying { path: String::new(), how: Varies::End }]
+                (vec![Varying { path: String::new(), how: Varies::End }], 1)
             }
             Err(failure) => return Err(failure),
         };
         if let Some(one) = varying.first() {
             let what = match one.how {
                 Varies::End => "it failed the second time".to_owned(),
-                _ => format!("`{}`, {} in all", one.path, varying.len()),
+                _ => format!("`{}`, {all} in all", one.path),
             };
             self.services.events.note(format!("`{}` comes out otherwise: {what}", step.title));
         }
@@ -186,9 +186,11 @@ impl Execution<'_> {
         };
         let mut last = LastLine::default();
         let mut heard = Conduct::default();
-        let since = Instant::now();
+        let since;
         let outcome = {
             let _slot = self.jobs.take();
+            // Waiting for others is none of its time.
+            since = Instant::now();
             let events = self.services.events;
             let mut tell = |stream, line: &[u8]| {
                 last.take(line);
