@@ -36,6 +36,8 @@ pub(super) struct Attempt {
     pub(super) took: Duration,
     /// What its shells said.
     pub(super) heard: Conduct,
+    /// Its command failed.
+    pub(super) failed: bool,
 }
 
 impl Execution<'_> {

@@ -102,6 +102,18 @@ fn a_step_that_leaves_busy_loops_behind_ends_all_the_same() {
 }
 
 #[test]
+fn what_a_step_does_only_in_its_second_run_is_told_too() {
+    let place = Place::new(Who::usual());
+    let text = "FROM busybox\n\
+        RUN [ $(hostname) = buildkitsandbox ] || { /bin/nc -w 1 127.0.0.1 1; exit 1; }\n";
+    let outcome = audited(&place, text).arg("--verify").run();
+    outcome.says(&["it failed the second time"]);
+    let step = &steps(&place, &outcome)[0];
+    assert_eq!(step["connects"][0]["addr"], "127.0.0.1:1", "{step}");
+    assert_eq!(step["varying"][0]["how"], "end", "{step}");
+}
+
+#[test]
 fn what_was_not_watched_is_skipped_and_not_passed() {
     let place = Place::new(Who::usual());
     let text = "FROM busybox\nRUN /bin/true\n";
