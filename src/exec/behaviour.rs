@@ -36,6 +36,8 @@ pub(super) struct Attempt {
     pub(super) took: Duration,
     /// What its shells said.
     pub(super) heard: Conduct,
+    /// Its command failed.
+    pub(super) failed: bool,
 }
 
 impl Execution<'_> {
@@ -52,7 +54,7 @@ impl Execution<'_> {
     /// Says how a step went that has just run.
     pub(super) fn conduct_of(&self, run: &Run, acted: &Attempt) -> Result<Conduct, Failure> {
         let masker = self.services.events.masker();
-        let hooks = hooks_of(&acted.changes)?;
+        let hooks = hooks_of(&acted.changes, &acted.lower)?;
         let mut conduct = acted.heard.clone();
         conduct.missing = conduct.missing.iter().map(|name| masker.mask_text(name)).collect();
         conduct.printed = acted.account.printed;
@@ -158,8 +160,8 @@ fn in_facts(used: Usage, took: Duration) -> Used {
 }
 
 /// Finds what loaders, interpreters and shells take code from. Lists of packages are read only where
-/// there is such a file.
-fn hooks_of(changes: &[Change]) -> Result<Vec<Hook>, Failure> {
+/// there is such a file. The step can have written them itself: each waives as little as it may.
+fn hooks_of(changes: &[Change], lower: &dyn Lookup) -> Result<Vec<Hook>, Failure> {
     let is_file = |change: &&Change| {
         matches!(
             change.entry.kind,
@@ -184,19 +186,32 @@ fn hooks_of(changes: &[Change]) -> Result<Vec<Hook>, Failure> {
             continue;
         }
         if hooks::is_rpm_database(&list) {
-            for hook in &mut found {
-                hook.packaged |= !matches!(hook.kind, HookKind::Preload | HookKind::Python);
+            // Which names are in it cannot be read here: it has to be that of a system with rpm.
+            if has_rpm(lower)? {
+                let waived = found.iter_mut().filter(|hook| hook.kind.is_waived_by(&list));
+                waived.for_each(|hook| hook.packaged = true);
             }
             continue;
         }
         let text = read(change, room)?;
         room = room.saturating_sub(text.len() as u64);
         let names = hooks::packaged(&list, &text);
-        for hook in &mut found {
+        for hook in found.iter_mut().filter(|hook| hook.kind.is_waived_by(&list)) {
             hook.packaged |= names.contains(hooks::plain(&hook.path));
         }
     }
     Ok(found)
+}
+
+fn has_rpm(lower: &dyn Lookup) -> Result<bool, Failure> {
+    for path in hooks::RPM_DATABASES {
+        if let Ok(path) = ImagePath::from_entry(path.as_bytes())
+            && lower.entry(&path)?.is_some_and(|entry| matches!(entry.kind, EntryKind::File { .. }))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn read(change: &Change, most: u64) -> Result<String, Failure> {
@@ -351,4 +366,43 @@ fn behaviour(deeds: &Deeds, masker: &Masker, places: &Places<'_>) -> Result<Beha
 // What names a descriptor is no file.
 fn is_descriptor(path: &str) -> bool {
     path.starts_with("/dev/fd/") || (path.starts_with("/proc/") && path.contains("/fd/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::Entry;
+    use crate::rootfs::{Content, Nothing, Table};
+
+    fn file(path: &str, text: &str) -> Change {
+        let path = ImagePath::from_entry(path.as_bytes()).unwrap();
+        let entry = Entry::new(path, EntryKind::File { size: text.len() as u64 }, 0o644);
+        Change { entry, content: Content::Bytes(text.as_bytes().to_vec().into()) }
+    }
+
+    #[test]
+    fn a_step_waives_no_hook_by_a_list_of_its_own() {
+        let database = file("/var/lib/rpm/rpmdb.sqlite", "x");
+        let with_rpm = Table::from([(database.entry.path.clone(), database.entry.clone())]);
+        let record = "/usr/lib/python3/site-packages/a-1.dist-info/RECORD";
+        let check = |hook: &str, list: &str, text: &str, rpm: bool, want: bool| {
+            let lower: &dyn Lookup = if rpm { &with_rpm } else { &Nothing };
+            let found = hooks_of(&[file(hook, "x"), file(list, text)], lower).unwrap();
+            assert_eq!(found.len(), 1, "{hook}");
+            assert_eq!(found[0].packaged, want, "{hook} by {list}, over rpm: {rpm}");
+        };
+        let (preload, shell) = ("/etc/ld.so.preload", "/etc/profile.d/x.sh");
+        check(preload, "/x.dist-info/RECORD", "etc/ld.so.preload,,\n", false, false);
+        check(preload, "/var/lib/dpkg/info/a.list", "/etc/ld.so.preload\n", false, false);
+        check(preload, "/lib/apk/db/installed", "F:etc\nR:ld.so.preload\n", false, false);
+        check(preload, "/var/lib/rpm/rpmdb.sqlite", "", true, false);
+        check(shell, "/x.dist-info/RECORD", "etc/profile.d/x.sh,,\n", false, false);
+        check(shell, record, "../../../../etc/profile.d/x.sh,,\n", false, false);
+        check(shell, "/tmp/apk/db/installed", "F:etc/profile.d\nR:x.sh\n", false, false);
+        check(shell, "/lib/apk/db/installed", "F:etc/profile.d\nR:x.sh\n", false, true);
+        check(shell, "/var/lib/dpkg/info/a.list", "/etc/profile.d/x.sh\n", false, true);
+        check(shell, "/var/lib/rpm/x", "", false, false);
+        check(shell, "/var/lib/rpm/rpmdb.sqlite-wal", "", true, true);
+        check("/usr/lib/python3/site-packages/a.pth", record, "a.pth,,\n", false, true);
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::again::varying;
+use super::again::{join, varying};
 use super::behaviour::Attempt;
 use super::copy::Reading;
 use super::key::Request;
@@ -67,12 +67,13 @@ impl Execution<'_> {
         }
         let emulated = self.emulation(id, step)?;
         let done = self.attempt(id, step, run, parents, shown, emulated.as_deref(), false)?;
-        let conduct = self.conduct_of(run, &done)?;
-        let varying = match self.options.terms.verify {
-            true => Some(self.run_again(id, step, run, parents, emulated.as_deref(), &done)?),
-            false => None,
-        };
-        self.note(id, Conduct { varying, ..conduct })?;
+        let mut conduct = self.conduct_of(run, &done)?;
+        if self.options.terms.verify {
+            let (varying, second) =
+                self.run_again(id, step, run, parents, emulated.as_deref(), &done)?;
+            conduct = Conduct { varying: Some(varying), ..join(conduct, second) };
+        }
+        self.note(id, conduct)?;
         let tree = done.work.commit()?;
         let cell = Cell::fresh(id, Some(self.services.store.tree_path(&tree)));
         let job = Job {
@@ -89,7 +90,7 @@ impl Execution<'_> {
         Ok(cell)
     }
 
-    /// Runs a step a second time, and returns what came out otherwise.
+    /// Runs a step a second time, and returns what came out otherwise, and what the step did.
     fn run_again(
         &self,
         id: StepId,
@@ -98,28 +99,26 @@ impl Execution<'_> {
         parents: &Stack,
         emulated: Option<&str>,
         first: &Attempt,
-    ) -> Result<Vec<Varying>, Failure> {
+    ) -> Result<(Vec<Varying>, Conduct), Failure> {
         // Another second, for who writes the time in seconds.
         std::thread::sleep(Duration::from_millis(1100));
         let shown = self.shown(run, &mut self.run_request(run, step, self.network(run, step)))?;
-        let varying = match self.attempt(id, step, run, parents, shown, emulated, true) {
-            Ok(second) => varying(&first.changes, &second.changes, self.options.times)?,
-            Err(failure) if failure.cause == Cause::Step => {
-                vec![Varying { path: String::new(), how: Varies::End }]
-            }
-            Err(failure) => return Err(failure),
+        let second = self.attempt(id, step, run, parents, shown, emulated, true)?;
+        let (varying, all) = match second.failed {
+            true => (vec![Varying { path: String::new(), how: Varies::End }], 1),
+            false => varying(&first.changes, &second.changes, self.options.times)?,
         };
         if let Some(one) = varying.first() {
             let what = match one.how {
                 Varies::End => "it failed the second time".to_owned(),
-                _ => format!("`{}`, {} in all", one.path, varying.len()),
+                _ => format!("`{}`, {all} in all", one.path),
             };
             self.services.events.note(format!("`{}` comes out otherwise: {what}", step.title));
         }
-        Ok(varying)
+        Ok((varying, self.conduct_of(run, &second)?))
     }
 
-    /// Runs a step, up to its changes. Of one that runs `again` nothing is told.
+    /// Runs a step, up to its changes. Of one that runs `again` nothing is told, and it may fail.
     #[allow(clippy::too_many_arguments, reason = "two callers, one step")]
     fn attempt(
         &self,
@@ -186,17 +185,19 @@ impl Execution<'_> {
         };
         let mut last = LastLine::default();
         let mut heard = Conduct::default();
-        let since = Instant::now();
+        let since;
         let outcome = {
             let _slot = self.jobs.take();
+            // Waiting for others is none of its time.
+            since = Instant::now();
             let events = self.services.events;
             let mut tell = |stream, line: &[u8]| {
                 last.take(line);
-                if again {
-                    return;
-                }
                 if stream == Stream::Stderr {
                     heard.hear(line);
+                }
+                if again {
+                    return;
                 }
                 events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
             };
@@ -222,11 +223,15 @@ impl Execution<'_> {
             outcome
         });
         let ended = ended(&outcome, &self.options.terms, &step.title, &last);
-        ended.map_or_else(|| judge(outcome, run), Err).map_err(|mut failure| {
+        let end = ended.map_or_else(|| judge(outcome, run), Err).map_err(|mut failure| {
             let note = emulated.map(|what| format!("this step was emulated: {what}"));
             failure.diagnostic.notes.extend(note);
             failure
-        })?;
+        });
+        let failed = match end {
+            Err(failure) if again && failure.cause == Cause::Step => true,
+            end => end.map(|()| false)?,
+        };
         given_back?;
         // A record stands for a node only where the kernel makes none for a step that may have them.
         let by_record = !mode.has_many() && self.hardening(run) != Hardening::Hardened;
@@ -240,7 +245,7 @@ impl Execution<'_> {
         if !by_record {
             rootfs::forget_nodes(&mut changes, &work.root()?, mode, &lower)?;
         }
-        Ok(Attempt { work, lower, changes, account, took, heard })
+        Ok(Attempt { work, lower, changes, account, took, heard, failed })
     }
 
     // That all of it is granted was checked before the first step.

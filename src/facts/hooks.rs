@@ -91,19 +91,23 @@ impl HookKind {
                 HookKind::Names
             }
             (_, "sitecustomize.py" | "usercustomize.py") => HookKind::Python,
-            (folder, name)
-                if name.ends_with(".pth")
-                    && (folder.ends_with("/site-packages")
-                        || folder.ends_with("/dist-packages")) =>
-            {
-                HookKind::Python
-            }
+            (folder, name) if name.ends_with(".pth") && is_site(folder) => HookKind::Python,
             ("/etc/profile.d", _) => HookKind::Shell,
             ("/etc", "profile" | "bash.bashrc" | "bashrc" | "zshrc" | "zshenv") => HookKind::Shell,
             ("/root", name) if is_start_file(name) => HookKind::Shell,
             (folder, name) if is_home(folder) && is_start_file(name) => HookKind::Shell,
             _ => return None,
         })
+    }
+
+    /// Tells whether a list of packages that names such a file waives it: no package brings
+    /// `/etc/ld.so.preload`, and one of Python brings only what Python reads.
+    pub fn is_waived_by(self, list: &str) -> bool {
+        match self {
+            HookKind::Preload => false,
+            HookKind::Python => !is_rpm_database(list),
+            _ => !list.ends_with("/RECORD"),
+        }
     }
 
     /// Tells whether the text of such a file decides about it.
@@ -120,19 +124,48 @@ fn is_home(folder: &str) -> bool {
     folder.strip_prefix("/home/").is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
 }
 
-/// Tells whether a file of a step is a list of what a package brought.
+/// Tells whether a file of a step is a list of what a package brought. A step can write such a file
+/// itself: what the lists name is a hint, and [`HookKind::is_waived_by`] tells for which hooks.
 pub fn is_package_list(path: &str) -> bool {
     (path.starts_with("/var/lib/dpkg/info/") && path.ends_with(".list"))
-        || path.ends_with("/apk/db/installed")
+        || is_apk_list(path)
         || (path.starts_with("/var/lib/pacman/local/") && path.ends_with("/files"))
-        || path.ends_with(".dist-info/RECORD")
+        || is_record(path)
         || is_rpm_database(path)
+}
+
+fn is_apk_list(path: &str) -> bool {
+    matches!(path, "/lib/apk/db/installed" | "/usr/lib/apk/db/installed")
+}
+
+/// The list of a Python package, in the folder that it was installed to.
+fn is_record(path: &str) -> bool {
+    path.ends_with(".dist-info/RECORD") && site_of(path).is_some_and(is_site)
+}
+
+fn site_of(record: &str) -> Option<&str> {
+    let (info, _) = record.rsplit_once('/')?;
+    Some(info.rsplit_once('/')?.0)
+}
+
+fn is_site(folder: &str) -> bool {
+    folder.ends_with("/site-packages") || folder.ends_with("/dist-packages")
 }
 
 /// A database that tells no names to who does not know its form.
 pub fn is_rpm_database(path: &str) -> bool {
     ["/var/lib/rpm/", "/usr/lib/sysimage/rpm/"].iter().any(|folder| path.starts_with(folder))
 }
+
+/// The files that are rpm's database, by its versions; others beside them come and go.
+pub const RPM_DATABASES: [&str; 6] = [
+    "/usr/lib/sysimage/rpm/Packages",
+    "/usr/lib/sysimage/rpm/Packages.db",
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/Packages",
+    "/var/lib/rpm/Packages.db",
+    "/var/lib/rpm/rpmdb.sqlite",
+];
 
 /// Returns the paths that a list names, each without `/usr` in front: one folder may be a link to the
 /// other.
@@ -141,7 +174,7 @@ pub fn packaged(list: &str, text: &str) -> BTreeSet<String> {
     let mut add = |path: &str| {
         out.insert(plain(&format!("/{}", path.trim_start_matches('/'))).to_owned());
     };
-    if list.ends_with("/installed") {
+    if is_apk_list(list) {
         let mut folder = "";
         for line in text.lines() {
             match line.split_once(':') {
@@ -150,13 +183,12 @@ pub fn packaged(list: &str, text: &str) -> BTreeSet<String> {
                 _ => {}
             }
         }
-    } else if let Some((folder, _)) =
-        list.rsplit_once('/').and_then(|(info, _)| info.rsplit_once('/'))
-        && list.ends_with("/RECORD")
-    {
-        for line in text.lines() {
-            add(&format!("{folder}/{}", line.split(',').next().unwrap_or("")));
-        }
+    } else if let (true, Some(folder)) = (is_record(list), site_of(list)) {
+        let names = text.lines().map(|line| line.split(',').next().unwrap_or(""));
+        // Programs and data lie elsewhere (`../../bin/x`): they are no hooks of Python's.
+        let below =
+            |name: &&str| !name.starts_with('/') && !name.split('/').any(|part| part == "..");
+        names.filter(below).for_each(|name| add(&format!("{folder}/{name}")));
     } else {
         text.lines().filter(|line| !line.starts_with('%')).for_each(add);
     }
@@ -221,6 +253,31 @@ mod tests {
             assert!(is_package_list(list), "{list}");
             assert!(packaged(list, text).contains(want), "{list}: {:?}", packaged(list, text));
         }
-        assert!(!is_package_list("/etc/list"));
+        for list in ["/etc/list", "/x.dist-info/RECORD", "/tmp/apk/db/installed"] {
+            assert!(!is_package_list(list), "{list}");
+        }
+        let record = "/usr/lib/python3/site-packages/a-1.dist-info/RECORD";
+        let outside = packaged(record, "../../../../etc/profile.d/x.sh,,\n/etc/profile,,\n");
+        assert!(outside.is_empty(), "{outside:?}");
+    }
+
+    #[test]
+    fn a_list_waives_what_its_packages_bring() {
+        use HookKind::{Libc, Preload, Python, Shell};
+        let record = "/usr/lib/python3/site-packages/a-1.dist-info/RECORD";
+        for (kind, list, want) in [
+            (Preload, "/var/lib/dpkg/info/a.list", false),
+            (Preload, "/lib/apk/db/installed", false),
+            (Preload, "/var/lib/rpm/rpmdb.sqlite", false),
+            (Preload, record, false),
+            (Python, record, true),
+            (Python, "/var/lib/dpkg/info/a.list", true),
+            (Python, "/var/lib/rpm/rpmdb.sqlite", false),
+            (Shell, record, false),
+            (Shell, "/var/lib/rpm/rpmdb.sqlite", true),
+            (Libc, "/lib/apk/db/installed", true),
+        ] {
+            assert_eq!(kind.is_waived_by(list), want, "{kind:?} {list}");
+        }
     }
 }

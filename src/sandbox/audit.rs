@@ -34,6 +34,11 @@ const MOST_ARGUMENTS: u64 = 4096;
 /// How many ends are remembered of what was not told to have begun: the news of it comes soon.
 const MOST_GONE: usize = 1024;
 
+/// How many events, and for how long, are taken before the builder and the clock are looked at again:
+/// a step can make events for as long as it likes.
+const AT_ONCE: usize = 256;
+const ROUND: Duration = Duration::from_secs(1);
+
 /// Stands for the path of a program that could not be looked at.
 const UNKNOWN: &[u8] = b"unknown";
 
@@ -113,26 +118,39 @@ pub(super) fn watch(
     // How the command ended, and until when others may.
     let mut over: Option<(End, Instant)> = None;
     loop {
-        while let Some(happened) = tracer.next() {
+        let round = Instant::now() + ROUND;
+        let mut busy = true;
+        for _ in 0..AT_ONCE {
+            let Some(happened) = tracer.next() else {
+                busy = false;
+                break;
+            };
             if let Happened::Ended(pid, end) = happened
                 && command.is(pid)
             {
                 say(control, &Report::Act(Act::Ended { pid, end }));
                 notes.alive.remove(&pid);
                 over = Some((end, Instant::now() + manner.grace));
-                continue;
+            } else {
+                notes.take(happened, tracer);
             }
-            notes.take(happened, tracer);
+            if Instant::now() >= round {
+                break;
+            }
         }
-        let mut wait = -1;
+        let mut wait = if busy { 0 } else { -1 };
         if let Some((end, until)) = over {
-            notes.alive.retain(|pid| tracer.is_alive(*pid));
             let left = until.saturating_duration_since(Instant::now());
+            if !busy || left.is_zero() {
+                notes.alive.retain(|pid| tracer.is_alive(*pid));
+            }
             if notes.alive.is_empty() || left.is_zero() {
                 notes.finish();
                 return Some(end);
             }
-            wait = i32::try_from(left.as_millis()).unwrap_or(i32::MAX).max(1);
+            if !busy {
+                wait = i32::try_from(left.as_millis()).unwrap_or(i32::MAX).max(1);
+            }
         }
         let ask = listening.then(|| control.as_fd());
         let Ok([ended, asked]) = child::poll([Some(signals.as_fd()), ask], wait) else {
@@ -263,8 +281,10 @@ impl<'a> Notes<'a> {
 
     fn take(&mut self, happened: Happened, tracer: &Tracer) {
         match happened {
-            Happened::Executed(pid) => {
+            Happened::Executed { pid, thread } => {
                 self.asking.remove(&pid);
+                // The thread that asked has the number of its process from now on.
+                self.asking.remove(&thread);
                 // Read while it is stopped, before its first instruction.
                 let program = Box::new(self.started(pid, tracer));
                 self.tell(Act::Executed { pid, program });
@@ -306,7 +326,9 @@ impl<'a> Notes<'a> {
                 tracer.go_on(thread);
             }
             Happened::Made { parent, child } => {
-                if !self.gone.remove(&child) && self.alive.len() < MOST_EVENTS {
+                // A number may be given again.
+                let gone = self.gone.remove(&child) && !tracer.is_alive(child);
+                if !gone && self.alive.len() < MOST_EVENTS {
                     self.alive.insert(child);
                 }
                 self.most = self.most.max(self.alive.len() as u64);

@@ -19,8 +19,8 @@ use super::notify::Errno;
 /// What happened to a process of the step.
 #[derive(Debug)]
 pub(crate) enum Happened {
-    /// It executes a program now; it is stopped until [`Tracer::go_on`].
-    Executed(u32),
+    /// A process executes a program now; it is stopped until [`Tracer::go_on`]. `thread` asked for it.
+    Executed { pid: u32, thread: u32 },
     /// A thread calls something that is watched; it is stopped until [`Tracer::go_on`] or
     /// [`Tracer::skip`].
     Calls(u32, Watched),
@@ -113,7 +113,10 @@ impl Tracer {
         }
         let signal = libc::WSTOPSIG(status);
         Some(match status >> 16 {
-            libc::PTRACE_EVENT_EXEC => Happened::Executed(pid),
+            libc::PTRACE_EVENT_EXEC => {
+                // The number that the thread had (ptrace(2)); the others of the process are gone.
+                Happened::Executed { pid, thread: event_message(pid).unwrap_or(pid) }
+            }
             libc::PTRACE_EVENT_SECCOMP => match event_message(pid) {
                 Ok(super::watch::CONNECT) => Happened::Calls(pid, Watched::Connect),
                 Ok(super::watch::EXEC) => Happened::Calls(pid, Watched::Exec),

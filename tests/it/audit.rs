@@ -90,6 +90,30 @@ fn programs_are_noted_with_their_chain_and_end() {
 }
 
 #[test]
+fn a_step_that_leaves_busy_loops_behind_ends_all_the_same() {
+    let place = Place::new(Who::usual());
+    // Each turn of each loop makes events: a process, a program, a refused call, an end.
+    let text = "FROM busybox\n\
+        RUN for i in 1 2 3 4 5 6 7 8; do \
+            (while :; do /bin/mount -t tmpfs none /tmp 2>/dev/null; done) & done; exit 0\n";
+    let outcome = audited(&place, text).run();
+    let step = &steps(&place, &outcome)[0];
+    assert!(!step["left"].as_array().expect("a list").is_empty(), "{step}");
+}
+
+#[test]
+fn what_a_step_does_only_in_its_second_run_is_told_too() {
+    let place = Place::new(Who::usual());
+    let text = "FROM busybox\n\
+        RUN [ $(hostname) = buildkitsandbox ] || { /bin/nc -w 1 127.0.0.1 1; exit 1; }\n";
+    let outcome = audited(&place, text).arg("--verify").run();
+    outcome.says(&["it failed the second time"]);
+    let step = &steps(&place, &outcome)[0];
+    assert_eq!(step["connects"][0]["addr"], "127.0.0.1:1", "{step}");
+    assert_eq!(step["varying"][0]["how"], "end", "{step}");
+}
+
+#[test]
 fn what_was_not_watched_is_skipped_and_not_passed() {
     let place = Place::new(Who::usual());
     let text = "FROM busybox\nRUN /bin/true\n";

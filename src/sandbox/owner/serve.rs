@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use super::super::keep::Outer;
 use super::super::setup::{Orders, Setup};
@@ -15,6 +16,9 @@ use crate::sys::notify::{self, Listener};
 use crate::sys::own::Own;
 use crate::sys::place::Ground;
 use crate::sys::socket;
+
+/// How long a busy supervisor may go without a look at the step's first process.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The supervisor's end, from before the step's first process was made.
 pub(crate) struct Ours {
@@ -110,6 +114,7 @@ impl Ours {
                 supervisor.note_mounted(&target.path(), Own::of(*uid, *gid));
             }
         }
+        let mut looked = Instant::now();
         loop {
             let stop = outer.as_ref().map(|outer| outer.signals());
             let timeout = outer.as_ref().map_or(-1, |outer| outer.timeout());
@@ -119,8 +124,13 @@ impl Ours {
             if gone || (asked && !supervisor.serve_one()?) {
                 return Ok(());
             }
-            if !asked && outer.as_mut().is_some_and(|outer| outer.gives_up(init)) {
-                return Ok(());
+            // A step that asks without end keeps nobody from seeing that its keeper is stopped.
+            let due = !asked || looked.elapsed() >= LOOK;
+            if due && let Some(outer) = outer.as_mut() {
+                looked = Instant::now();
+                if outer.gives_up(init) {
+                    return Ok(());
+                }
             }
         }
     }
