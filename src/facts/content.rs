@@ -160,14 +160,17 @@ impl ContentScan {
         let window = &self.window;
         let fresh = &window[self.fresh..end];
         self.binary |= has_nul(fresh);
-        // What begins in the fresh part, wherever it ends.
+        // What begins in the fresh part, wherever it ends. Lines are counted from one to the next.
+        let (mut counted, mut lines) = (self.fresh, self.lines);
         for hit in WORDS.search.find_iter(&window[self.fresh..]) {
             let place = self.fresh + hit.start();
             if place >= end {
                 break;
             }
             if let Some(mut mark) = mark(window, place, hit.pattern().as_usize()) {
-                mark.line = self.lines + 1 + newlines(&window[self.fresh..place]);
+                lines += newlines(&window[counted..place]);
+                counted = place;
+                mark.line = lines + 1;
                 let known = self.marks.iter().any(|old| {
                     (old.kind, &old.what, &old.shown) == (mark.kind, &mark.what, &mark.shown)
                 });
@@ -178,7 +181,7 @@ impl ContentScan {
             }
         }
         if !last {
-            self.lines += newlines(fresh);
+            self.lines = lines + newlines(&window[counted..end]);
             self.window.drain(..end - BEFORE);
             self.fresh = BEFORE;
         }
@@ -190,6 +193,8 @@ fn has_nul(data: &[u8]) -> bool {
 }
 
 fn newlines(data: &[u8]) -> u64 {
+    #[cfg(test)]
+    tests::COUNTED.set(tests::COUNTED.get() + data.len());
     data.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
@@ -262,6 +267,22 @@ fn has_body(rest: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    thread_local! {
+        // Bytes that `newlines` looked at.
+        pub(super) static COUNTED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    #[test]
+    fn lines_are_counted_once() {
+        let text = "\nxmrig\nRandomX".repeat(20_000);
+        let last = "\nstratum+tcp://";
+        COUNTED.set(0);
+        let found = scan("/x", format!("{text}{last}").as_bytes(), 8000);
+        assert_eq!(found, ["3: randomx ", "40002: stratum+tcp:// ", "2: xmrig "]);
+        let counted = COUNTED.get();
+        assert!(counted > text.len() && counted <= text.len() + last.len(), "{counted}");
+    }
 
     fn scan(path: &str, text: &[u8], piece: usize) -> Vec<String> {
         let mut scan = ContentScan::default();

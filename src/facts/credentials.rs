@@ -100,7 +100,8 @@ fn token(text: &[u8], place: usize, token: &Token) -> Option<Credential> {
         'w' => byte.is_ascii_alphanumeric(),
         _ => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'),
     };
-    let length = value.iter().take_while(|byte| fits(byte)).count();
+    // One more than fits tells that it is too long: what follows is not looked at for each prefix.
+    let length = run(value, most + 1, |byte| fits(&byte));
     let value = std::str::from_utf8(&value[..length]).ok()?;
     let checked = match prefix {
         "ghp_" | "gho_" | "ghu_" | "ghs_" | "npm_" => crc_holds(value),
@@ -108,6 +109,14 @@ fn token(text: &[u8], place: usize, token: &Token) -> Option<Credential> {
     };
     ((least..=most).contains(&length) && checked && !placeholder(value))
         .then(|| Credential { kind, at: place..start + length })
+}
+
+// How many bytes of the text fit, of the first `most`.
+fn run(text: &[u8], most: usize, mut fits: impl FnMut(u8) -> bool) -> usize {
+    let length = text.iter().take(most).take_while(|byte| fits(**byte)).count();
+    #[cfg(test)]
+    tests::LOOKED.set(tests::LOOKED.get() + length);
+    length
 }
 
 // Whether a letter, a digit or one of `more` stands before the place.
@@ -145,15 +154,26 @@ fn password(text: &[u8], place: usize) -> Option<Credential> {
     })
 }
 
+/// A web token longer than this, in bytes, is none: they go in headers, which servers bound to 8 KiB.
+const LONGEST: usize = 4 << 10;
+
 fn web_token(text: &[u8], place: usize) -> Option<Credential> {
     let rest = text.get(place..)?;
     if !rest.starts_with(JSON.as_bytes()) || within_word(text, place, b"_-") {
         return None;
     }
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    let length = rest.iter().take_while(|byte| fits(byte)).count();
+    // At a third dot it is none, and what begins behind a dot reads no more than two parts again.
+    let mut dots = 0;
+    let length = run(rest, LONGEST + 1, |byte| {
+        dots += usize::from(byte == b'.');
+        dots < 3 && fits(&byte)
+    });
+    if dots != 2 || length > LONGEST {
+        return None;
+    }
     let value = std::str::from_utf8(&rest[..length]).ok()?;
-    let parts: Vec<&str> = value.split('.').collect();
+    let parts: Vec<&str> = value.splitn(4, '.').collect();
     let [header, claims, signature] = parts.as_slice() else { return None };
     // A header of JSON begins `{"`; `alg` in base64 at one of three places.
     let algorithm = ["hbGci", "JhbGci", "ImFsZyI", "iYWxn"].iter().any(|alg| header.contains(alg));
@@ -213,6 +233,43 @@ fn crc_holds(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    thread_local! {
+        // Bytes that `run` looked at.
+        pub(super) static LOOKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    #[test]
+    fn what_follows_a_word_is_looked_at_a_bounded_number_of_times() {
+        for (text, most) in [
+            (".eyJ".repeat(20_000), 4),
+            (".eyJ.".repeat(20_000), 4),
+            ("glpat-".repeat(20_000), 12),
+            ("xoxb-".repeat(20_000), 22),
+            (format!("eyJ{}", "a".repeat(100_000)), 1),
+        ] {
+            let text = text + &"a".repeat(400);
+            LOOKED.set(0);
+            assert_eq!(find(&text), []);
+            let looked = LOOKED.get();
+            assert!(looked > 0 && looked <= most * text.len(), "{looked} of {}", text.len());
+        }
+    }
+
+    #[test]
+    fn web_tokens_have_three_parts() {
+        let part =
+            |length: usize| "Q3EGRT7ZUWLKBHXA".chars().cycle().take(length).collect::<String>();
+        let token = |length| format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{}", part(length));
+        let found =
+            |text: &str| find(text).iter().map(|found| found.at.clone()).collect::<Vec<_>>();
+        let head = token(0).len();
+        assert_eq!(found(&format!("t={} ", token(43))), [2..2 + head + 43]);
+        assert_eq!(found(&token(4096 - head)), [0..4096]);
+        assert!(found(&token(4097 - head)).is_empty());
+        assert!(found(&format!("{}.x", token(43))).is_empty());
+        assert!(found(&token(19)).is_empty());
+    }
 
     #[test]
     fn forms_are_told_from_look_alikes() {

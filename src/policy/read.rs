@@ -121,9 +121,9 @@ fn parse(text: &str, place: &str) -> Result<Table, PolicyError> {
     if text.len() > LONGEST_FILE {
         return Err(PolicyError::new(place, "a policy file is at most 1 MiB"));
     }
-    let table: Table = text.parse().map_err(|error: toml::de::Error| {
-        PolicyError::new(place, format!("not TOML: {}", error.to_string().trim_end()))
-    })?;
+    let table: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| PolicyError::new(place, not_toml(text, &error)))?;
     match table.get("version") {
         Some(Value::Integer(1)) | None => Ok(table),
         Some(other) => Err(PolicyError::new(
@@ -131,6 +131,18 @@ fn parse(text: &str, place: &str) -> Result<Table, PolicyError> {
             format!("`version` is {}; this rbuild reads version 1", shown(other)),
         )),
     }
+}
+
+/// Says what is wrong and where, without the line itself: whoever names another file as a policy
+/// (a link, a slip of the hand) gets no secret of it into a log.
+pub(super) fn not_toml(text: &str, error: &toml::de::Error) -> String {
+    let what = error.message().trim().replace('\n', ", ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return format!("not TOML: {what}");
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    format!("not TOML: line {line}, column {column}: {what}")
 }
 
 pub(super) fn top(
@@ -529,6 +541,24 @@ mod tests {
         ] {
             assert_eq!(error(text), want);
         }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_not_repeated() {
+        for text in [
+            "//registry.example/:_authToken=npm_s3cr3t\n",
+            "a = 1\nmachine h login bot password s3cr3t\n",
+            "a = s3cr3t\n",
+            "a = \"s3cr3t\n",
+            "s3cr3t",
+        ] {
+            let error = error(text);
+            assert!(error.starts_with("p.toml: not TOML: line "), "{error}");
+            assert!(!error.contains("s3cr3t") && !error.contains('\n'), "{error}");
+            let part = crate::policy::table_of(text, "policy", "p.toml").unwrap_err().to_string();
+            assert_eq!(part, error.split(" | ").next().unwrap_or(""));
+        }
+        assert!(error("a = 1\n\nb =\n").contains("line 3, column "));
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Policy {
 /// if it has no such table.
 pub fn table_of(text: &str, key: &str, place: &str) -> Result<Option<String>, PolicyError> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        PolicyError::new(place, format!("not TOML: {}", error.to_string().trim_end()))
+        PolicyError::new(place, super::read::not_toml(text, &error))
     })?;
     let part = table.get(key).and_then(Value::as_table);
     let line = |(key, value): (&String, &Value)| format!("{} = {}\n", quoted(key), inline(value));

@@ -161,39 +161,59 @@ impl<'a> Reader<'a> {
             Some(b'|' | b'>') => Ok(Value::String(self.block_scalar(text, indent))),
             Some(b'[' | b'{') => {
                 let mut all = text.to_owned();
+                // Where each line ends in it, and the line that follows.
+                let mut ends = vec![(all.len(), self.at)];
                 loop {
                     let mut flow = Flow { text: &all, at: 0 };
+                    #[cfg(test)]
+                    tests::LOOKED.set(tests::LOOKED.get() + all.len());
                     match flow.value(0) {
-                        Ok(value) if flow.rest().trim().is_empty() => return Ok(value),
-                        Ok(_) => return fail("something follows the closing bracket"),
+                        Ok(value) => {
+                            let end = ends.partition_point(|(end, _)| *end < flow.at);
+                            let (end, next) = ends[end];
+                            if !all[flow.at..end].trim().is_empty() {
+                                return fail("something follows the closing bracket");
+                            }
+                            self.at = next;
+                            return Ok(value);
+                        }
                         Err(Some(error)) => return fail(&error),
-                        // It goes on below.
+                        // It goes on below. Twice as much each time, or many lines are read often.
                         Err(None) => {
-                            self.skip();
-                            let Some(next) = self.peek() else {
+                            let enough = 2 * all.len();
+                            while all.len() <= enough {
+                                self.skip();
+                                let Some(next) = self.peek() else { break };
+                                self.at += 1;
+                                all.push(' ');
+                                all.push_str(without_comment(next.body));
+                                ends.push((all.len(), self.at));
+                            }
+                            if all.len() <= enough / 2 {
                                 return fail("a bracket is not closed");
-                            };
-                            self.at += 1;
-                            all.push(' ');
-                            all.push_str(without_comment(next.body));
+                            }
                         }
                     }
                 }
             }
             _ => {
                 let mut all = text.to_owned();
+                let quoted = text.starts_with(['"', '\'']);
+                let mut quote = Quote { single: text.starts_with('\''), escaped: false };
+                let mut closed = quoted && quote.closes(&text[1..]);
                 // A plain scalar may go on in deeper lines.
                 while let Some(next) = self.peek() {
-                    let quoted = text.starts_with(['"', '\'']);
-                    if next.blank || next.indent <= indent || (quoted && closed(&all)) {
+                    if next.blank || next.indent <= indent || closed {
                         break;
                     }
                     if !quoted && (key(next.body).is_some() || is_item(next.body)) {
                         break;
                     }
                     self.at += 1;
+                    let before = all.len();
                     all.push(' ');
                     all.push_str(without_comment(next.body));
+                    closed = quoted && quote.closes(&all[before..]);
                 }
                 match plain_or_quoted(&all) {
                     Some(value) => Ok(value),
@@ -270,8 +290,30 @@ fn without_comment(text: &str) -> &str {
     text.trim()
 }
 
-fn closed(text: &str) -> bool {
-    plain_or_quoted(text).is_some()
+// What is open behind a quote, line by line.
+struct Quote {
+    single: bool,
+    escaped: bool,
+}
+
+impl Quote {
+    // Whether the quote is closed in the next piece: what follows it there is for others to judge.
+    fn closes(&mut self, piece: &str) -> bool {
+        #[cfg(test)]
+        tests::LOOKED.set(tests::LOOKED.get() + piece.len());
+        let mut bytes = piece.bytes().peekable();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if !self.single => self.escaped = true,
+                b'"' if !self.single => return true,
+                // Two of them are one.
+                b'\'' if self.single && bytes.next_if_eq(&b'\'').is_none() => return true,
+                _ => {}
+            }
+        }
+        false
+    }
 }
 
 fn plain_or_quoted(text: &str) -> Option<Value> {
@@ -407,6 +449,67 @@ impl Flow<'_> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    thread_local! {
+        // Bytes of what goes on over lines that were looked at.
+        pub(super) static LOOKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    #[test]
+    fn what_goes_on_over_many_lines_is_read_a_bounded_number_of_times() {
+        let lines = |line: &str| line.repeat(20_000);
+        let quote = |end: &str| format!("a: \"b\n{}{end}", lines("  c \\\"\n"));
+        let single = |end: &str| format!("a: 'b\n{}{end}", lines("  c ''\n"));
+        let flow = |end: &str| format!("a: [b,\n{}{end}", lines("  [c, \"]\"],\n"));
+        for (text, good) in [
+            (flow("]\nd: 1\n"), true),
+            (flow(""), false),
+            (flow("] x\n"), false),
+            (quote("  \"\nd: 1\n"), true),
+            (quote(""), false),
+            (single("  '\nd: 1\n"), true),
+            (single(""), false),
+        ] {
+            LOOKED.set(0);
+            let read = parse(&text);
+            assert_eq!(read.is_ok(), good, "{:?}", read.err());
+            if let Ok(value) = read {
+                assert_eq!(value["d"], 1);
+            }
+            let looked = LOOKED.get();
+            assert!(
+                looked > text.len() / 2 && looked <= 4 * text.len(),
+                "{looked} of {}",
+                text.len()
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_ends_on_its_own_line() {
+        for head in [
+            "[\n1\n]",
+            "[1,\n  2,\n\n  # 3\n  {x: y}\n  ]",
+            "{\n a:\n  b}",
+            "'x\n  y'",
+            "\"x\n  y\"",
+        ] {
+            for follows in 0..6 {
+                let rest: String = (0..follows).map(|at| format!("k{at}: [\n{at}]\n")).collect();
+                let value = parse(&format!("v: {head} # why\n{rest}")).unwrap();
+                assert_eq!(value.as_object().unwrap().len(), follows + 1, "{head}");
+                assert_eq!(value["v"], parse(head).unwrap(), "{head}");
+                for at in 0..follows {
+                    assert_eq!(value[format!("k{at}")], json!([at]));
+                }
+            }
+        }
+        check("a: 'it''s\n  ''x'' '\nb: 1\n", &json!({"a": "it's 'x' ", "b": 1}));
+        check("a: \"\\\\\"\nb: 1\n", &json!({"a": "\\", "b": 1}));
+        assert!(
+            parse("a: [1,\n 2] x\nb: [1]\n").unwrap_err().contains("line 1: something follows")
+        );
+    }
 
     fn check(text: &str, want: &Value) {
         assert_eq!(parse(text).as_ref(), Ok(want), "{text}");
