@@ -1,14 +1,17 @@
 //! The policy that is in force, and reports of what it found.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use rbuild::base::ImagePath;
 use rbuild::diag::Sources;
 use rbuild::policy::{
     FailOn, Foreign, Format, Imported, Overrides, PROFILES, Policy, PolicyError, PolicyFiles,
     Report, Told, View, table_of,
 };
+use rbuild::sys::Follow;
 use toml::Value;
 
 use super::environment;
@@ -147,7 +150,7 @@ fn others(policy: &mut Policy, context: &Path) -> Result<(), Stop> {
     let mut names = Vec::new();
     for (path, foreign) in &found {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let imported = import(path, *foreign)?;
+        let imported = import_found(path, *foreign)?;
         policy.merge(&imported.text, &name).map_err(stop)?;
         names.push(name);
     }
@@ -169,7 +172,17 @@ fn others(policy: &mut Policy, context: &Path) -> Result<(), Stop> {
 
 /// Turns a configuration file of another tool into a policy.
 pub(crate) fn import(path: &Path, foreign: Foreign) -> Result<Imported, Stop> {
-    foreign.import(&read(path)?).map_err(|error| {
+    imported(path, foreign, &read(path)?)
+}
+
+/// As [`import`], of a file that nobody named: a link out of its folder is not followed.
+pub(crate) fn import_found(path: &Path, foreign: Foreign) -> Result<Imported, Stop> {
+    let name = path.file_name().unwrap_or_default();
+    imported(path, foreign, &read_inside(&folder_of(path), Path::new(name))?)
+}
+
+fn imported(path: &Path, foreign: Foreign, text: &str) -> Result<Imported, Stop> {
+    foreign.import(text).map_err(|error| {
         Stop::usage(format!("{}: {error}", printable(&path.display().to_string())))
     })
 }
@@ -210,7 +223,7 @@ impl PolicyFiles for Disk {
                 return None;
             }
         }
-        std::fs::read_to_string(path).ok()
+        bounded(std::fs::File::open(path).ok()?).ok()
     }
 
     fn list(&mut self, pattern: &str) -> Vec<String> {
@@ -257,8 +270,43 @@ pub(crate) fn stop(error: PolicyError) -> Stop {
 }
 
 fn read(path: &Path) -> Result<String, Stop> {
-    std::fs::read_to_string(path).map_err(|error| {
-        Stop::usage(format!("cannot read the policy `{}`: {error}", path.display()))
+    let told = |error: std::io::Error| error.to_string();
+    let text = std::fs::File::open(path).map_err(told).and_then(bounded);
+    text.map_err(|why| Stop::usage(format!("cannot read the policy `{}`: {why}", path.display())))
+}
+
+/// The largest policy file, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+fn bounded(file: std::fs::File) -> Result<String, String> {
+    let mut text = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > LARGEST {
+        return Err(format!("it is larger than {LARGEST} bytes"));
+    }
+    String::from_utf8(text).map_err(|_| "it is no UTF-8".to_owned())
+}
+
+// Of a file that lies in a repository and that nobody named: it is a stranger's. A link out of the
+// folder leads nowhere, or the messages about what it leads to would tell of it.
+fn read_inside(folder: &Path, name: &Path) -> Result<String, Stop> {
+    let told = |error: std::io::Error| error.to_string();
+    let open = || {
+        let at = ImagePath::from_entry(name.as_os_str().as_encoded_bytes())
+            .map_err(|error| error.to_string())?;
+        let root = rbuild::sys::Root::open_host(folder).map_err(told)?;
+        let file = root.open(&at, Follow::InRoot).map_err(|error| match error.kind() {
+            // It is there, as whoever asks has seen: it or a folder before it is a link.
+            std::io::ErrorKind::NotFound => {
+                format!("it is a link to no file of `{}`", folder.display())
+            }
+            _ => told(error),
+        })?;
+        bounded(file)
+    };
+    open().map_err(|why| {
+        let path = folder.join(name);
+        Stop::usage(format!("cannot read the policy `{}`: {why}", path.display()))
     })
 }
 
@@ -275,15 +323,16 @@ fn repository_file(context: &Path) -> Result<Option<(PathBuf, String)>, Stop> {
     for folder in start.ancestors() {
         let file = folder.join(REPOSITORY);
         if file.is_file() {
-            let text = read(&file)?;
+            let text = read_inside(folder, Path::new(REPOSITORY))?;
             return Ok(Some((file, text)));
         }
         let file = folder.join(SETTINGS);
-        if file.is_file()
-            && let Some(text) =
-                table_of(&read(&file)?, "policy", &file.display().to_string()).map_err(stop)?
-        {
-            return Ok(Some((file, text)));
+        if file.is_file() {
+            let text = read_inside(folder, Path::new(SETTINGS))?;
+            let part = table_of(&text, "policy", &file.display().to_string()).map_err(stop)?;
+            if let Some(text) = part {
+                return Ok(Some((file, text)));
+            }
         }
         if folder.join(".git").exists() {
             return Ok(None);
@@ -373,5 +422,54 @@ mod tests {
         // What no file has named is not looked for in the current folder.
         let error = KeyFolders::default().files(&policy).unwrap_err();
         assert!(error.text.contains("corp.pub") && error.help.is_some(), "{}", error.text);
+    }
+
+    #[test]
+    fn links_out_of_the_repository_are_not_read() {
+        let top = tempfile::tempdir().unwrap();
+        let folder = top.path().join("repository");
+        std::fs::create_dir_all(folder.join(".rbuild")).unwrap();
+        std::fs::create_dir(folder.join(".git")).unwrap();
+        let secret = top.path().join("npmrc");
+        std::fs::write(&secret, "//registry.example/:_authToken=npm_s3cr3t\n").unwrap();
+        let link = |to: &Path, name: &str| {
+            let _ = std::fs::remove_file(folder.join(name));
+            std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+        };
+        let outside = |stop: Stop| {
+            assert!(stop.text.contains("it is a link to no file of"), "{}", stop.text);
+            assert!(!stop.text.contains("s3cr3t"), "{}", stop.text);
+        };
+        for name in [REPOSITORY, SETTINGS] {
+            link(&secret, name);
+            outside(repository_file(&folder).unwrap_err());
+            link(Path::new(if name == SETTINGS { "../npmrc" } else { "../../npmrc" }), name);
+            outside(repository_file(&folder).unwrap_err());
+            std::fs::remove_file(folder.join(name)).unwrap();
+        }
+        for (name, foreign) in Foreign::NAMES {
+            link(&secret, name);
+            let found = foreign_files(&folder);
+            assert_eq!(found.len(), 1, "{name}");
+            outside(import_found(&found[0].0, *foreign).unwrap_err());
+            std::fs::remove_file(folder.join(name)).unwrap();
+        }
+        // A folder on the way, too.
+        std::fs::remove_dir(folder.join(".rbuild")).unwrap();
+        std::fs::write(top.path().join("policy.toml"), "s3cr3t").unwrap();
+        link(Path::new(".."), ".rbuild");
+        outside(repository_file(&folder).unwrap_err());
+        // One that stays inside is read.
+        std::fs::write(folder.join("own.toml"), "[policy]\nfail_on = \"warn\"\n").unwrap();
+        std::fs::remove_file(folder.join(".rbuild")).unwrap();
+        link(Path::new("own.toml"), SETTINGS);
+        let (_, text) = repository_file(&folder).unwrap().unwrap();
+        assert_eq!(text, "\"fail_on\" = \"warn\"\n");
+        // No more of a file is read than a policy has.
+        std::fs::remove_file(folder.join(SETTINGS)).unwrap();
+        let large = std::fs::File::create(folder.join(SETTINGS)).unwrap();
+        large.set_len(1 << 40).unwrap();
+        let stop = repository_file(&folder).unwrap_err();
+        assert!(stop.text.contains("larger than 1048576 bytes"), "{}", stop.text);
     }
 }

@@ -8,7 +8,7 @@ use rbuild::policy::{FAILED, Foreign, Imported, PROFILES, explain, rule, templat
 
 use super::cases;
 use super::exit::Exit;
-use super::policy::{REPOSITORY, effective, foreign_files, import};
+use super::policy::{REPOSITORY, effective, foreign_files, import, import_found};
 use super::shared::{PolicyArgs, Stop, say};
 
 /// Show the policy that is in force, explain a rule, begin or try a policy file.
@@ -146,9 +146,10 @@ fn imported(paths: &[PathBuf], to: Option<&Path>) -> Result<String, Stop> {
                 vec![(path.clone(), foreign)]
             }
         };
+        let read = if path.is_dir() { import_found } else { import };
         for (path, foreign) in files {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            parts.push((name, import(&path, foreign)?));
+            parts.push((name, read(&path, foreign)?));
         }
     }
     if parts.is_empty() {

@@ -28,7 +28,7 @@ pub(super) struct Keep {
 enum Form {
     Text,
     /// The text without hashes.
-    Shadow,
+    Accounts,
     /// What rpm's database says, as text; its path.
     Rpm(String),
 }
@@ -48,7 +48,8 @@ impl Keep {
         let path = std::str::from_utf8(path).ok()?;
         let limit = limit(path)?;
         let form = match path {
-            "/etc/shadow" | "/etc/gshadow" => Form::Shadow,
+            // Old systems, and some attackers, have hashes in the readable files too (passwd(5)).
+            "/etc/passwd" | "/etc/group" | "/etc/shadow" | "/etc/gshadow" => Form::Accounts,
             _ if RPM.contains(&path) => Form::Rpm(path.to_owned()),
             _ => Form::Text,
         };
@@ -68,7 +69,7 @@ impl Keep {
         let text = || String::from_utf8_lossy(&self.text);
         match self.form {
             Form::Text => (text().into_owned(), !self.cut),
-            Form::Shadow => (without_hashes(&text()), !self.cut),
+            Form::Accounts => (without_hashes(&text()), !self.cut),
             Form::Rpm(path) => match rpm::text(&path, &self.text).filter(|_| !self.cut) {
                 Some(text) => (text, true),
                 None => (String::new(), false),
@@ -146,12 +147,32 @@ mod tests {
     }
 
     #[test]
+    fn hashes_are_not_kept_of_the_readable_files_either() {
+        for (path, text, want) in [
+            (
+                "/etc/passwd",
+                "root:$6$abcdefgh$0123456789:0:0:root:/root:/bin/sh\na:x:1:1::/:/bin/sh\nb::0:0:::",
+                "root:(hash):0:0:root:/root:/bin/sh\na:x:1:1::/:/bin/sh\nb::0:0:::",
+            ),
+            (
+                "/etc/group",
+                "root:ab0123456789.:0:\nwheel:x:10:a,b\n",
+                "root:(hash):0:\nwheel:x:10:a,b\n",
+            ),
+        ] {
+            let mut keep = Keep::of(path.as_bytes()).unwrap();
+            keep.feed(text.as_bytes(), &mut Room::default());
+            assert_eq!(keep.end(), (want.to_owned(), true), "{path}");
+        }
+    }
+
+    #[test]
     fn texts_are_bounded() {
         let mut keep = Keep::of(b"/etc/cron.d/x").unwrap();
         keep.feed(&[b'x'; 20_000], &mut Room::default());
         let (text, whole) = keep.end();
         assert_eq!((text.len(), whole), (16 << 10, false));
-        let mut keep = Keep::of(b"/etc/passwd").unwrap();
+        let mut keep = Keep::of(b"/etc/hosts").unwrap();
         keep.feed(b"root", &mut Room(2));
         assert_eq!(keep.end(), ("ro".to_owned(), false));
         assert!(Keep::of(b"/etc/motd").is_none());

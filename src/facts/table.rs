@@ -12,10 +12,10 @@ use super::program::{Program, ProgramScan};
 use crate::base::{Blob, Digest, Hasher, ImagePath, Sums, hex};
 use crate::layer::{Entry, EntryKind, Observer};
 
-const VERSION: &str = "rbuild layer table 3";
+const VERSION: &str = "rbuild layer table 4";
 
 /// The kind under which the store keeps tables: `store.facts(diff, LayerTable::KIND)`.
-const KIND: &str = "table-3";
+const KIND: &str = "table-4";
 
 /// Where packages put files: of those in there, the sums that package databases hold are taken too.
 const PACKAGED: &[&[u8]] = &[b"/bin/", b"/sbin/", b"/lib", b"/usr/", b"/etc/", b"/opt/", b"/boot/"];

@@ -14,7 +14,11 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
-    for orphan in judged.facts.whole.orphans.iter().flatten() {
+    let Some(orphans) = &judged.facts.whole.orphans else {
+        found.skip("nobody can list what lies beside the image where it is");
+        return;
+    };
+    for orphan in orphans {
         let inside = match orphan.programs.as_slice() {
             [] => String::new(),
             [first] => format!(", with the program `{first}`"),
