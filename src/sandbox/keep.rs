@@ -43,9 +43,21 @@ pub(super) fn outer(keeping: Keeping) -> Result<Option<Outer>, Failure> {
 }
 
 impl Outer {
-    /// Speaks when [`Outer::gives_up`] has to be asked.
+    /// Speaks when [`Outer::gives_up_now`] has to be asked.
     pub(super) fn signals(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
+    }
+
+    /// Takes the signals that have come, and tells whether the inner process has been stopped for too long.
+    pub(super) fn gives_up_now(&mut self, inner: &Child) -> bool {
+        self.take_signals();
+        self.gives_up(inner)
+    }
+
+    // Takes the signals that have come. To be called before a look at what they tell of: one that comes
+    // after the look is then still there to be waited for.
+    fn take_signals(&self) {
+        child::drain(&self.signals);
     }
 
     /// How long to wait for a signal, in milliseconds.
@@ -53,9 +65,8 @@ impl Outer {
         if self.stopped.is_some() { 100 } else { -1 }
     }
 
-    /// Tells whether the inner process has been stopped for too long.
-    pub(super) fn gives_up(&mut self, inner: &Child) -> bool {
-        child::drain(&self.signals);
+    // Tells whether the inner process has been stopped for too long.
+    fn gives_up(&mut self, inner: &Child) -> bool {
         let now = Instant::now();
         self.stopped = match inner.is_stopped() {
             true => self.stopped.or(Some(now + STOPPED)),
@@ -68,7 +79,11 @@ impl Outer {
     /// of the step is left, or that is said.
     pub(super) fn stay(mut self, inner: &Child, control: &UnixStream) {
         let mut gone = None;
-        while inner.reap_all().is_none() {
+        loop {
+            self.take_signals();
+            if inner.reap_all().is_some() {
+                break;
+            }
             let why = match gone {
                 _ if self.gives_up(inner) => Some("stopped"),
                 Some(at) if Instant::now() >= at => Some("hung"),

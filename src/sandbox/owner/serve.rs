@@ -81,7 +81,7 @@ impl Ours {
             let all = [Some(ended.as_fd()), Some(self.socket.as_fd()), stop];
             let [gone, spoke, _] = child::poll(all, timeout)?;
             asked = spoke;
-            if gone || outer.as_mut().is_some_and(|outer| outer.gives_up(init)) {
+            if gone || outer.as_mut().is_some_and(|outer| outer.gives_up_now(init)) {
                 break;
             }
         }
@@ -128,7 +128,7 @@ impl Ours {
             let due = !asked || looked.elapsed() >= LOOK;
             if due && let Some(outer) = outer.as_mut() {
                 looked = Instant::now();
-                if outer.gives_up(init) {
+                if outer.gives_up_now(init) {
                     return Ok(());
                 }
             }
