@@ -102,9 +102,9 @@ impl Execution<'_> {
             Reading::Nothing => {}
             Reading::Done(files) => put_files(files)?,
             Reading::WhenPacked(taken) => {
-                let (digest, files) = self.digest(taken, &marks)?;
+                let (digest, read) = self.digest(taken, &marks)?;
                 request.input(CONTENT, digest);
-                put_files(&files)?;
+                put_files(&copy::files_of(taken, &read))?;
             }
         }
         keeper.keep(Done { diff: written.diff, size: written.size });

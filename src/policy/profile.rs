@@ -456,7 +456,9 @@ impl Policy {
 
     /// Tells whether a rule that is on looks at the files of the image.
     pub fn looks_at_files(&self) -> bool {
-        rules::RULES.iter().any(|rule| rule.image_check.is_some() && self.setting(rule.id).on())
+        let looks = |rule: &Rule| rule.image_check.is_some() && rule.files;
+        rules::RULES.iter().any(|rule| looks(rule) && self.setting(rule.id).on())
+            || self.custom.at(super::Moment::Image).any(|rule| self.is_on(rule.id))
     }
 
     /// Returns the policy as one JSON document, keys sorted: what its digest is of.

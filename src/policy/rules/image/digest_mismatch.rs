@@ -12,6 +12,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
           somebody changed them: do not run it.",
     inline: false,
     image_check: Some(check_image),
+    files: false,
     ..Rule::NEW
 };
 

@@ -20,6 +20,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
     standards: &["NIST 800-190 4.1.4", "CIS 4.10"],
     inline: false,
     image_check: Some(check),
+    files: false,
     ..Rule::NEW
 };
 
