@@ -1,7 +1,7 @@
 //! From plan to output, with the last gate between them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Job, Prepared};
 use crate::base::{Diff, Digest, ImageRef, Span, StepId};
@@ -170,10 +170,10 @@ fn not_written(error: output::Error) -> Failure {
 /// Gathers what is true of the image. Tables of own layers were made while they were packed, those
 /// of unpacked base layers while they were unpacked; what is missing is read once, and kept.
 fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
-    let mut layers = Vec::with_capacity(built.layers.len());
+    let mut layers: Vec<LayerFacts> = Vec::with_capacity(built.layers.len());
     if work.options.tables {
         for layer in &built.layers {
-            let leaks: Vec<Leak> = built
+            let leaks: Arc<[Leak]> = built
                 .leaks
                 .iter()
                 .filter(|(step, _)| Some(*step) == layer.step)
@@ -184,7 +184,15 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
                 None => Origin::Base,
             };
             let steps = steps(work, layer);
-            layers.push(LayerFacts { table: table(work, &layer.layer)?, origin, leaks, steps });
+            let table = match layers
+                .iter()
+                .zip(&built.layers)
+                .find(|(_, old)| old.layer.diff == layer.layer.diff)
+            {
+                Some((same, _)) => Arc::clone(&same.table),
+                None => Arc::new(table(work, &layer.layer)?),
+            };
+            layers.push(LayerFacts { table, origin, leaks, steps });
         }
     }
     let secrets = work.options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref()));
