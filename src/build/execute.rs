@@ -1,7 +1,7 @@
 //! From plan to output, with the last gate between them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Job, Prepared};
 use crate::base::{Diff, Digest, ImageRef, Span, StepId};
@@ -170,9 +170,9 @@ fn not_written(error: output::Error) -> Failure {
 /// Gathers what is true of the image. Tables of own layers were made while they were packed, those
 /// of unpacked base layers while they were unpacked; what is missing is read once, and kept.
 fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
-    let mut layers = Vec::with_capacity(built.layers.len());
+    let mut layers: Vec<LayerFacts> = Vec::with_capacity(built.layers.len());
     for layer in &built.layers {
-        let leaks: Vec<Leak> = built
+        let leaks: Arc<[Leak]> = built
             .leaks
             .iter()
             .filter(|(step, _)| Some(*step) == layer.step)
@@ -182,8 +182,18 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
             Some(step) => Origin::Step(work.prepared.plan.steps[step].span),
             None => Origin::Base,
         };
+        let same = || {
+            let same = |(_, old): &(&LayerFacts, &BuiltLayer)| old.layer.diff == layer.layer.diff;
+            layers.iter().zip(&built.layers).find(same).map(|(facts, _)| Arc::clone(&facts.table))
+        };
         let (table, steps) = match work.options.tables {
-            true => (table(work, &layer.layer)?, steps(work, layer)),
+            true => (
+                match same() {
+                    Some(table) => table,
+                    None => Arc::new(table(work, &layer.layer)?),
+                },
+                steps(work, layer),
+            ),
             false => Default::default(),
         };
         layers.push(LayerFacts { table, origin, leaks, steps });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use rbuild::diag::Sources;
-use rbuild::policy::{Bases, Overrides, Policy, Report};
+use rbuild::policy::{Bases, Overrides, Policy, Report, not_toml};
 use serde_json::{Value, json};
 
 use super::exit::Exit;
@@ -192,9 +192,14 @@ fn folders(top: &Path, folder: &Path, depth: usize, cases: &mut Vec<Case>) -> Re
 fn listed(path: &Path, cases: &mut Vec<Case>) -> Result<(), Stop> {
     const KEYS: &[&str] =
         &["name", "dockerfile", "rule", "args", "policy", "context", "bases", "expect"];
-    let wrong = |what: String| Stop::usage(format!("`{}`: {what}", path.display()));
-    let table: toml::Table =
-        text(path)?.parse().map_err(|error| wrong(format!("not TOML: {error}")))?;
+    let wrong =
+        |what: String| Stop::usage(format!("`{}`: {what}", printable(&path.to_string_lossy())));
+    let content = text(path)?;
+    let table: toml::Table = content.parse().map_err(|error| {
+        wrong(not_toml(&content, &error)).help(
+            "a file of cases has an entry [[case]] with `name`, `dockerfile` and `expect` for each",
+        )
+    })?;
     let value = serde_json::to_value(&table).map_err(|error| wrong(error.to_string()))?;
     if let Some(key) = table.keys().find(|key| *key != "case") {
         return Err(wrong(format!("unknown key `{key}`; cases stand in [[case]]")));
@@ -374,6 +379,17 @@ mod tests {
             _ => (0, 0),
         };
         assert_eq!(found, want, "{expect}");
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_by_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cases.toml");
+        fs::write(&path, "[[case]]\nname = \"a\"\ntoken = hunter2\n").unwrap();
+        let stop = listed(&path, &mut Vec::new()).unwrap_err();
+        assert!(stop.text.contains("cases.toml`: not TOML: line 3, column 9: "), "{}", stop.text);
+        assert!(!stop.text.contains("hunter2") && !stop.text.contains('\n'), "{}", stop.text);
+        assert!(stop.help.is_some_and(|help| help.contains("[[case]]")));
     }
 
     #[test]

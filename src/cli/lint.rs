@@ -304,3 +304,40 @@ fn job(
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_hides_no_refusal() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let bad = file("bad", "FROM scratch\nUSER root\n");
+        let report = folder.path().join("report.json");
+        let none = folder.path().join("none").display().to_string();
+        let check = |paths: &[&str], want: Exit, told: bool| {
+            let _ = std::fs::remove_file(&report);
+            let to = format!("json={}", report.display());
+            let line = ["lint", "--policy=hardened", "--report", &to];
+            let line = Line::parse_from(line.iter().chain(paths));
+            assert_eq!(lint(&line.args).unwrap(), want, "{paths:?}");
+            assert_eq!(report.exists(), told, "{paths:?}");
+        };
+        check(&[&bad, &none], Exit::Refused, true);
+        check(&[&none, &bad], Exit::Refused, true);
+        check(&[&none], Exit::Usage, false);
+    }
+}

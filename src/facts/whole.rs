@@ -211,9 +211,9 @@ mod tests {
                 }
                 let origin = if index == 0 { Origin::Base } else { Origin::Foreign(String::new()) };
                 LayerFacts {
-                    table: table.finish(),
+                    table: table.finish().into(),
                     origin,
-                    leaks: Vec::new(),
+                    leaks: Default::default(),
                     steps: BTreeMap::new(),
                 }
             })

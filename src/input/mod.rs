@@ -17,6 +17,7 @@ pub mod git;
 mod glob;
 pub mod http;
 mod ignore;
+pub(crate) mod lenient;
 mod pattern;
 mod place;
 mod select;

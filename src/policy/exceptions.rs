@@ -85,6 +85,13 @@ pub(super) fn read(value: &Value, policy: &Policy, place: &str) -> Result<Except
             if policy.locked.contains(&format!("rules.{}", name.rule)) {
                 return Err(locked(place, &format!("rules.{}", name.rule)));
             }
+            if name.rule == "digest-mismatch" {
+                let message = "no exception covers `digest-mismatch`: it tells of bytes that are not \
+                               what names them";
+                let help =
+                    "take it out of the exception; fetch the image anew from where it was pushed";
+                return Err(PolicyError::new(place, message).help(Some(help.into())));
+            }
             rules.push(name);
         }
     }
@@ -223,7 +230,7 @@ pub(super) fn apply(report: &mut Report, policy: &Policy, scope: &Scope<'_>) {
 mod tests {
     use super::*;
     use crate::base::{Blob, Digest, ImagePath, Platform};
-    use crate::facts::{LayerFacts, Needles, Origin, TableObserver};
+    use crate::facts::{LayerFacts, Mismatch, Needles, Origin, TableObserver};
     use crate::image::Config;
     use crate::layer::{Entry, EntryKind, Observer};
     use crate::policy::{ImageInput, Overrides, check_image};
@@ -245,9 +252,9 @@ mod tests {
             table.end();
         }
         let layer = LayerFacts {
-            table: table.finish(),
+            table: table.finish().into(),
             origin: Origin::Foreign(String::new()),
-            leaks: Vec::new(),
+            leaks: Default::default(),
             steps: BTreeMap::new(),
         };
         let needles = Needles::new(std::iter::empty());
@@ -295,6 +302,27 @@ mod tests {
             let scope = Scope { names: &names, ..Scope::default() };
             assert_eq!(policy.exceptions[0].fits(&finding, &scope), want, "{pattern}");
         }
+    }
+
+    #[test]
+    fn other_bytes_than_the_digest_names_are_never_covered() {
+        let text =
+            format!("[[exceptions]]\nrules = [\"digest-mismatch\"]\npaths = [\"**\"]\n{TAIL}");
+        let error = Policy::read(&text, "p.toml", &mut |_| None).unwrap_err();
+        assert!(error.to_string().contains("no exception covers `digest-mismatch`"), "{error}");
+        assert!(error.help.is_some());
+        // Nor by one that got in some other way.
+        let config = Config::empty(&Platform::new("linux", "amd64", None));
+        let needles = Needles::default();
+        let mut facts = ImageFacts::new(config, Vec::new(), &BTreeMap::new(), &needles);
+        let mismatch = |place: &str| Mismatch { layer: None, place: place.into(), why: "x".into() };
+        facts.whole.mismatches = vec![mismatch("manifest"), mismatch("attestation")];
+        let mut policy = policy("paths = [\"**\"]").unwrap();
+        policy.exceptions[0].rules[0].rule = "digest-mismatch";
+        let report = check_image(ImageInput { facts: &facts, text: None }, &policy);
+        let found = report.findings.iter().filter(|finding| finding.rule == "digest-mismatch");
+        assert_eq!(found.filter(|finding| finding.counts()).count(), 2);
+        assert!(report.verdict(policy.fail_on).refused);
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub use profile::{
     Behaviour, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, PolicyFiles, RuleName,
     Setting, find_rules, rule,
 };
+pub use read::not_toml;
 pub use rule::{Alias, Around, Found, Param, ParamKind, Rule};
 pub use rules::{CATEGORIES, RULES, explain};
 pub use show::table_of;

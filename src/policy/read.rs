@@ -135,7 +135,7 @@ fn parse(text: &str, place: &str) -> Result<Table, PolicyError> {
 
 /// Says what is wrong and where, without the line itself: whoever names another file as a policy
 /// (a link, a slip of the hand) gets no secret of it into a log.
-pub(super) fn not_toml(text: &str, error: &toml::de::Error) -> String {
+pub fn not_toml(text: &str, error: &toml::de::Error) -> String {
     let what = error.message().trim().replace('\n', ", ");
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
         return format!("not TOML: {what}");

@@ -36,7 +36,7 @@ impl<'a> Start<'a> {
     pub(super) fn new<'j: 'a>(judged: &'a Judged<'j>) -> Self {
         let facts = judged.facts;
         let (visible, path) = (judged.visible(), started::search_path(facts));
-        Start { facts, visible, user: user(facts), path }
+        Start { facts, visible, user: user(judged), path }
     }
 
     /// Returns why the program that `word` names does not start; `None` if nothing speaks against it.
@@ -223,10 +223,10 @@ fn may_run(file: &FileFact, user: &User) -> bool {
 }
 
 // The user of the config, with the groups that the image gives it.
-fn user(facts: &ImageFacts) -> Option<User> {
-    let text = facts.config.config.user.as_str();
+fn user(judged: &Judged<'_>) -> Option<User> {
+    let text = judged.facts.config.config.user.as_str();
     let (name, group) = text.split_once(':').unwrap_or((text, ""));
-    let accounts = facts.accounts();
+    let accounts = judged.accounts();
     let uid = match name {
         "" | "root" => 0,
         name => match name.parse() {
@@ -235,7 +235,7 @@ fn user(facts: &ImageFacts) -> Option<User> {
         },
     };
     let account = accounts.iter().find(|account| account.uid == uid);
-    let file = facts.text("/etc/group").unwrap_or("");
+    let file = judged.text("/etc/group").unwrap_or("");
     let mut groups = Vec::new();
     for line in file.lines() {
         let fields: Vec<&str> = line.split(':').collect();

@@ -206,12 +206,12 @@ pub(super) fn judge_image(recipe: &Value, policy: &Policy) -> Vec<Row> {
             }
         }
         layers.push(LayerFacts {
-            table: table.finish(),
+            table: table.finish().into(),
             origin: match layer["base"].as_bool() {
                 Some(true) => Origin::Base,
                 _ => Origin::Foreign(layer["created_by"].as_str().unwrap().into()),
             },
-            leaks: scan.finish(),
+            leaks: scan.finish().into(),
             steps: BTreeMap::new(),
         });
     }

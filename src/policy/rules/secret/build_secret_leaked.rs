@@ -26,7 +26,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(judged: &Judged<'_>, found: &mut Found<'_>) {
     for (index, layer) in judged.facts.layers.iter().enumerate() {
-        for leak in &layer.leaks {
+        for leak in layer.leaks.iter() {
             let finding = found
                 .finding(format!("the secret `{}` is in `{}`", leak.secret, leak.path))
                 .in_image(leak.path.as_str(), Some(index))
