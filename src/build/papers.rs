@@ -41,9 +41,13 @@ pub(super) fn read(image: &Finished<'_>, known: &Known) -> Result<Papers, BaseEr
             Paper::Bom(bytes) => {
                 let Ok(bom) = serde_json::from_slice::<Predicate>(&bytes) else { continue };
                 add_files(&bom, &mut facts.sbom_files);
-                facts
-                    .attestations
-                    .push(Attestation { kind: "sbom".into(), ..Attestation::default() });
+                let format = match (bom.spdx_version.as_str(), bom.bom_format.as_str()) {
+                    (Some(_), _) => Some("spdx".to_owned()),
+                    (_, Some(_)) => Some("cyclonedx".to_owned()),
+                    _ => None,
+                };
+                let kind = "sbom".to_owned();
+                facts.attestations.push(Attestation { kind, format, ..Attestation::default() });
             }
             Paper::Signature { payload, signature } => {
                 facts.signatures.push(signed(&payload, &signature, &digest, &known.keys));
@@ -52,7 +56,13 @@ pub(super) fn read(image: &Finished<'_>, known: &Known) -> Result<Papers, BaseEr
         }
     }
     if let Some(kinds) = &known.attestations {
-        let given = |kind: &String| Attestation { kind: kind.clone(), ..Attestation::default() };
+        let given = |kind: &String| {
+            let (kind, format) = match kind.split_once(':') {
+                Some(("sbom", format)) => ("sbom", Some(format.to_owned())),
+                _ => (kind.as_str(), None),
+            };
+            Attestation { kind: kind.to_owned(), format, ..Attestation::default() }
+        };
         facts.attestations = kinds.iter().map(given).collect();
     }
     if let Some(signatures) = &known.signatures {
@@ -97,6 +107,8 @@ struct Predicate {
     // cosign wraps the document once more.
     #[serde(rename = "Data")]
     data: Object<Box<Predicate>>,
+    spdx_version: Text,
+    bom_format: Text,
     creation_info: Object<Times>,
     metadata: Object<Times>,
     timestamp: Text,
@@ -217,6 +229,8 @@ fn take(statement: &Statement, facts: &mut Beside) {
         || kind.starts_with("https://cyclonedx.org/bom")
     {
         found.kind = "sbom".into();
+        let form = if kind.starts_with("https://spdx") { "spdx" } else { "cyclonedx" };
+        found.format = Some(form.to_owned());
         let document = predicate.data.as_ref().map_or(predicate, |inner| inner);
         add_files(document, &mut facts.sbom_files);
         let created = time(&document.creation_info, |times| &times.created);
@@ -443,6 +457,7 @@ mod tests {
         assert_eq!(beside.sbom_files.as_deref().unwrap(), ["/usr/bin/x", "/y"]);
         let lacks = ["it does not name the builder", "`b` is named without a digest"];
         assert_eq!(beside.attestations[1].lacks, lacks);
+        assert_eq!(beside.attestations[0].format.as_deref(), Some("spdx"));
         assert_eq!(beside.attestations[1].time.as_deref(), Some("2026-11-20T10:00:00Z"));
         assert!(facts.whole.mismatches.is_empty() && facts.whole.orphans.unwrap().is_empty());
 
@@ -452,6 +467,27 @@ mod tests {
         let facts = layout.facts(&Known::default());
         assert_eq!(kinds(&facts), ["sbom", "provenance"]);
         assert_eq!(facts.whole.mismatches.len(), 1);
+    }
+
+    #[test]
+    fn the_form_of_an_sbom_is_known() {
+        let mut layout = Layout::new();
+        let bom = layout.statement("https://cyclonedx.org/bom/v1.6", json!({"components": []}));
+        layout.paper("application/vnd.in-toto+json", &bom, None, true);
+        layout.paper("application/spdx+json", br#"{"spdxVersion": "SPDX-2.3"}"#, None, false);
+        let plain = br#"{"bomFormat": "CycloneDX"}"#;
+        layout.paper("application/vnd.cyclonedx+json", plain, None, false);
+        let forms = |known: &Known| -> Vec<Option<String>> {
+            let beside = layout.facts(known).whole.beside.unwrap();
+            beside.attestations.into_iter().map(|paper| paper.format).collect()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let want = [some("cyclonedx"), some("spdx"), some("cyclonedx")];
+        assert_eq!(forms(&Known::default()), want);
+        let given = ["sbom:spdx", "sbom", "provenance"].map(str::to_owned).to_vec();
+        let known = Known { attestations: Some(given), ..Known::default() };
+        assert_eq!(forms(&known), [some("spdx"), None, None]);
+        assert_eq!(kinds(&layout.facts(&known)), ["sbom", "sbom", "provenance"]);
     }
 
     #[test]
