@@ -395,7 +395,7 @@ mod tests {
             }
             low
         };
-        let (a, b) = (least(&[one.clone()]), least(&[two.clone()]));
+        let [a, b] = [&one, &two].map(|layer| least(std::slice::from_ref(layer)));
         assert!(a > b && b > 200, "{a} {b}");
         assert_eq!(least(&[one.clone(), two.clone()]), a + b);
         assert_eq!(least(&[one.clone(), one.clone(), two]), 2 * a + b, "each mention counts");

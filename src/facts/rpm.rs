@@ -249,6 +249,9 @@ const FOLDERS: u64 = 1118;
 const CONFIG: u64 = 1;
 const GHOST: u64 = 1 << 6;
 
+/// Files of one package: those with most have some hundred thousand.
+const FILES: usize = 1 << 20;
+
 // Adds what a header says, unless it is none; `None` if that is more than `most` bytes in all.
 fn package(header: &[u8], most: usize, out: &mut String) -> Option<()> {
     let before = out.len();
@@ -279,6 +282,11 @@ fn read_package(header: &[u8], most: usize, out: &mut String) -> Option<Full> {
         (0..count.min(data.len())).map(|_| std::str::from_utf8(parts.next()?).ok()).collect()
     };
     out.push_str(&format!("P:{}\n", texts(NAME)?.first()?));
+    // Who tells of more than can be is not believed about the rest.
+    if [NAMES, FOLDERS, DIGESTS].iter().filter_map(|tag| find(*tag)).any(|(_, count)| count > FILES)
+    {
+        return Some(Full(true));
+    }
     // A package without files has none of these.
     let (Some(names), Some(folders), Some(digests)) =
         (texts(NAMES), texts(FOLDERS), texts(DIGESTS))
@@ -390,6 +398,9 @@ mod tests {
         // Two packages, and two slots of one.
         let both = ndb(&[header(&long, 3), header(&long, 4)]);
         assert_eq!(text(name, &both).unwrap().lines().count(), 9);
+        let mut many = header("/usr/", 3);
+        many[8 + 16 * 2 + 12..8 + 16 * 3].copy_from_slice(&(1u32 << 24).to_be_bytes());
+        assert_eq!(text(name, &ndb(&[many])), None, "more files than can be");
         let mut shared = ndb(&[header("/usr/", 900)]);
         assert!(text(name, &shared).is_some());
         shared.copy_within(32..48, 48);

@@ -40,6 +40,9 @@ const SIZE: u64 = 64 << 20;
 /// Bytes of all papers. Those that come after are not read: what they say is missing then.
 const ALL: u64 = 256 << 20;
 
+/// Bytes of the manifests of papers: each names a few.
+const DOCUMENTS: usize = 32 << 20;
+
 const KIND: &str = "vnd.docker.reference.type";
 const OF: &str = "vnd.docker.reference.digest";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
@@ -118,6 +121,7 @@ impl Finished<'_> {
             }
         }
         let wanted = digest.to_string();
+        let mut left = DOCUMENTS;
         for entry in entries {
             // An entry that says of whom it is need not be opened to know that it is another's.
             let other = entry.annotations.get(OF).is_some_and(|of| *of != wanted)
@@ -127,6 +131,8 @@ impl Finished<'_> {
             }
             let named = entry.annotations.contains_key(KIND);
             let Some(bytes) = self.document(&entry) else { continue };
+            let Some(rest) = left.checked_sub(bytes.len()) else { break };
+            left = rest;
             let Ok(manifest) = Manifest::parse(&bytes) else { continue };
             let subject = manifest.subject.as_ref().map(|subject| subject.digest.to_string());
             if subject.as_ref() == Some(&wanted) || (subject.is_none() && named) {

@@ -1,5 +1,6 @@
 //! Waivers of a policy file: what they say, and which findings they cover.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use toml::Value;
@@ -58,7 +59,12 @@ pub(super) struct Scope<'a> {
     pub(super) facts: Option<&'a ImageFacts>,
     /// Today, `YYYY-MM-DD`.
     pub(super) today: Option<&'a str>,
+    /// What files hold, once a waiver asks.
+    pub(super) contents: OnceCell<Contents<'a>>,
 }
+
+/// The sums of the files at each path, with their layers, from the bottom.
+type Contents<'a> = BTreeMap<&'a str, Vec<(usize, &'a str)>>;
 
 /// Reads an entry of `[[exceptions]]`.
 pub(super) fn read(value: &Value, policy: &Policy, place: &str) -> Result<Exception, PolicyError> {
@@ -175,7 +181,8 @@ impl Exception {
                 }))
             && (self.paths.is_empty() || image.is_some_and(|image| any(&self.paths, &image.path)))
             && (self.sha256.is_empty()
-                || content(finding, scope.facts)
+                || scope
+                    .content(finding)
                     .is_some_and(|digest| self.sha256.iter().any(|known| known == digest)))
             && (self.images.is_empty()
                 || scope.names.iter().any(|name| {
@@ -185,18 +192,33 @@ impl Exception {
     }
 }
 
-// The content of the file that a finding is about: in its layer, else in the topmost that has it.
-fn content<'a>(finding: &Finding, facts: Option<&'a ImageFacts>) -> Option<&'a str> {
-    let image = finding.image.as_ref()?;
-    let layers = &facts?.layers;
-    let range = match image.layer {
-        Some(layer) => layers.get(layer..=layer)?,
-        None => layers.as_slice(),
-    };
-    let mut files = range.iter().rev().flat_map(|layer| &layer.table.files);
-    let file = files
-        .find(|file| file.path.trim_start_matches('/') == image.path.trim_start_matches('/'))?;
-    Some(file.sha256.as_str()).filter(|digest| !digest.is_empty())
+impl<'a> Scope<'a> {
+    // The content of the file that a finding is about: in its layer, else in the topmost that has it.
+    fn content(&self, finding: &Finding) -> Option<&'a str> {
+        let image = finding.image.as_ref()?;
+        let facts = self.facts?;
+        let contents = self.contents.get_or_init(|| contents(facts));
+        let sums = contents.get(image.path.trim_start_matches('/'))?;
+        let sum = match image.layer {
+            Some(layer) => sums.iter().find(|(of, _)| *of == layer),
+            None => sums.last(),
+        };
+        sum.map(|(_, digest)| *digest).filter(|digest| !digest.is_empty())
+    }
+}
+
+// Of several entries of a layer with one path the first counts.
+fn contents(facts: &ImageFacts) -> Contents<'_> {
+    let mut all = Contents::new();
+    for (index, layer) in facts.layers.iter().enumerate() {
+        for file in &layer.table.files {
+            let sums = all.entry(file.path.trim_start_matches('/')).or_default();
+            if sums.last().is_none_or(|(of, _)| *of != index) {
+                sums.push((index, file.sha256.as_str()));
+            }
+        }
+    }
+    all
 }
 
 /// Marks what the waivers of the policy fit, and has them cover it as far as this report goes.

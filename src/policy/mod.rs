@@ -215,6 +215,7 @@ fn cover(
         names: outline.input.tags.unwrap_or(&[]),
         facts,
         today: outline.input.today,
+        ..Scope::default()
     };
     exceptions::apply(report, policy, &scope);
 }

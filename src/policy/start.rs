@@ -1,7 +1,7 @@
 //! Whether a program of an image would start: found, permitted, for this machine, with its loader,
 //! libraries and interpreter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Judged, started};
 use crate::facts::{Elf, FileFact, FileKind, ImageFacts, Program, Visible};
@@ -156,11 +156,14 @@ impl<'a> Start<'a> {
             return Some((message, help));
         }
         let musl = self.visible.keys().any(|path| path.starts_with("/lib/ld-musl-"));
-        let missing = elf.needed.iter().find(|library| {
-            let own = musl && of_musl(library);
-            let end = format!("/{}", library.rsplit('/').next().unwrap_or(library));
-            !own && !self.visible.keys().any(|path| path.ends_with(&end))
-        })?;
+        let last = |path: &str| -> usize { path.rfind('/').map_or(0, |at| at + 1) };
+        let needed = elf.needed.iter().filter(|library| !(musl && of_musl(library)));
+        let mut absent: BTreeSet<&str> = needed.clone().map(|path| &path[last(path)..]).collect();
+        // One pass, however many they are.
+        for path in self.visible.keys() {
+            absent.remove(&path[last(path)..]);
+        }
+        let missing = needed.clone().find(|path| absent.contains(&path[last(path)..]))?;
         let message =
             format!("`{name}` needs the library `{}`, which is not there", shown(missing));
         Some((message, "copy the library too, or link statically"))
