@@ -62,7 +62,7 @@ pub(crate) struct Args {
     /// The largest share that may be wasted of what is added to the first layer
     #[arg(long, value_name = "SHARE", visible_alias = "highestUserWastedPercent")]
     highest_user_wasted_percent: Option<String>,
-    /// The report's form: human, json, sarif, github, gitlab, junit or checkstyle
+    /// The report's form: human, json, sarif, github, gitlab, junit, checkstyle or tap
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: String,
     #[command(flatten)]

@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Never use the network (lint does not, in this version)
     #[arg(long)]
     offline: bool,
-    /// The report's form: human, json, sarif, github, gitlab, junit or checkstyle
+    /// The report's form: human, json, sarif, github, gitlab, junit, checkstyle or tap
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: String,
     /// Make the changes that mend findings and keep what the build does; with `unsafe`, all

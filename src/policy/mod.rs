@@ -40,6 +40,7 @@ mod start;
 mod started;
 mod suppress;
 mod template;
+mod tested;
 mod units;
 mod values;
 mod yaml;
@@ -69,6 +70,7 @@ pub use rule::{Alias, Around, Found, Param, ParamKind, Rule};
 pub use rules::{CATEGORIES, RULES, explain};
 pub use show::table_of;
 pub use template::template;
+pub use tested::{Tested, tap_of};
 
 use std::collections::BTreeMap;
 
