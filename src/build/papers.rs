@@ -42,9 +42,13 @@ pub(super) fn read(image: &Finished<'_>, known: &Known) -> Result<Papers, BaseEr
             Paper::Bom(bytes) => {
                 let Ok(bom) = serde_json::from_slice::<Value>(&bytes) else { continue };
                 add_files(&bom, &mut facts.sbom_files);
-                facts
-                    .attestations
-                    .push(Attestation { kind: "sbom".into(), ..Attestation::default() });
+                let format = match (&bom["spdxVersion"], &bom["bomFormat"]) {
+                    (Value::String(_), _) => Some("spdx".to_owned()),
+                    (_, Value::String(_)) => Some("cyclonedx".to_owned()),
+                    _ => None,
+                };
+                let kind = "sbom".to_owned();
+                facts.attestations.push(Attestation { kind, format, ..Attestation::default() });
             }
             Paper::Signature { payload, signature } => {
                 facts.signatures.push(signed(&payload, &signature, &digest, &known.keys));
@@ -53,7 +57,13 @@ pub(super) fn read(image: &Finished<'_>, known: &Known) -> Result<Papers, BaseEr
         }
     }
     if let Some(kinds) = &known.attestations {
-        let given = |kind: &String| Attestation { kind: kind.clone(), ..Attestation::default() };
+        let given = |kind: &String| {
+            let (kind, format) = match kind.split_once(':') {
+                Some(("sbom", format)) => ("sbom", Some(format.to_owned())),
+                _ => (kind.as_str(), None),
+            };
+            Attestation { kind: kind.to_owned(), format, ..Attestation::default() }
+        };
         facts.attestations = kinds.iter().map(given).collect();
     }
     if let Some(signatures) = &known.signatures {
@@ -83,6 +93,8 @@ fn take(statement: &Value, facts: &mut Beside) {
         || kind.starts_with("https://cyclonedx.org/bom")
     {
         found.kind = "sbom".into();
+        let form = if kind.starts_with("https://spdx") { "spdx" } else { "cyclonedx" };
+        found.format = Some(form.to_owned());
         // cosign wraps the document once more.
         let document = predicate.get("Data").unwrap_or(predicate);
         add_files(document, &mut facts.sbom_files);
@@ -293,6 +305,7 @@ mod tests {
         assert_eq!(beside.sbom_files.as_deref().unwrap(), ["/usr/bin/x", "/y"]);
         let lacks = ["it does not name the builder", "`b` is named without a digest"];
         assert_eq!(beside.attestations[1].lacks, lacks);
+        assert_eq!(beside.attestations[0].format.as_deref(), Some("spdx"));
         assert_eq!(beside.attestations[1].time.as_deref(), Some("2026-11-20T10:00:00Z"));
         assert!(facts.whole.mismatches.is_empty() && facts.whole.orphans.unwrap().is_empty());
 
@@ -302,6 +315,27 @@ mod tests {
         let facts = layout.facts(&Known::default());
         assert_eq!(kinds(&facts), ["sbom", "provenance"]);
         assert_eq!(facts.whole.mismatches.len(), 1);
+    }
+
+    #[test]
+    fn the_form_of_an_sbom_is_known() {
+        let mut layout = Layout::new();
+        let bom = layout.statement("https://cyclonedx.org/bom/v1.6", json!({"components": []}));
+        layout.paper("application/vnd.in-toto+json", &bom, None, true);
+        layout.paper("application/spdx+json", br#"{"spdxVersion": "SPDX-2.3"}"#, None, false);
+        let plain = br#"{"bomFormat": "CycloneDX"}"#;
+        layout.paper("application/vnd.cyclonedx+json", plain, None, false);
+        let forms = |known: &Known| -> Vec<Option<String>> {
+            let beside = layout.facts(known).whole.beside.unwrap();
+            beside.attestations.into_iter().map(|paper| paper.format).collect()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let want = [some("cyclonedx"), some("spdx"), some("cyclonedx")];
+        assert_eq!(forms(&Known::default()), want);
+        let given = ["sbom:spdx", "sbom", "provenance"].map(str::to_owned).to_vec();
+        let known = Known { attestations: Some(given), ..Known::default() };
+        assert_eq!(forms(&known), [some("spdx"), None, None]);
+        assert_eq!(kinds(&layout.facts(&known)), ["sbom", "sbom", "provenance"]);
     }
 
     #[test]

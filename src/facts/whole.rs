@@ -67,6 +67,8 @@ pub struct Beside {
 pub struct Attestation {
     /// `sbom`, `provenance`, `scan`, or the type that it names.
     pub kind: String,
+    /// Of an SBOM `spdx` or `cyclonedx`; `None` where that is not known.
+    pub format: Option<String>,
     /// When it was made, `YYYY-MM-DD…`.
     pub time: Option<String>,
     /// What it lacks.

@@ -332,6 +332,13 @@ fn papers_beside_the_image() {
     check("signature-missing", key, signed("ours", true), &[]);
     check("signature-missing", key, signed("theirs", true), &["image"]);
     check("signature-missing", key, signed("ours", false), &["image"]);
+    let forms = "[attestations]\nsbom_format = [\"spdx\"]\n";
+    let bom = |kind: &str| json!({"attestations": [kind]});
+    check("sbom-missing", "", bom("sbom"), &[]);
+    check("sbom-missing", "", bom("sbom:cyclonedx"), &[]);
+    check("sbom-missing", forms, bom("sbom:spdx"), &[]);
+    check("sbom-missing", forms, bom("sbom:cyclonedx"), &["image"]);
+    check("sbom-missing", forms, bom("sbom"), &["image"]);
     let sbom = |files: Value| json!({"attestations": ["sbom"], "sbom_files": files});
     check("sbom-incomplete", "", sbom(json!(["/x"])), &[]);
     check("sbom-incomplete", "", json!({"attestations": []}), &[]);

@@ -227,6 +227,18 @@ pub(super) fn top(
         setting.level = Level::Error;
         place.clone_into(&mut setting.origin);
     }
+    // So it is with papers that an image must have beside it.
+    let papers = table.get("attestations").and_then(|table| table.get("require"));
+    for kind in papers.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        let Some((_, id)) = sections::PAPERS.iter().find(|(known, _)| *known == kind) else {
+            continue;
+        };
+        if !policy.is_on(id) {
+            let setting = policy.setting_mut(id);
+            setting.level = Level::Error;
+            place.clone_into(&mut setting.origin);
+        }
+    }
     if let Some(word) = string(table, "chroot", place)? {
         let allowed = match word {
             "allow" => true,

@@ -256,7 +256,11 @@ fn whole_of(recipe: &Value) -> Whole {
             Some((kind, time)) => (kind.to_owned(), Some(time.to_owned())),
             None => (kind, None),
         };
-        beside.attestations.push(Attestation { kind, time, lacks: words("lacks") });
+        let (kind, format) = match kind.split_once(':') {
+            Some((kind, format)) => (kind.to_owned(), Some(format.to_owned())),
+            None => (kind, None),
+        };
+        beside.attestations.push(Attestation { kind, format, time, lacks: words("lacks") });
     }
     for signature in recipe["signatures"].as_array().into_iter().flatten() {
         let key = signature["key"].as_str().unwrap().to_owned();
