@@ -21,7 +21,7 @@ pub struct Known {
     pub base_layers: usize,
     /// Secrets to search for.
     pub needles: Needles,
-    /// Kinds of attestations that are there; `None` to look.
+    /// Kinds of attestations that are there, an SBOM with its form (`sbom:spdx`); `None` to look.
     pub attestations: Option<Vec<String>>,
     /// Names of keys, and whether their signature holds; `None` to look.
     pub signatures: Option<Vec<(String, bool)>>,
@@ -33,6 +33,8 @@ pub struct Known {
     pub before: Option<u64>,
     /// Today, `YYYY-MM-DD`.
     pub today: Option<String>,
+    /// Names by which whoever asks knows the image.
+    pub names: Vec<String>,
 }
 
 /// Layers of an image that are looked at; overlay mounts of Linux take 500.
@@ -50,7 +52,12 @@ fn few(layers: usize) -> Result<(), BaseError> {
 /// not be had at all.
 pub fn look(image: &Finished<'_>, known: &Known) -> Result<ImageFacts, BaseError> {
     few(image.layers.len())?;
-    let mut whole = Whole { today: known.today.clone(), before: known.before, ..Whole::default() };
+    let mut whole = Whole {
+        today: known.today.clone(),
+        before: known.before,
+        names: known.names.clone(),
+        ..Whole::default()
+    };
     let mut layers = Vec::with_capacity(image.layers.len());
     // A layer may stand twice in an image; it is read once.
     let mut read: BTreeMap<String, (LayerTable, Vec<Leak>)> = BTreeMap::new();

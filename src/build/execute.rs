@@ -73,7 +73,8 @@ pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
     }
     let text = work.prepared.text_input(work.job);
     let mut report = judged(work, &built.conduct);
-    report.append(check_image(ImageInput { facts: &facts, text: Some(text) }, work.policy));
+    let seen = check_image(ImageInput { facts: &facts, text: Some(text) }, work.policy);
+    report.append(seen, work.policy);
     if report.verdict(work.policy.fail_on).refused {
         return Err(Ended::Refused(report));
     }
@@ -143,7 +144,8 @@ fn judged(work: &Work<'_>, conduct: &BTreeMap<StepId, Conduct>) -> Report {
         .collect();
     let text = work.prepared.text_input(work.job);
     let mut report = work.prepared.report.clone();
-    report.append(check_behaviour(BehaviourInput { text, steps: &steps }, work.policy));
+    let acts = check_behaviour(BehaviourInput { text, steps: &steps }, work.policy);
+    report.append(acts, work.policy);
     report
 }
 

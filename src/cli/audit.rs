@@ -38,6 +38,10 @@ pub(crate) struct Args {
     /// Of an image for several platforms, this one
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
+    /// A name of the image, for exceptions with `images`: one reference of a registry names itself,
+    /// but of a file or folder only who asks can say whose it is
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    tag: Vec<String>,
     /// So many layers, from the bottom, are of the base
     #[arg(long, value_name = "N", default_value_t = 0)]
     base_layers: usize,
@@ -99,6 +103,10 @@ pub(crate) fn run(args: Args) -> Exit {
 
 fn audit(args: &Args) -> Result<Exit, Stop> {
     known_format(&args.format)?;
+    if !args.tag.is_empty() && args.images.len() > 1 {
+        return Err(Stop::usage("--tag names one image, and there are several")
+            .help("audit them one by one"));
+    }
     let (policy, folders) = demanded(args)?;
     let given = match &args.facts {
         None => Facts::default(),
@@ -153,6 +161,10 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
     // One image that cannot be had does not hide what is wrong with another.
     let mut stops = Vec::new();
     for (name, source) in args.images.iter().zip(&sources) {
+        known.names.clone_from(&args.tag);
+        if let FinishedSource::Registry(reference) = source {
+            known.names.push(reference.familiar());
+        }
         let (facts, digest) = match gather(source, &platform, registry.as_ref(), &known) {
             Ok(found) => found,
             Err(stop) => {
@@ -166,16 +178,21 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
             images.push(summary(name, digest.as_deref(), &facts));
             about = overview(name, digest.as_deref(), &facts);
         }
+        judged.push((name, report, about));
+    }
+    // An exception may cover so many findings in all of them together.
+    let mut reports: Vec<(&mut Report, &Policy)> =
+        judged.iter_mut().map(|(_, report, _)| (report, &policy)).collect();
+    Report::settle(&mut reports);
+    for (_, report, _) in &judged {
         let counts = |finding: &&rbuild::policy::Finding| finding.counts();
         let tampered =
             report.findings.iter().filter(counts).any(|found| found.rule == "digest-mismatch");
-        let this = match report.verdict(policy.fail_on).refused {
+        exit = exit.and(match report.verdict(policy.fail_on).refused {
             _ if tampered && policy.fail_on != FailOn::Never => Exit::Tampered,
             true => Exit::Refused,
             false => Exit::Success,
-        };
-        exit = exit.and(this);
-        judged.push((name, report, about));
+        });
     }
     if judged.is_empty() {
         return Ok(stops.iter().fold(exit, |exit, stop| exit.and(stop.tell())));

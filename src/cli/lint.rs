@@ -95,17 +95,29 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
     for path in &args.paths {
         match one(path, args, &known) {
             Ok(None) => {}
-            Ok(Some((this, found))) => {
-                exit = exit.and(this);
-                judged.push(found);
-            }
+            Ok(Some(found)) => judged.push(found),
             Err(stop) => stops.push(stop),
         }
+    }
+    let mut reports: Vec<(&mut Report, &Policy)> =
+        judged.iter_mut().map(|one| (&mut one.report, &one.policy)).collect();
+    Report::settle(&mut reports);
+    for one in &judged {
+        exit = exit.and(match one.parsed {
+            false => Exit::Parse,
+            true if one.report.verdict(one.policy.fail_on).refused => Exit::Refused,
+            true => Exit::Success,
+        });
     }
     if !args.diff && (stops.is_empty() || !judged.is_empty()) {
         let all: Vec<Told<'_>> = judged
             .iter()
-            .map(|(name, report, sources, policy)| Told { name, report, sources, policy })
+            .map(|one| Told {
+                name: &one.name,
+                report: &one.report,
+                sources: &one.sources,
+                policy: &one.policy,
+            })
             .collect();
         let text = rendered(&args.format, &all, super::build::colour())?;
         // A closed pipe (`rbuild lint | head`) is the reader's choice.
@@ -115,11 +127,17 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
     Ok(stops.iter().fold(exit, |exit, stop| exit.and(stop.tell())))
 }
 
-/// A file's name, what was found in it, its text and its policy.
-type Judged = (String, Report, Sources, Policy);
+/// A file that was judged.
+struct Judged {
+    name: String,
+    report: Report,
+    sources: Sources,
+    policy: Policy,
+    parsed: bool,
+}
 
 /// Does what was asked for with one path; `None` where that is no judgement.
-fn one(path: &Path, args: &Args, known: &Bases) -> Result<Option<(Exit, Judged)>, Stop> {
+fn one(path: &Path, args: &Args, known: &Bases) -> Result<Option<Judged>, Stop> {
     let (dockerfile, context) = locate(path, args)?;
     let policy = effective(&args.policy, &context)?;
     let folder = path.is_dir().then_some(path);
@@ -135,12 +153,8 @@ fn one(path: &Path, args: &Args, known: &Bases) -> Result<Option<(Exit, Judged)>
         }
     }
     let (sources, report, parsed) = judge(&dockerfile, folder, args, &policy, known)?;
-    let exit = match parsed {
-        false => Exit::Parse,
-        true if report.verdict(policy.fail_on).refused => Exit::Refused,
-        true => Exit::Success,
-    };
-    Ok(Some((exit, (dockerfile.display().to_string(), report, sources, policy))))
+    let name = dockerfile.display().to_string();
+    Ok(Some(Judged { name, report, sources, policy, parsed }))
 }
 
 /// The Dockerfile that a path means, and the folder where its policy is looked for.

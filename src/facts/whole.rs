@@ -23,6 +23,8 @@ pub struct Whole {
     pub beside: Option<Beside>,
     /// Bytes, as stored, of the image that it is compared with.
     pub before: Option<u64>,
+    /// Names by which whoever asks knows the image; not those that it gives itself.
+    pub names: Vec<String>,
     /// Today, `YYYY-MM-DD`, for what grows old.
     pub today: Option<String>,
 }

@@ -29,7 +29,7 @@ pub struct Exception {
     pub paths: Vec<String>,
     /// SHA-256 in hex of files in the image; empty is any.
     pub sha256: Vec<String>,
-    /// Patterns of the names of the image (`-t`); empty is any.
+    /// Patterns of the names of the image (`-t`, or the reference that is audited); empty is any.
     pub images: Vec<String>,
     /// Why.
     pub reason: String,
@@ -37,8 +37,10 @@ pub struct Exception {
     pub owner: String,
     /// The last day, `YYYY-MM-DD`.
     pub expires: String,
-    /// How many findings it may cover, at the text and at the image each.
+    /// How many findings it may cover in one run: of all moments, files and images together.
     pub max: Option<usize>,
+    /// The file that says it.
+    pub place: String,
     /// The day has passed: see [`Policy::end`].
     pub ended: bool,
 }
@@ -121,6 +123,7 @@ pub(super) fn read(value: &Value, policy: &Policy, place: &str) -> Result<Except
         owner: text("owner")?,
         expires: expires.get(..10).unwrap_or_default().to_owned(),
         max,
+        place: place.to_owned(),
         ended: false,
     };
     if exception.rules.is_empty() {
@@ -189,13 +192,49 @@ fn content<'a>(finding: &Finding, facts: Option<&'a ImageFacts>) -> Option<&'a s
     Some(file.sha256.as_str()).filter(|digest| !digest.is_empty())
 }
 
-/// Marks what the waivers of the policy cover.
+/// Marks what the waivers of the policy fit, and has them cover it as far as this report goes.
 pub(super) fn apply(report: &mut Report, policy: &Policy, scope: &Scope<'_>) {
-    for exception in policy.exceptions.iter().filter(|exception| !exception.over(scope.today)) {
-        let fits = |finding: &&mut Finding| {
-            finding.suppressed.is_none() && !finding.firm && exception.fits(finding, scope)
-        };
-        let covered: Vec<&mut Finding> = report.findings.iter_mut().filter(fits).collect();
+    for (at, exception) in policy.exceptions.iter().enumerate() {
+        if exception.over(scope.today) {
+            continue;
+        }
+        for finding in &mut report.findings {
+            if finding.suppressed.is_none() && !finding.firm && exception.fits(finding, scope) {
+                finding.waivers.fit.push(at);
+            }
+        }
+    }
+    settle(&mut [(report, policy)]);
+}
+
+/// See [`Report::settle`]. What was settled before, of fewer reports, is taken back first.
+pub(super) fn settle(reports: &mut [(&mut Report, &Policy)]) {
+    for finding in reports.iter_mut().flat_map(|(report, _)| &mut report.findings) {
+        if !finding.waivers.fit.is_empty() {
+            finding.suppressed = None;
+        }
+        if let Some(help) = finding.waivers.help.take() {
+            finding.help = help;
+        }
+    }
+    // Two files of a command may have policies of their own, with the same exception of one file.
+    let policies: Vec<&Policy> = reports.iter().map(|(_, policy)| *policy).collect();
+    let mut known: Vec<&Exception> = Vec::new();
+    for policy in policies {
+        for exception in &policy.exceptions {
+            if !known.contains(&exception) {
+                known.push(exception);
+            }
+        }
+    }
+    for exception in known {
+        let mut covered: Vec<&mut Finding> = Vec::new();
+        for (report, policy) in reports.iter_mut() {
+            let mine = |at: &usize| policy.exceptions.get(*at) == Some(exception);
+            covered.extend(report.findings.iter_mut().filter(|finding| {
+                finding.suppressed.is_none() && finding.waivers.fit.iter().any(mine)
+            }));
+        }
         let count = covered.len();
         let failed = exception.max.filter(|max| count > *max);
         for finding in covered {
@@ -205,10 +244,12 @@ pub(super) fn apply(report: &mut Report, policy: &Policy, scope: &Scope<'_>) {
                     "the waiver `{}` covers at most {max} of these, and there are {count}",
                     exception.reason
                 );
-                finding.help = Some(match finding.help.take() {
+                let help = finding.help.clone();
+                finding.help = Some(match &help {
                     Some(help) => format!("{help}; {told}"),
                     None => told,
                 });
+                finding.waivers.help.get_or_insert(help);
                 continue;
             }
             finding.suppressed = Some(Suppressed {
@@ -237,6 +278,11 @@ mod tests {
 
     // Of two setuid files, which are covered.
     fn check(scope: &str, want: [bool; 2]) {
+        named(&[], scope, want);
+    }
+
+    // The same, of an image that has names.
+    fn named(names: &[&str], scope: &str, want: [bool; 2]) {
         let mut table = TableObserver::new();
         for name in ["a", "b"] {
             let path = ImagePath::from_entry(format!("bin/{name}").as_bytes()).unwrap();
@@ -252,7 +298,8 @@ mod tests {
         };
         let needles = Needles::new(std::iter::empty());
         let config = Config::empty(&Platform::new("linux", "amd64", None));
-        let facts = ImageFacts::new(config, vec![layer], &BTreeMap::new(), &needles);
+        let mut facts = ImageFacts::new(config, vec![layer], &BTreeMap::new(), &needles);
+        facts.whole.names = names.iter().map(|name| (*name).to_owned()).collect();
         let mut policy = policy(scope).unwrap();
         let only = Overrides { only: vec!["setuid-file".into()], ..Overrides::default() };
         policy.apply(&only).unwrap();
@@ -277,6 +324,63 @@ mod tests {
         // Of an image without a name or a text, nothing can be said by these.
         check("images = [\"**\"]", [false, false]);
         check("stages = [\"a\"]", [false, false]);
+        // One that was asked for by its name has that.
+        named(&["registry.corp.example/init:2"], "images = [\"**/init:*\"]", [true, true]);
+        named(&["registry.corp.example/app:2"], "images = [\"**/init:*\"]", [false, false]);
+    }
+
+    // How many findings of two files are covered, of three that an exception with this `max` fits.
+    fn settled(max: &str, places: [&str; 2], want: [usize; 2]) {
+        let text =
+            format!("[[exceptions]]\nrules = [\"setuid-file\"]\nfiles = [\"**\"]\n{max}\n{TAIL}");
+        let read = |place: &str| Policy::read(&text, place, &mut |_| None).unwrap();
+        let policies = places.map(read);
+        let report = |count: usize, policy: &Policy| {
+            let finding =
+                Finding { rule: "setuid-file", ..Finding::new(crate::policy::Moment::Static, "") };
+            let mut report = Report { findings: vec![finding; count], ..Report::default() };
+            apply(&mut report, policy, &Scope { file: "a/Dockerfile", ..Scope::default() });
+            report
+        };
+        let mut one = report(1, &policies[0]);
+        assert!(one.findings[0].suppressed.is_some(), "alone it is covered");
+        let mut two = report(2, &policies[1]);
+        let covered =
+            |report: &Report| report.findings.iter().filter(|f| f.suppressed.is_some()).count();
+        // Again and again comes out the same.
+        for _ in 0..2 {
+            Report::settle(&mut [(&mut one, &policies[0]), (&mut two, &policies[1])]);
+            assert_eq!([covered(&one), covered(&two)], want, "{max}");
+        }
+        let told = one.findings[0].help.as_deref().unwrap_or("");
+        assert_eq!(told.matches("covers at most").count(), usize::from(want[0] == 0), "{told}");
+    }
+
+    #[test]
+    fn max_counts_over_all_that_a_command_judges() {
+        settled("", ["p.toml", "p.toml"], [1, 2]);
+        settled("max = 3", ["p.toml", "p.toml"], [1, 2]);
+        settled("max = 2", ["p.toml", "p.toml"], [0, 0]);
+        // What another file grants is another exception.
+        settled("max = 2", ["p.toml", "q.toml"], [1, 2]);
+    }
+
+    #[test]
+    fn max_counts_over_all_moments() {
+        let mut policy = policy("paths = [\"**\"]\nmax = 1").unwrap();
+        policy.exceptions[0].paths.clear();
+        let report = || {
+            let finding =
+                Finding { rule: "setuid-file", ..Finding::new(crate::policy::Moment::Static, "") };
+            let mut report = Report { findings: vec![finding], ..Report::default() };
+            apply(&mut report, &policy, &Scope::default());
+            report
+        };
+        let mut all = report();
+        all.append(report(), &policy);
+        assert_eq!(all.findings.len(), 2);
+        assert!(all.findings.iter().all(|finding| finding.suppressed.is_none()), "{all:?}");
+        assert!(all.findings.iter().all(|f| f.help.as_ref().unwrap().contains("there are 2")));
     }
 
     #[test]

@@ -412,6 +412,7 @@ fn what_the_text_told_is_not_told_of_the_image_again() {
         finding("a", "apt", 2).once(),
         finding("a", "apt", 1),
     ];
-    report.append(Report { findings: more, ..Report::default() });
+    let policy = Policy::builtin("none").unwrap();
+    report.append(Report { findings: more, ..Report::default() }, &policy);
     assert_eq!(report.findings.len(), 4);
 }

@@ -187,7 +187,8 @@ fn cover(
     let Some(outline) = outline else {
         // A waiver ends for images too.
         let today = facts.and_then(|facts| facts.whole.today.as_deref());
-        exceptions::apply(report, policy, &Scope { facts, today, ..Scope::default() });
+        let names = facts.map_or(&[][..], |facts| &facts.whole.names);
+        exceptions::apply(report, policy, &Scope { facts, today, names, ..Scope::default() });
         return;
     };
     let comments = comments::read(outline, policy);

@@ -39,7 +39,7 @@ const TAIL: &str = "
 # reason  = \"init container sets sysctls; OPS-1412\"
 # owner   = \"platform@corp.example\"
 # expires = 2027-12-31
-# max     = 1                       # more findings than this: it covers none
+# max     = 1                       # more findings than this in one run: it covers none
 
 # [custom]                          # rules in Rego: docs/rego.md
 # rego = [\"policies/*.rego\"]
