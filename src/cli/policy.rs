@@ -30,7 +30,7 @@ pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Sto
 
 /// The folders where the keys of `[signatures] trusted` lie: each in that of the policy file that
 /// named it first. What the organisation names is never looked for in the repository.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct KeyFolders(Vec<(Value, PathBuf)>);
 
 impl KeyFolders {
@@ -56,7 +56,7 @@ impl KeyFolders {
     }
 
     // Takes what a file has named that none before it has.
-    fn add(&mut self, policy: &Policy, file: &Path) {
+    pub(crate) fn add(&mut self, policy: &Policy, file: &Path) {
         let folder = folder_of(file);
         for entry in trusted(policy) {
             if !self.0.iter().any(|(known, _)| known == entry) {

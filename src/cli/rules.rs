@@ -41,8 +41,8 @@ enum Command {
     },
     /// Judge cases and compare with what each expects (docs/policy.md tells their form)
     ///
-    /// A case is a folder with `Dockerfile`, `expected.json` and, if need be, `case.json`; or an entry
-    /// `[[case]]` of a TOML file. Ends with 1 if one is not judged as expected.
+    /// A case is a folder with `Dockerfile` or `image.json`, `expected.json` and, if need be,
+    /// `case.json`; or an entry `[[case]]` of a TOML file. Ends with 1 if one is not judged as expected.
     Test(Box<cases::Args>),
     /// Write a policy file to start from: every key, commented out; never over a file
     Init {
