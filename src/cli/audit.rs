@@ -224,7 +224,7 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
 
 /// The policy, with the thresholds of the command line and of `.dive-ci`.
 fn demanded(args: &Args) -> Result<(Policy, KeyFolders), Stop> {
-    let (mut policy, folders) = effective_with_keys(&args.policy, Path::new("."))?;
+    let (mut policy, folders) = effective_with_keys(&args.policy, &args.store, Path::new("."))?;
     let usual = Path::new(".dive-ci");
     let file = match &args.ci_config {
         Some(path) => Some(path.as_path()),

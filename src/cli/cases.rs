@@ -134,7 +134,7 @@ fn test(args: &Args) -> Result<Exit, Stop> {
             "a case is a folder with Dockerfile and expected.json, or a [[case]] of a TOML file",
         ));
     }
-    let (policy, keys) = effective_with_keys(&args.policy, Path::new("."))?;
+    let (policy, keys) = effective_with_keys(&args.policy, &args.store, Path::new("."))?;
     let setting = Setting { args, policy, keys };
     let human = args.format == "human";
     let mut tests: Vec<(&Case, Tested)> = Vec::new();

@@ -13,7 +13,7 @@ use rbuild::policy::{Bases, Policy, Report, Told, diff};
 use super::environment;
 use super::exit::Exit;
 use super::policy::{effective, known_format, rendered, write_all};
-use super::shared::{KeyValue, PolicyArgs, Stop};
+use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs};
 
 /// Judge Dockerfiles without building them.
 ///
@@ -48,9 +48,6 @@ pub(crate) struct Args {
     /// The layers of the build become one
     #[arg(long)]
     squash: bool,
-    /// Never use the network (lint does not, in this version)
-    #[arg(long)]
-    offline: bool,
     /// The report's form: human, json, sarif, github, gitlab, junit, checkstyle or tap
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: String,
@@ -66,6 +63,8 @@ pub(crate) struct Args {
     dump_input: bool,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Runs the command.
@@ -139,7 +138,7 @@ struct Judged {
 /// Does what was asked for with one path; `None` where that is no judgement.
 fn one(path: &Path, args: &Args, known: &Bases) -> Result<Option<Judged>, Stop> {
     let (dockerfile, context) = locate(path, args)?;
-    let policy = effective(&args.policy, &context)?;
+    let policy = effective(&args.policy, &args.store, &context)?;
     let folder = path.is_dir().then_some(path);
     if args.dump_input {
         let text = document(&dockerfile, folder, args, &policy, known)?;

@@ -63,8 +63,8 @@ pub use judged::{Judged, Maker};
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
-    Behaviour, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, PolicyFiles, RuleName,
-    Setting, find_rules, rule,
+    Behaviour, Inline, Offline, Overrides, PROFILES, Policy, PolicyCause, PolicyError, PolicyFiles,
+    RuleName, Setting, find_rules, rule,
 };
 pub use rule::{Alias, Around, Found, Param, ParamKind, Rule};
 pub use rules::{CATEGORIES, RULES, explain};

@@ -78,14 +78,16 @@ fn chain(
     for parent in parents {
         if let Some((name, text)) = PROFILES.iter().find(|(name, _)| *name == parent) {
             chain(policy, text, name, open, seen)?;
+        } else if parent.starts_with("oci:") || parent.starts_with("oci-layout:") {
+            let text = open.artifact(&parent).map_err(|error| PolicyError {
+                place: place.to_owned(),
+                message: format!("`{parent}`, which it extends: {}", error.message),
+                ..error
+            })?;
+            chain(policy, &text, &parent, open, seen)?;
         } else if let Some(text) = open.text(&parent) {
             chain(policy, &text, &parent, open, seen)?;
         } else {
-            if parent.starts_with("oci:") {
-                let message = format!("`{parent}`: a policy in a registry is not read");
-                return Err(PolicyError::new(place, message)
-                    .help(Some("pull it to a file, and extend that".into())));
-            }
             let near = nearest(&parent, PROFILES.iter().map(|(name, _)| *name));
             return Err(PolicyError::new(
                 place,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Done, Place, Who, busybox, run};
+use crate::harness::{Build, Done, Place, Registry, Who, busybox, have, run};
 
 fn rbuild(place: &Place, arguments: &[&str]) -> Done {
     let mut command = place.who().command(place.program(), &place.at("home"));
@@ -255,6 +255,46 @@ fn an_exception_covers_so_many_in_one_run() {
     check(&place, &named("registry.corp.example/app:1"), 1, &["error[final-user-root]"], &[]);
     let two = [&named("a")[..], &[&layout]].concat();
     check(&place, &two, 2, &["--tag names one image"], &[]);
+}
+
+#[test]
+fn a_policy_is_extended_from_a_registry() {
+    if !have(&["docker-registry"]) {
+        return;
+    }
+    let (place, registry) = (place(), Registry::start());
+    let text = b"extends = \"none\"\n[rules]\nbase-tag-latest = \"error\"\n";
+    let (digest, file) = registry.hold("corp/policy", "application/toml", text);
+    let name = format!("oci:{}/corp/policy", registry.host());
+    let extends = |what: &str| place.file("org.toml", format!("extends = \"{what}\"\n"));
+    extends(&format!("{name}@{digest}"));
+    place.file("Dockerfile", "FROM debian:latest\n");
+    let lint = |more: &[&'static str]| {
+        [&["lint", "--policy", "org.toml", "Dockerfile"][..], more].concat()
+    };
+    check(&place, &lint(&["--offline", "--root", "s"]), 5, &["offline", "which it extends"], &[]);
+    check(&place, &lint(&["--root", "s"]), 1, &["error[base-tag-latest]", "1 error"], &["user"]);
+    // What the store has is not asked for again.
+    let asked = registry.requests().len();
+    check(&place, &lint(&["--root", "s", "--offline"]), 1, &["error[base-tag-latest]"], &[]);
+    assert_eq!(registry.requests().len(), asked);
+    // A build goes on to its namespaces after it.
+    let steps = Build::text(&place, "FROM busybox\nRUN true\n").policy(Some("org.toml"));
+    let outcome = steps.store(place.at("fresh")).run();
+    assert_eq!(outcome.done.code(), 0, "{}", outcome.err());
+
+    place.file("Dockerfile", "FROM debian:latest\n");
+    registry.falsify(&file);
+    check(&place, &lint(&["--root", "t"]), 6, &["which it extends"], &[]);
+    extends(&format!("{name}@sha256:{}", "0".repeat(64)));
+    check(&place, &lint(&["--root", "s"]), 5, &["which it extends"], &[]);
+    extends(&format!("{name}:1"));
+    let unpinned = ["it is not named by its digest", "oci:NAME@sha256:"];
+    check(&place, &lint(&["--root", "s"]), 2, &unpinned, &[]);
+    // What is large is no policy.
+    let (large, _) = registry.hold("corp/large", "application/toml", &vec![b'#'; (1 << 20) + 1]);
+    extends(&format!("oci:{}/corp/large@{large}", registry.host()));
+    check(&place, &lint(&["--root", "s"]), 5, &["larger than 1048576 bytes"], &[]);
 }
 
 const GO: &str = "# METADATA\n# title: Go services need -trimpath\n# custom:\n#   id: corp/go-trimpath\n\

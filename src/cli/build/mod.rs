@@ -305,8 +305,8 @@ impl Command {
         let is_folder = matches!(self.origin, Origin::Folder(_));
         let folder = if is_folder { &self.args.context } else { Path::new("-") };
         let policy = match &self.args.as_case {
-            Some(file) => super::cases::policy_of(file, &self.args.policy)?,
-            None => super::policy::effective(&self.args.policy, folder)?,
+            Some(file) => super::cases::policy_of(file, &self.args.policy, &self.args.store)?,
+            None => super::policy::effective(&self.args.policy, &self.args.store, folder)?,
         };
         if !is_folder && self.args.call.is_asked() {
             self.look()?;

@@ -17,12 +17,12 @@ use super::{Args, Case, Files, Row, Seen, demanded};
 use crate::cli::environment;
 use crate::cli::exit::Exit;
 use crate::cli::policy::effective;
-use crate::cli::shared::{KeyValue, PolicyArgs, Stop};
+use crate::cli::shared::{KeyValue, PolicyArgs, Stop, StoreArgs};
 
 /// Returns the policy of a build that is a case (`--as-case FILE`, which is in no help text): that of
 /// the current folder, with what the case says on top.
-pub(crate) fn policy_of(file: &Path, args: &PolicyArgs) -> Result<Policy, Stop> {
-    let policy = effective(args, Path::new("."))?;
+pub(crate) fn policy_of(file: &Path, args: &PolicyArgs, store: &StoreArgs) -> Result<Policy, Stop> {
+    let policy = effective(args, store, Path::new("."))?;
     demanded(policy, &super::read::document(file)?)
 }
 
