@@ -26,7 +26,14 @@ impl DiveThresholds {
         let (thresholds, unknown) = Self::scan(text).map_err(fail)?;
         let Some(key) = unknown.first() else { return Ok(thresholds) };
         let names: Vec<&str> = THRESHOLDS.iter().map(|(name, ..)| *name).collect();
-        Err(fail(format!("unknown threshold `{key}`"))
+        let begins = |line: &str| {
+            line.trim_start().trim_start_matches(['"', '\'']).starts_with(key.as_str())
+        };
+        let place = match text.lines().position(begins) {
+            Some(line) => format!("{place}:{}", line + 1),
+            None => place.to_owned(),
+        };
+        Err(PolicyError::new(&place, format!("unknown threshold `{key}`"))
             .help(Some(format!("there are {}", names.join(", ")))))
     }
 
@@ -157,5 +164,7 @@ mod tests {
         ] {
             assert!(DiveThresholds::read(bad, "f").is_err(), "{bad}");
         }
+        let error = DiveThresholds::read("rules:\n  lowestEficiency: 1\n", "f").unwrap_err();
+        assert_eq!(error.place, "f:2");
     }
 }

@@ -54,7 +54,11 @@ pub fn template(profile: Option<&str>) -> String {
     let names: Vec<&str> = PROFILES.iter().map(|(name, _)| *name).collect();
     match profile {
         Some(name) => {
-            let _ = writeln!(out, "extends = \"{name}\"  # {}, a file, oci:NAME@sha256:…", names.join(", "));
+            let _ = writeln!(
+                out,
+                "extends = \"{name}\"  # {}, a file, oci:NAME@sha256:…",
+                names.join(", ")
+            );
         }
         None => out.push_str(
             "# It refines the policy that is in force: `hardened`, or the organisation's.\n",

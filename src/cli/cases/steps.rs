@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ use super::{Args, Case, Files, Row, Seen, demanded};
 use crate::cli::environment;
 use crate::cli::exit::Exit;
 use crate::cli::policy::effective;
-use crate::cli::shared::{KeyValue, PolicyArgs, Stop, StoreArgs};
+use crate::cli::shared::{KeyValue, PolicyArgs, Stop, StoreArgs, attributes};
 
 /// Returns the policy of a build that is a case (`--as-case FILE`, which is in no help text): that of
 /// the current folder, with what the case says on top.
@@ -33,6 +33,7 @@ pub(super) fn seen(case: &Case, text: &str, args: &Args) -> Result<Seen, Stop> {
         let why = format!("its base `{name}` is not given: --build-context {name}=SOURCE");
         return Ok(Seen::Skipped(why));
     }
+    modest(&case.about["args"])?;
     let files = Files::of(case, text)?;
     let io = |error: std::io::Error| Stop::usage(format!("cannot build a case: {error}"));
     let (about, report) =
@@ -64,6 +65,66 @@ pub(super) fn seen(case: &Case, text: &str, args: &Args) -> Result<Seen, Stop> {
     let report: Value = serde_json::from_slice(&bytes)
         .map_err(|error| Stop::usage(format!("the report of the build: {error}")))?;
     Ok(told(&report, case.about["rule"].as_str()))
+}
+
+/// Flags of `rbuild build` that a case may have: what it is built of, and how its steps are watched.
+const FLAGS: &[&str] = &[
+    "--build-arg",
+    "--label",
+    "--network",
+    "--platform",
+    "--resource",
+    "--secret",
+    "--squash",
+    "--stall-timeout",
+    "--step-timeout",
+    "--tag",
+    "--target",
+    "--verify",
+    "-t",
+];
+
+/// Refuses arguments that reach out of the case: cases come with a repository, and may be anybody's.
+/// Outputs, grants, agents, variables and files of this user are not for them.
+fn modest(args: &Value) -> Result<(), Stop> {
+    let words: Vec<&str> =
+        args.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut last = "";
+    for word in words {
+        let (flag, value) = match word.split_once('=') {
+            Some((flag, value)) if word.starts_with("--") => (flag, Some(value)),
+            _ => (word, None),
+        };
+        if word.starts_with('-') {
+            if !FLAGS.contains(&flag) {
+                let flag: String = flag.escape_default().take(40).collect();
+                return Err(Stop::usage(format!("`{flag}` is not for the `args` of a case"))
+                    .help(format!("there are {}", FLAGS.join(", "))));
+            }
+            last = flag;
+        }
+        let spec = if word.starts_with('-') { value } else { Some(word) };
+        // Without a value it would be one of the environment.
+        if last == "--build-arg" && spec.is_some_and(|spec| !spec.contains('=')) {
+            return Err(Stop::usage("a build argument of a case has a value")
+                .help("write --build-arg NAME=VALUE"));
+        }
+        if let ("--secret", Some(spec)) = (last, spec) {
+            let fields = attributes(spec).map_err(Stop::usage)?;
+            let own = |(key, value): &(String, String)| match key.as_str() {
+                "id" => true,
+                "src" => Path::new(value)
+                    .components()
+                    .all(|part| matches!(part, Component::Normal(_) | Component::CurDir)),
+                _ => false,
+            };
+            if !fields.iter().all(own) || !fields.iter().any(|(key, _)| key == "src") {
+                return Err(Stop::usage("a secret of a case is a file of its context")
+                    .help("write --secret id=ID,src=FILE"));
+            }
+        }
+    }
+    Ok(())
 }
 
 // The report, as rows. A rule that could not look has not passed.
@@ -156,6 +217,37 @@ mod tests {
         check(text, &["busybox=oci-layout://b", "debian:12=folder"], &[]);
         check("FROM scratch\n", &[], &[]);
         check("FROM", &[], &[]);
+    }
+
+    #[test]
+    fn arguments_of_a_case_stay_in_it() {
+        for good in [
+            json!(null),
+            json!(["--verify", "--build-arg", "A=1", "--target=x", "-t", "a:1"]),
+            json!(["--secret", "id=t,src=t.txt", "--secret=id=u,src=./d/u"]),
+        ] {
+            modest(&good).unwrap();
+        }
+        for bad in [
+            json!(["--push"]),
+            json!(["-o", "type=local,dest=/home"]),
+            json!(["--output=/home"]),
+            json!(["--allow", "security.insecure"]),
+            json!(["--ssh", "default"]),
+            json!(["--build-context", "a=/home"]),
+            json!(["-qo/home"]),
+            json!(["--secret", "id=t,env=TOKEN"]),
+            json!(["--secret", "id=t"]),
+            json!(["--build-arg", "TOKEN"]),
+            json!(["--build-arg=TOKEN"]),
+            json!(["--secret", "id=t,src=../../key"]),
+            json!(["--secret", "id=t,src=/etc/shadow"]),
+            json!(["--secret", "id=t,\"src=a\",source=/etc/shadow"]),
+            json!(["--secret=id=t,src=a/../../b"]),
+            json!(["--"]),
+        ] {
+            assert!(modest(&bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
