@@ -83,7 +83,7 @@ def copy_one_changed(bench):
 def miss_named(bench):
     case = small_case(bench)
     build = bench.builder(
-        bench.rbuild, case, 1, False, change=one_file(case), mark=("until", "changed: data/d0007/f007"),
+        bench.rbuild, case, 1, False, change=one_file(case), mark=("until", "changed: d0007/f007"),
         command=lambda: bench.rbuild.build(case, progress="plain"))
     way = walk(case)
     return Workload([build, way], [Target("wall", 1.0, way.name, plus=0.050)])

@@ -9,7 +9,8 @@ import builders
 import inputs
 
 PACKAGE = "python3-minimal"
-INSTALL = f"DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-download {PACKAGE}"
+GET = f"apt-get -q install -y --no-install-recommends {PACKAGE}"
+INSTALL = f"DEBIAN_FRONTEND=noninteractive {GET} --no-download"
 
 
 def there():
@@ -42,7 +43,7 @@ def make(path):
     tar = path + ".tar"
     argv = ["mmdebstrap", "--mode=unshare", "--quiet", "--variant=apt", "--format=tar",
             "--skip=cleanup/apt,cleanup/reproducible,output/dev",
-            "--customize-hook=chroot \"$1\" apt-get -q install -y --download-only " + PACKAGE,
+            f"--customize-hook=chroot \"$1\" {GET} --download-only",
             release(), tar] + ([mirror()] if mirror() else [])
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:

@@ -99,7 +99,7 @@ def apt_install(bench):
         layers = " ".join(blob(base, layer["digest"]) for layer in builders.layers(base)[0])
         quiet(f"{apart} tar -C {tree} -xzpf {layers}; sleep 0.05; touch {stamp}; sleep 0.05")
 
-    enter = (f"mount --rbind /dev {tree}/dev; mount -t proc proc {tree}/proc; "
+    enter = (f"mkdir -p {tree}/dev {tree}/proc; mount --rbind /dev {tree}/dev; mount -t proc proc {tree}/proc; "
              f"chroot {tree} sh -c \"{install}\" > /dev/null")
     pack = (f"cd {tree}; find . -xdev -cnewer {stamp} ! -type d -print0 | "
             f"tar --null -T - -cf - | pigz -p2 > /dev/null")

@@ -2,7 +2,8 @@
 
 import os
 
-from workloads import Contender, Target, Workload, limit, rows
+import inputs
+from workloads import Contender, Target, Workload, has, limit, rows
 
 
 @rows(("start-up",))
@@ -62,7 +63,6 @@ def last_step(bench):
     lines = "".join(f"RUN i=0; while [ $i -lt 4 ]; do cat /data/big0; i=$((i+1)); done > /out{n}\n"
                     for n in range(4))
     text = f"FROM base\nCOPY . /data/\n{lines}RUN sleep 3\nRUN echo the-end-of-it >&2; echo > /last\n"
-    import inputs
     case = bench.case("last", text, files=lambda folder: inputs.big_files(folder, 1, 4 << 20))
     build = bench.builder(
         bench.rbuild, case, 7, True, mark=("after", "| the-end-of-it"),
@@ -90,7 +90,6 @@ def dockerfile(count):
     ("lint of 3 000 instructions", 3000, 0.060),
 )
 def lint(bench, count, most):
-    from workloads import has
     case = bench.case(f"lint{count}", dockerfile(count))
     found = bench.path("findings")
 
