@@ -1,6 +1,6 @@
 """What a RUN step costs above its command, against a bare `unshare` and exec, in one interleaved run.
 
-    python3 benches/steps.py [--rounds N] PROGRAM
+    python3 benches/steps.py [--rounds N] [--out FILE] PROGRAM
 
 Run it as each kind of user: as root, as a user with subordinate ids, as one without. A step's cost is a
 build of 20 steps `RUN true` less one of none, divided by 20: with its key, its tree, its layer and its
@@ -23,6 +23,8 @@ import inputs  # noqa: E402
 import measure  # noqa: E402
 
 STEPS = 20
+# What is wanted of the ratio.
+MOST = 3
 
 
 def main():
@@ -30,11 +32,16 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--place", default="/dev/shm")
+    parser.add_argument("--out", help="write the table there as well")
     options = parser.parse_args()
     place = tempfile.mkdtemp(prefix="rbuild-steps-", dir=options.place)
     os.environ["TMPDIR"] = place
     try:
-        compare(os.path.abspath(options.program), place, options.rounds)
+        table = list(compare(os.path.abspath(options.program), place, options.rounds))
+        print("\n".join(table))
+        if options.out:
+            with open(options.out, "w") as file:
+                file.write("\n".join(table) + "\n")
     finally:
         builders.remove(place)
 
@@ -62,7 +69,7 @@ def compare(program, place, rounds):
     for number in range(rounds + 1):
         one = {}
         for name, case in cases.items():
-            builders.remove(rbuild.layout())
+            builders.remove(rbuild.out)
             one[name] = measure.once(rbuild.build(case, cached=False), env=builders.clean_env())
         loop = [measure.once(bare) for _ in range(STEPS)]
         one["bare"] = measure.Figures(
@@ -70,13 +77,19 @@ def compare(program, place, rounds):
         if number:
             for name, run in one.items():
                 figures[name].append(run)
+    who = "root" if os.getuid() == 0 else (
+        "a user with a range of ids" if builders.subordinate() else "a user with one id")
+    yield f"As {who}; medians of {rounds} runs of {STEPS} steps, interleaved."
+    yield ""
+    yield "| | a step ms | bare ms | ratio | target | holds |"
+    yield "|---|---|---|---|---|---|"
     for figure in ("wall", "cpu"):
         of = {name: [getattr(run, figure) for run in runs] for name, runs in figures.items()}
         step = [(a - n) / STEPS * 1000 for a, n in zip(of["all"], of["none"])]
         alone = [b / STEPS * 1000 for b in of["bare"]]
         ratio = statistics.median(s / b for s, b in zip(step, alone))
-        print(f"{figure}: a step {statistics.median(step):.2f} ms, bare "
-              f"{statistics.median(alone):.2f} ms, ratio {ratio:.2f}")
+        yield (f"| {figure} | {statistics.median(step):.2f} | {statistics.median(alone):.2f} | {ratio:.2f} "
+               f"| ≤ {MOST} | {'yes' if ratio <= MOST else '**no**'} |")
 
 
 if __name__ == "__main__":

@@ -26,19 +26,20 @@ class Rbuild:
 
     name = "rbuild"
 
-    def __init__(self, program, place):
+    def __init__(self, program, place, which="rbuild"):
         self.program = program
-        self.store = os.path.join(place, "rbuild-store")
-        self.out = os.path.join(place, "rbuild-out")
+        self.store = os.path.join(place, which + "-store")
+        self.out = os.path.join(place, which + "-out")
 
     def version(self):
         return subprocess.run(
             [self.program, "--version"], capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    def build(self, case, cached=True, compression="gzip"):
-        argv = [self.program, "build", "--policy=none", "--progress=none", f"--root={self.store}"]
-        argv += ["-f", case.dockerfile, f"--build-context=base=oci-layout://{case.base}"]
+    def build(self, case, cached=True, compression="gzip", progress="none", base=None):
+        argv = [self.program, "build", "--policy=none", f"--progress={progress}"]
+        base = base or f"oci-layout://{case.base}"
+        argv += [f"--root={self.store}", "-f", case.dockerfile, f"--build-context=base={base}"]
         argv += [f"--compression={compression}", "-o", f"type=oci,dest={self.out},tar=false"]
         if not cached:
             argv.append("--no-cache")
@@ -48,9 +49,6 @@ class Rbuild:
         """Empties the store."""
         remove(self.store)
         remove(self.out)
-
-    def layout(self):
-        return self.out
 
 
 class Buildah:
@@ -92,19 +90,19 @@ class Buildah:
 
     def prepare(self, case):
         """Brings the base into the store, under the name that the Dockerfile uses."""
-        script = (
-            f"id=$({self.base()} pull -q --signature-policy {self.policy} oci:{case.base}:latest) && "
+        script = self.pull(f"oci:{case.base}:latest")
+        subprocess.run(["/bin/sh", "-ec", script], check=True, capture_output=True)
+
+    def pull(self, source, flags=""):
+        return (
+            f"id=$({self.base()} pull -q {flags} --signature-policy {self.policy} {source}) && "
             f"{self.base()} tag $id localhost/base"
         )
-        subprocess.run(["/bin/sh", "-ec", script], check=True, capture_output=True)
 
     def forget(self):
         remove(self.store)
         remove(self.run)
         remove(self.out)
-
-    def layout(self):
-        return self.out
 
 
 def layers(layout):

@@ -1,12 +1,12 @@
 """Contexts, Dockerfiles and bases that the workloads build from: the same bytes each time."""
 
-import gzip
 import hashlib
 import io
 import json
 import os
 import random
 import shutil
+import subprocess
 import tarfile
 from dataclasses import dataclass
 
@@ -48,6 +48,15 @@ def big_files(folder, count, size):
                 left -= len(piece)
 
 
+def noise(folder, size):
+    """One file that nothing makes smaller."""
+    os.makedirs(folder, exist_ok=True)
+    rng = random.Random(3)
+    with open(os.path.join(folder, "noise"), "wb") as file:
+        for _ in range(size >> 20):
+            file.write(rng.randbytes(1 << 20))
+
+
 def small_files(folder, count):
     """`count` files of 0.2 to 4 KiB in folders of 200."""
     rng = random.Random(2)
@@ -61,38 +70,61 @@ def small_files(folder, count):
 
 def layout(folder, layers):
     """An OCI layout of gzip layers, each a function that fills a tar."""
+    def filled(fill):
+        with open(f"{folder}.part", "wb+") as file:
+            with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+                fill(tar)
+        return f"{folder}.part"
+    write_layout(folder, (filled(fill) for fill in layers))
+    os.unlink(f"{folder}.part")
+
+
+def layout_of_tar(folder, path):
+    """An OCI layout of one layer."""
+    write_layout(folder, [path])
+
+
+def write_layout(folder, tars):
     blobs = os.path.join(folder, "blobs/sha256")
     os.makedirs(blobs, exist_ok=True)
 
-    def blob(data):
-        digest = hashlib.sha256(data).hexdigest()
-        with open(os.path.join(blobs, digest), "wb") as file:
-            file.write(data)
-        return {"digest": f"sha256:{digest}", "size": len(data)}
+    def keep(path):
+        digest, size = digest_of(path), os.path.getsize(path)
+        os.rename(path, os.path.join(blobs, digest))
+        return {"digest": f"sha256:{digest}", "size": size}
+
+    def document(value):
+        with open(f"{folder}.json", "w") as file:
+            json.dump(value, file)
+        return keep(f"{folder}.json")
 
     diffs, descriptors = [], []
-    for fill in layers:
-        raw = io.BytesIO()
-        with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            fill(tar)
-        diffs.append("sha256:" + hashlib.sha256(raw.getbuffer()).hexdigest())
-        packed = blob(gzip.compress(raw.getbuffer(), compresslevel=6, mtime=0))
-        descriptors.append({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **packed})
-    config = {"architecture": "amd64", "os": "linux",
-              "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]},
-              "rootfs": {"type": "layers", "diff_ids": diffs},
-              "history": [{"created_by": "base"} for _ in diffs]}
-    config = blob(json.dumps(config).encode())
-    manifest = blob(json.dumps({
+    for tar in tars:
+        diffs.append("sha256:" + digest_of(tar))
+        with open(f"{tar}.gz", "wb") as packed:
+            subprocess.run(["gzip", "-n", "-c", tar], stdout=packed, check=True)
+        descriptors.append({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+                            **keep(f"{tar}.gz")})
+    config = document({
+        "architecture": "amd64", "os": "linux",
+        "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["/bin/sh"]},
+        "rootfs": {"type": "layers", "diff_ids": diffs},
+        "history": [{"created_by": "base"} for _ in diffs]})
+    manifest = document({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **config},
-        "layers": descriptors}).encode())
+        "layers": descriptors})
     with open(os.path.join(folder, "oci-layout"), "w") as file:
         json.dump({"imageLayoutVersion": "1.0.0"}, file)
     with open(os.path.join(folder, "index.json"), "w") as file:
         json.dump({"schemaVersion": 2, "manifests": [{
             "mediaType": "application/vnd.oci.image.manifest.v1+json", **manifest,
             "annotations": {"org.opencontainers.image.ref.name": "latest"}}]}, file)
+
+
+def digest_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def add(tar, name, data=None, mode=0o644, link=None):
@@ -124,6 +156,11 @@ def busybox(tar):
 
 def large_base(folder):
     """Eight layers, 700 MiB, 8 000 files: the shape of an image with a language in it."""
+    base_of_layers(folder, 8)
+
+
+def base_of_layers(folder, layers, files=1000):
+    """So many layers of `files` files each, an eighth of them of 700 kB."""
     def layer(number):
         def fill(tar):
             if number == 0:
@@ -131,11 +168,11 @@ def large_base(folder):
             rng = random.Random(100 + number)
             block = text(rng, 1 << 20)
             add(tar, f"opt{number}")
-            for file in range(1000):
+            for file in range(files):
                 # Most files are small; the bytes are in a few large ones.
                 size = 700_000 if file % 8 == 0 else 3_000
                 start = rng.randrange(len(block) - 8192)
                 data = rng.randbytes(32) + block[start:] + block[:start]
                 add(tar, f"opt{number}/f{file}", data[:size])
         return fill
-    layout(folder, [layer(number) for number in range(8)])
+    layout(folder, [layer(number) for number in range(layers)])

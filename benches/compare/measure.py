@@ -1,54 +1,79 @@
-"""Runs a command as a whole process and tells what it took."""
+"""Runs a command as a whole process and tells what it took.
+
+A process's peak of memory begins with that of the process which started it, so each command is
+started by this file as a program of its own, which has little. That program reads the errors of the
+command as well, for rows that ask when something was said.
+"""
 
 import os
-import statistics
 import subprocess
+import sys
 import time
-from dataclasses import dataclass
 
 
-@dataclass
 class Figures:
     """One run: seconds on the wall, seconds of CPU (user and system, of all its children that were
     waited for), and the memory of its largest process in MiB."""
 
-    wall: float
-    cpu: float
-    memory: float
+    def __init__(self, wall, cpu, memory):
+        self.wall, self.cpu, self.memory = wall, cpu, memory
 
 
 class Failed(Exception):
     """A command that is measured must succeed: a failed run has no time."""
 
 
-def once(argv, env=None, cwd=None, stdout=None):
-    """Runs `argv` (a list, or a text for the shell) once."""
-    shell = isinstance(argv, str)
+def once(argv, env=None, mark=None):
+    """Runs `argv` (a list, or a text for the shell) once. A mark is ("until", text): the wall is that from
+    the start to a line of its errors which holds the text; or ("after", text): that from there to the end."""
     # What is run is not measured with a shell around it unless it needs one.
-    if shell:
-        argv = ["/bin/sh", "-ec", argv]
-    start = time.monotonic()
-    with open(stdout or os.devnull, "wb") as out, open(os.devnull, "rb") as nothing:
-        err = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"compare-{os.getpid()}.err")
-        with open(err, "wb+") as errors:
-            process = subprocess.Popen(
-                argv, env=env, cwd=cwd, stdin=nothing, stdout=out, stderr=errors
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-            wall = time.monotonic() - start
-            process.returncode = os.waitstatus_to_exitcode(status)
-            errors.seek(0)
-            tail = errors.read()[-3000:].decode(errors="replace")
-        os.unlink(err)
-    if process.returncode != 0:
-        raise Failed(f"{argv} exited with {process.returncode}\n{tail}")
-    return Figures(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    if isinstance(argv, str):
+        argv = ["/bin/bash", "-ec", "set -o pipefail; " + argv]
+    runner = [sys.executable, "-I", "-S", os.path.abspath(__file__), *(mark or ("", "")), *argv]
+    done = subprocess.run(runner, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    *errors, figures = done.stderr.split("\n\0")
+    status, wall, cpu, memory = figures.split() if errors else ("-1", "0", "0", "0")
+    if done.returncode != 0 or status != "0":
+        raise Failed(f"{argv} exited with {status}\n{done.stderr[-3000:]}")
+    return Figures(float(wall), float(cpu), float(memory) / 1024)
 
 
 def median(runs):
     """The median of each figure."""
-    return Figures(
-        statistics.median(run.wall for run in runs),
-        statistics.median(run.cpu for run in runs),
-        statistics.median(run.memory for run in runs),
-    )
+    import statistics
+    return Figures(*(statistics.median(getattr(run, figure) for run in runs)
+                     for figure in ("wall", "cpu", "memory")))
+
+
+def runner():
+    """`measure.py KIND TEXT COMMAND…`: the command's errors, a NUL, and its figures."""
+    kind, text, command = sys.argv[1], sys.argv[2].encode(), sys.argv[3:]
+    end, errors = os.pipe()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    files = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, nothing, 1),
+             (os.POSIX_SPAWN_DUP2, errors, 2)]
+    start = time.perf_counter()
+    child = os.posix_spawnp(command[0], command, os.environ, file_actions=files)
+    os.close(errors)
+    said, told = b"", None
+    while True:
+        piece = os.read(end, 65536)
+        if not piece:
+            break
+        said += piece
+        if told is None and kind and text in said:
+            told = time.perf_counter()
+        if len(said) > 1 << 20 and not kind:
+            said = said[-4096:]
+    _, status, usage = os.wait4(child, 0)
+    now = time.perf_counter()
+    ended = "unsaid" if kind and told is None else os.waitstatus_to_exitcode(status)
+    told = told or now
+    wall = {"until": told - start, "after": now - told}.get(kind, now - start)
+    sys.stderr.write(said[-3000:].decode(errors="replace"))
+    sys.stderr.write(f"\n\0{ended} {wall} "
+                     f"{usage.ru_utime + usage.ru_stime} {usage.ru_maxrss}\n")
+
+
+if __name__ == "__main__":
+    runner()

@@ -1,0 +1,104 @@
+"""Rows of bytes and of many files: COPY, and a RUN that writes."""
+
+import os
+import shutil
+
+import builders
+import inputs
+from workloads import Target, Workload, has, limit, rows
+
+GIB = 1 << 30
+
+
+@rows(
+    ("COPY of 1 GiB in 5 files, gzip", "gzip"),
+    ("COPY of 1 GiB in 5 files, zstd", "zstd"),
+    ("COPY of 1 GiB in 5 files, uncompressed", "uncompressed"),
+)
+def copy_large(bench, compression):
+    case = bench.case("gib", "FROM base\nCOPY . /data/\n",
+                      files=lambda folder: inputs.big_files(folder, 5, GIB // 5))
+    tar = f"tar -C {case.context} -cf - ."
+    name, program, script, most = {
+        "gzip": ("tar \\| pigz -p2", "pigz", "pigz -p2", 0.6),
+        "zstd": ("tar \\| zstd -T2", "zstd", "zstd -q -T2", 1.3),
+        "uncompressed": ("tar \\| openssl sha256", "openssl", "openssl dgst -sha256", 1.3),
+    }[compression]
+    targets = []
+    contenders = bench.builds(case, 1, True, compression=compression, entries=5)
+    if has(program):
+        contenders.append(limit(name, f"{tar} | {script} > /dev/null"))
+        targets.append(Target("cpu", most, name))
+    if compression == "gzip":
+        targets.append(Target("cpu", 11.9, why="half of BuildKit's 23.8 s"))
+    return Workload(contenders, targets)
+
+
+def small_case(bench):
+    # The large files lie on a tmpfs, which is memory.
+    bench.drop("case-gib")
+    return bench.case("small", "FROM base\nCOPY . /data/\n",
+                      files=lambda folder: inputs.small_files(folder, 60_000))
+
+
+@rows(("COPY of 60 000 files, cold",))
+def copy_small(bench):
+    case = small_case(bench)
+    tar = f"tar -C {case.context} -cf - ."
+    limits = [limit("tar \\| openssl sha256", f"{tar} | openssl dgst -sha256 > /dev/null")]
+    if has("pigz"):
+        limits.append(limit("tar \\| pigz -p2", f"{tar} | pigz -p2 > /dev/null"))
+    return Workload(bench.builds(case, 1, True, entries=60_000) + limits,
+                    [Target("cpu", 2.0), Target("wall", 0.25, "buildah"),
+                     Target("wall", 1.65, why="a quarter of kaniko's 6.6 s")])
+
+
+def walk(case):
+    return limit("find with sizes and times", f"find {case.context} -printf '%s %T@\\n' > /dev/null")
+
+
+@rows(("the same 60 000 files, nothing changed",))
+def copy_unchanged(bench):
+    case = small_case(bench)
+    return Workload(bench.builds(case, 1, False) + [walk(case)],
+                    [Target("wall", 0.200, why="and a seventh of BuildKit's 1.47 s")])
+
+
+def one_file(case):
+    def change(words):
+        with open(os.path.join(case.context, "d0007", "f007"), "w") as file:
+            file.write(f"changed: {words}\n")
+    return change
+
+
+@rows(("the same 60 000 files, one changed",))
+def copy_one_changed(bench):
+    case = small_case(bench)
+    builds = bench.builds(case, 1, False, change=one_file(case), entries=60_000)
+    cold = bench.builder(bench.other, case, 1, True, name="rbuild, cold")
+    return Workload(builds + [cold], [Target("wall", 1.0, "rbuild, cold")])
+
+
+@rows(("the same, until the miss is named",))
+def miss_named(bench):
+    case = small_case(bench)
+    build = bench.builder(
+        bench.rbuild, case, 1, False, change=one_file(case), mark=("until", "changed: d0007/f007"),
+        command=lambda: bench.rbuild.build(case, progress="plain"))
+    way = walk(case)
+    return Workload([build, way], [Target("wall", 1.0, way.name, plus=0.050)])
+
+
+@rows(("RUN that writes 20 000 files",))
+def run_writes_files(bench):
+    bench.drop("case-small")
+    script = ("mkdir /out && cd /out && i=0 && while [ $i -lt 20000 ]; do "
+              "echo content $i > f$i; i=$((i+1)); done")
+    case = bench.case("writes", f"FROM base\nRUN {script}\n")
+    bare = bench.path("bare")
+    busybox = shutil.which("busybox")
+    write = (f"{busybox} sh -c '{script.replace('/out', bare)}'; "
+             f"tar -C {bare} -cf - . | openssl dgst -sha256 > /dev/null")
+    return Workload(bench.builds(case, 1, True, entries=20_000)
+                    + [limit("write, tar \\| openssl sha256", write, lambda: builders.remove(bare))],
+                    [Target("wall", 0.400)])
