@@ -344,8 +344,11 @@ impl Observer for TableObserver {
     }
 }
 
-/// What each folder above an entry costs.
+/// What each folder above an entry costs: rules look it up, again and again, by a path that grows.
 const FOLDER: usize = 64;
+/// Folders above an entry that are usual, and what each further one costs.
+const USUAL: usize = 32;
+const FURTHER: usize = 1024;
 
 // A row in memory, with what it owns.
 fn cost(fact: &FileFact) -> u64 {
@@ -367,7 +370,8 @@ fn cost(fact: &FileFact) -> u64 {
     let sums = fact.sha256.len() + fact.md5.len() + fact.sha1.len();
     let depth = fact.path.bytes().filter(|byte| *byte == b'/').count();
     let own = size_of::<FileFact>() + fact.path.len() + target + program + sums;
-    (own + marks.sum::<usize>() + names.sum::<usize>() + depth * FOLDER) as u64
+    let folders = depth * FOLDER + depth.saturating_sub(USUAL) * FURTHER;
+    (own + marks.sum::<usize>() + names.sum::<usize>() + folders) as u64
 }
 
 #[cfg(test)]
@@ -388,7 +392,8 @@ mod tests {
             table.cost()
         };
         assert!(cost("a") > 256 && cost("etc/hosts") > cost("etc/hostx") + 99, "texts count");
-        assert!(cost(&"a/".repeat(500)) > 500 * 60, "folders count");
+        assert!(cost(&"a/".repeat(30)) > cost(&"a/".repeat(20)) + 640, "folders count");
+        assert!(cost(&"a/".repeat(500)) > 450 * 1024, "many of them a lot");
         let mut table = TableObserver::within(10 * cost("a"));
         (0..10).for_each(|_| add(&mut table, "a"));
         assert!(!table.is_full());

@@ -38,7 +38,7 @@ pub struct Judged<'a> {
 const LISTED: usize = 2_000_000;
 
 /// Bytes of package databases that are read again and again, layer by layer, all together.
-const READ: usize = 512 << 20;
+const READ: usize = 256 << 20;
 
 // Package lists of lower layers, the oldest first.
 struct Lists<'a> {
