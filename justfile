@@ -43,6 +43,19 @@ compare:
 compare-lint:
     tests/compare-hadolint
 
+# Measure the release build against its peers and the bare machine, and write docs/performance.md; `just
+# bench compare` or ROUNDS, ONLY and others (see benches/run) do less.
+bench *parts:
+    sh benches/run {{parts}}
+
+# Single parts by the clock; `just micro gzip` takes those with that name.
+micro *names:
+    cargo bench --locked -p rbuild-micro --features time -- {{names}}
+
+# Single parts by instructions, against what is recorded; `--bless` records.
+counts *flags:
+    benches/micro/counts {{flags}}
+
 deny:
     cargo deny check
 

@@ -55,7 +55,7 @@ def written(bench, count):
 
 
 def layers(bench, count):
-    base = bench.once(f"layers{count}", lambda path: inputs.base_of_layers(path, count, 100))
+    base = bench.once(f"layers{count}", lambda path: inputs.base_of_layers(path, count, 24))
     case = bench.case(f"onto{count}", "FROM base\nRUN echo > /file\n", base)
     bare = bench.path("bare")
     unpack = (f"mkdir {bare}; printf '%s\\n' {packed_layers(base)} | "
@@ -106,18 +106,22 @@ def main():
     bench = workloads.Bench(place, os.path.abspath(options.program), with_buildah=False)
     table = ["| what grows | who | 1×, 4×, 16× | wall ms | CPU ms | growth wall, CPU | linear or better |",
              "|---|---|---|---|---|---|---|"]
-    print("\n".join(table), flush=True)
+    table[:0] = [f"Medians of {options.rounds} runs.", ""]
+    out = open(options.out, "w") if options.out else None
+
+    def say(lines):
+        for line in lines:
+            print(line, flush=True)
+            if out:
+                print(line, file=out, flush=True)
+
+    say(table)
     try:
         for name, make, first in ROWS:
             if re.search(options.only, name):
-                for line in row(bench, name, make, first, options.rounds):
-                    print(line, flush=True)
-                    table.append(line)
+                say(row(bench, name, make, first, options.rounds))
                 builders.remove(bench.path("inputs"))
                 bench.made.clear()
-        if options.out:
-            with open(options.out, "w") as file:
-                file.write("\n".join(table) + "\n")
     finally:
         builders.remove(place)
 

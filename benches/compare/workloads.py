@@ -69,6 +69,7 @@ class Bench:
         self.buildah = builders.Buildah(place) if with_buildah else None
         self.registry = Registry(place)
         self.made = set()
+        self.changes = 0
 
     def path(self, *parts):
         return os.path.join(self.place, *parts)
@@ -131,9 +132,9 @@ class Bench:
     def builder(self, builder, case, layers, cold, compression="gzip", base_in_store=True,
                 entries=None, change=None, name=None, command=None, mark=None):
         """One builder at one case. Cold: nothing of it is known but the base; else all is, but for what
-        `change(number)` changes. Its result has so many layers of its own, the last of them with at least so
+        `change(words)` changes. Its result has so many layers of its own, the last of them with at least so
         many entries."""
-        state = {"started": False, "runs": 0, "seen": set()}
+        state = {"started": False, "seen": set()}
         argv = command or (lambda: builder.build(case, True, compression))
 
         def ready():
@@ -145,9 +146,10 @@ class Bench:
                 quiet(argv())
             state["started"] = True
             builders.remove(builder.out)
-            state["runs"] += 1
             if change:
-                change(f"{builder.name} {builder.out} {state['runs']}")
+                # Never the same words twice: some store has seen those of an earlier row.
+                self.changes += 1
+                change(f"for the {self.changes}. time, for {builder.name}")
 
         def check():
             found, _ = builders.layers(builder.out)

@@ -164,7 +164,8 @@ fn patterns() -> String {
 }
 
 fn path(number: usize) -> ImagePath {
-    let name = format!("d{}/f{number}{}", number % 50, if number % 3 == 0 { ".tmp" } else { "" });
+    let name =
+        format!("d{}/f{number}{}", number % 50, if number.is_multiple_of(3) { ".tmp" } else { "" });
     ImagePath::from_entry(name.as_bytes()).expect("a path")
 }
 
