@@ -2,10 +2,12 @@
 //! it, and its bytes are checked against what names them on the way.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use super::papers;
-use crate::base::{Blob, Digest, Hasher};
+use crate::base::{Blob, Diff, Digest, Hasher};
 use crate::facts::{
     FileKind, ImageFacts, LayerFacts, LayerTable, Leak, LeakScan, Mismatch, Needles, Origin,
     Orphan, TableObserver, Whole,
@@ -21,7 +23,7 @@ pub struct Known {
     pub base_layers: usize,
     /// Secrets to search for.
     pub needles: Needles,
-    /// Kinds of attestations that are there; `None` to look.
+    /// Kinds of attestations that are there, an SBOM with its form (`sbom:spdx`); `None` to look.
     pub attestations: Option<Vec<String>>,
     /// Names of keys, and whether their signature holds; `None` to look.
     pub signatures: Option<Vec<(String, bool)>>,
@@ -33,27 +35,49 @@ pub struct Known {
     pub before: Option<u64>,
     /// Today, `YYYY-MM-DD`.
     pub today: Option<String>,
+    /// Names by which whoever asks knows the image.
+    pub names: Vec<String>,
 }
 
 /// Layers of an image that are looked at; overlay mounts of Linux take 500.
 const LAYERS: usize = 1000;
 
+/// What the tables of all layers may cost ([`TableObserver::cost`]): some two million files. A layer
+/// counts as often as it stands in the image, since rules look at each.
+const ROOM: u64 = 2 << 30;
+
 fn few(layers: usize) -> Result<(), BaseError> {
     if layers <= LAYERS {
         return Ok(());
     }
-    let why = format!("it has {layers} layers; more than {LAYERS} are not looked at");
-    Err(BaseError::Document { name: "image".into(), error: DocumentError::new("manifest", why) })
+    Err(too_large(format!("it has {layers} layers; more than {LAYERS} are not looked at")))
+}
+
+fn too_large(why: String) -> BaseError {
+    BaseError::Document { name: "image".into(), error: DocumentError::new("manifest", why) }
 }
 
 /// Looks at an image. What does not match its digest is among the facts; an error is about what could
 /// not be had at all.
 pub fn look(image: &Finished<'_>, known: &Known) -> Result<ImageFacts, BaseError> {
+    look_within(ROOM, image, known)
+}
+
+fn look_within(
+    mut room: u64,
+    image: &Finished<'_>,
+    known: &Known,
+) -> Result<ImageFacts, BaseError> {
     few(image.layers.len())?;
-    let mut whole = Whole { today: known.today.clone(), before: known.before, ..Whole::default() };
+    let mut whole = Whole {
+        today: known.today.clone(),
+        before: known.before,
+        names: known.names.clone(),
+        ..Whole::default()
+    };
     let mut layers = Vec::with_capacity(image.layers.len());
-    // A layer may stand twice in an image; it is read once.
-    let mut read: BTreeMap<String, (LayerTable, Vec<Leak>)> = BTreeMap::new();
+    // A layer may stand in an image a thousand times; it is read once.
+    let mut read: BTreeMap<(&str, Option<u8>), Seen> = BTreeMap::new();
     let made: Vec<String> = image
         .config
         .history
@@ -62,34 +86,38 @@ pub fn look(image: &Finished<'_>, known: &Known) -> Result<ImageFacts, BaseError
         .map(|entry| entry.created_by.clone().unwrap_or_default())
         .collect();
     for (index, layer) in image.layers.iter().enumerate() {
-        let (table, leaks) = match read.get(layer.path()) {
-            Some(seen) => seen.clone(),
-            None => {
-                let mut pass = Pass::new(&known.needles);
-                match image.layer(index, &mut |source| pass.run(source, layer)) {
+        // What is claimed to be compressed otherwise is read anew.
+        let seen = match read.entry((layer.path(), layer.format.map(|format| format as u8))) {
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(place) => {
+                let mut pass = Pass::new(&known.needles, room);
+                match image.layer(index, &mut |source| pass.run(source, layer.format)) {
                     Ok(()) => {}
                     // Told below, by who has counted the bytes.
                     Err(error) if error.is_mismatch() => {}
                     Err(error) => return Err(error),
                 }
-                whole.packed.push(pass.size);
-                whole.mismatches.extend(pass.why.map(|why| Mismatch {
-                    layer: Some(index),
-                    place: layer.path().to_owned(),
-                    why,
-                }));
-                let seen = (pass.table.finish(), pass.leaks.finish());
-                read.insert(layer.path().to_owned(), seen.clone());
-                seen
+                place.insert(pass.end())
             }
         };
-        if whole.packed.len() == index {
-            whole.packed.push(layer.blob.map_or(0, |(_, size)| size));
-        }
+        room = room.checked_sub(seen.cost).ok_or_else(|| {
+            too_large(format!(
+                "layer {index} holds more files than are looked at in one image, {} layers in all",
+                image.layers.len()
+            ))
+        })?;
+        // Each of them is checked against its own claims.
+        whole.mismatches.extend(seen.wrong(layer).map(|why| Mismatch {
+            layer: Some(index),
+            place: layer.path().to_owned(),
+            why,
+        }));
+        whole.packed.push(seen.blob.1);
         let origin = match index < known.base_layers {
             true => Origin::Base,
             false => Origin::Foreign(made.get(index).cloned().unwrap_or_default()),
         };
+        let (table, leaks) = (Arc::clone(&seen.table), Arc::clone(&seen.leaks));
         layers.push(LayerFacts { table, origin, leaks, steps: BTreeMap::new() });
     }
     whole.digests = digests(image);
@@ -127,8 +155,40 @@ fn digests(image: &Finished<'_>) -> Vec<(&'static str, Option<usize>, String)> {
 struct Pass {
     table: TableObserver,
     leaks: LeakScan,
-    size: u64,
-    why: Option<String>,
+    // What was found, once it was read.
+    blob: (Digest<Blob>, u64),
+    content: Result<Digest<Diff>, String>,
+    failed: Option<String>,
+}
+
+/// A layer that was read.
+struct Seen {
+    table: Arc<LayerTable>,
+    leaks: Arc<[Leak]>,
+    cost: u64,
+    blob: (Digest<Blob>, u64),
+    content: Result<Digest<Diff>, String>,
+    failed: Option<String>,
+}
+
+impl Seen {
+    // What is not as this mention of the layer claims.
+    fn wrong(&self, layer: &FinishedLayer) -> Option<String> {
+        if let Some(failed) = &self.failed {
+            return Some(format!("it cannot be read to its end: {failed}"));
+        }
+        let (found, size) = self.blob;
+        match (layer.blob.filter(|wanted| *wanted != self.blob), &self.content) {
+            (Some((digest, wanted)), _) => {
+                Some(format!("wanted {digest} of {wanted} bytes, found {found} of {size}"))
+            }
+            (None, Err(error)) => Some(format!("it is no layer: {error}")),
+            (None, Ok(diff)) if *diff != layer.diff => {
+                Some(format!("its content is {diff}, the config says {}", layer.diff))
+            }
+            (None, Ok(_)) => None,
+        }
+    }
 }
 
 // Counts and hashes what is read.
@@ -153,33 +213,39 @@ impl<R: Read> Read for Checked<R> {
 }
 
 impl Pass {
-    fn new(needles: &Needles) -> Self {
-        let leaks = LeakScan::new(needles.clone());
-        Pass { table: TableObserver::new(), leaks, size: 0, why: None }
+    fn new(needles: &Needles, room: u64) -> Self {
+        Pass {
+            table: TableObserver::within(room),
+            leaks: LeakScan::new(needles.clone()),
+            blob: (Hasher::new().finish(), 0),
+            content: Err("it was not read".into()),
+            failed: None,
+        }
     }
 
-    fn run(&mut self, source: &mut (dyn Read + Send), layer: &FinishedLayer) {
+    fn run(&mut self, source: &mut (dyn Read + Send), format: Option<Format>) {
         let mut checked = Checked { source, hasher: Hasher::new(), size: 0, failed: None };
-        let inside = self.inside(&mut checked, layer.format);
+        self.content = self.inside(&mut checked, format).map_err(|error| error.to_string());
         // To the end, whatever was found: the digest is of all bytes.
         let rest = io::copy(&mut checked, &mut io::sink());
-        self.size = checked.size;
-        let found: Digest<Blob> = checked.hasher.finish();
-        let wrong = layer.blob.filter(|wanted| *wanted != (found, checked.size));
-        self.why = match (wrong, inside) {
-            _ if rest.is_err() || checked.failed.is_some() => Some(format!(
-                "it cannot be read to its end: {}",
-                checked.failed.unwrap_or_else(|| "an error".into())
-            )),
-            (Some((digest, size)), _) => {
-                Some(format!("wanted {digest} of {size} bytes, found {found} of {}", checked.size))
-            }
-            (None, Err(error)) => Some(format!("it is no layer: {error}")),
-            (None, Ok(diff)) if diff != layer.diff => {
-                Some(format!("its content is {diff}, the config says {}", layer.diff))
-            }
-            (None, Ok(_)) => None,
-        };
+        self.failed = checked.failed;
+        if rest.is_err() {
+            self.failed.get_or_insert_with(|| "an error".into());
+        }
+        self.blob = (checked.hasher.finish(), checked.size);
+    }
+
+    fn end(self) -> Seen {
+        let leaks = self.leaks.finish();
+        let found = leaks.iter().map(|leak| (leak.path.len() + leak.secret.len()) as u64);
+        Seen {
+            cost: self.table.cost() + found.sum::<u64>(),
+            table: Arc::new(self.table.finish()),
+            leaks: leaks.into(),
+            blob: self.blob,
+            content: self.content,
+            failed: self.failed,
+        }
     }
 
     fn inside<R: Read + Send>(
@@ -230,9 +296,11 @@ fn inside_of(mut source: Box<dyn Read + Send>) -> (&'static str, Vec<String>) {
         return ("data", Vec::new());
     };
     let mut reader = Reader::audit(plain, layer::Limits::default());
-    let mut table = TableObserver::new();
+    let mut table = TableObserver::within(ROOM / 8);
     let mut found = false;
-    while let Ok(Some(entry)) = reader.next_entry() {
+    while !table.is_full()
+        && let Ok(Some(entry)) = reader.next_entry()
+    {
         found = true;
         table.entry(&entry);
         table.end();
@@ -249,6 +317,92 @@ fn inside_of(mut source: Box<dyn Read + Send>) -> (&'static str, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Platform;
+    use crate::image::{Descriptor, Image, Index, LayerKind, LayerRef, Selector};
+    use crate::input::FinishedSource;
+
+    const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+
+    fn layer(names: &[&str]) -> (LayerRef, Vec<u8>) {
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in names {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(name.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, name.as_bytes()).unwrap();
+        }
+        let bytes = tar.into_inner().unwrap();
+        let (kind, diff) = (LayerKind::of(TAR).unwrap(), Digest::of(&bytes));
+        (LayerRef { descriptor: Descriptor::of(TAR, &bytes), kind, diff }, bytes)
+    }
+
+    // Looks at an image of these layers, whose bytes are among `blobs`.
+    fn seen(room: u64, layers: &[LayerRef], blobs: &[Vec<u8>]) -> Result<ImageFacts, BaseError> {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::empty(&Platform::host());
+        let image = Image::write(config, layers.to_vec(), &[]);
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        write("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
+        write("index.json", &Index::new(vec![image.descriptor()]).to_bytes());
+        let all = blobs.iter().chain([&image.config_bytes, &image.manifest_bytes]);
+        for bytes in all {
+            write(&format!("blobs/sha256/{}", Digest::<Blob>::of(bytes).hex()), bytes);
+        }
+        let source = FinishedSource::Folder(folder.path().to_owned(), Selector::Only);
+        let image = Finished::open(&source, &Platform::host(), None)?;
+        look_within(room, &image, &Known::default())
+    }
+
+    #[test]
+    fn a_layer_that_is_named_a_thousand_times_has_one_table() {
+        let (one, bytes) = layer(&["a", "b"]);
+        let facts = seen(ROOM, &vec![one; LAYERS], &[bytes]).unwrap();
+        let table = &facts.layers[0].table;
+        assert_eq!((facts.layers.len(), table.files.len()), (LAYERS, 2));
+        // Each layer has it, and nobody else: there is no other.
+        assert!(facts.layers.iter().all(|layer| Arc::ptr_eq(&layer.table, table)));
+        assert_eq!(Arc::strong_count(table), LAYERS);
+        assert!(facts.whole.mismatches.is_empty() && facts.whole.packed.len() == LAYERS);
+    }
+
+    #[test]
+    fn each_mention_of_a_layer_is_checked() {
+        let (good, bytes) = layer(&["a"]);
+        let mut other = good.clone();
+        other.diff = Digest::of(b"other");
+        let mut larger = good.clone();
+        larger.descriptor.size = u64::MAX;
+        let facts = seen(ROOM, &[good.clone(), other, good, larger], &[bytes]).unwrap();
+        let wrong: Vec<_> = facts.whole.mismatches.iter().map(|wrong| wrong.layer).collect();
+        assert_eq!(wrong, [Some(1), Some(3)], "{:?}", facts.whole.mismatches);
+        assert_eq!(facts.whole.packed, [facts.whole.packed[0]; 4]);
+    }
+
+    #[test]
+    fn tables_of_an_image_have_a_limit() {
+        let ((one, first), (two, second)) = (layer(&["a", "b"]), layer(&["c"]));
+        let blobs = [first, second];
+        let least = |layers: &[LayerRef]| {
+            let fits = |room: &u64| seen(*room, layers, &blobs).is_ok();
+            let (mut low, mut high) = (0, 100_000);
+            while low < high {
+                let middle = (low + high) / 2;
+                (low, high) = if fits(&middle) { (low, middle) } else { (middle + 1, high) };
+            }
+            low
+        };
+        let [a, b] = [&one, &two].map(|layer| least(std::slice::from_ref(layer)));
+        assert!(a > b && b > 200, "{a} {b}");
+        assert_eq!(least(&[one.clone(), two.clone()]), a + b);
+        assert_eq!(least(&[one.clone(), one.clone(), two]), 2 * a + b, "each mention counts");
+        let error = seen(a, &[one.clone(), one], &blobs).unwrap_err();
+        let text = crate::diag::chain(&error);
+        assert!(text.contains("layer 1 holds more files than are looked at"), "{text}");
+    }
 
     #[test]
     fn layers_without_end_are_refused() {

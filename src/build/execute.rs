@@ -1,7 +1,7 @@
 //! From plan to output, with the last gate between them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Job, Prepared};
 use crate::base::{Diff, Digest, ImageRef, Span, StepId};
@@ -73,7 +73,8 @@ pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
     }
     let text = work.prepared.text_input(work.job);
     let mut report = judged(work, &built.conduct);
-    report.append(check_image(ImageInput { facts: &facts, text: Some(text) }, work.policy));
+    let seen = check_image(ImageInput { facts: &facts, text: Some(text) }, work.policy);
+    report.append(seen, work.policy);
     if report.verdict(work.policy.fail_on).refused {
         return Err(Ended::Refused(report));
     }
@@ -143,7 +144,8 @@ fn judged(work: &Work<'_>, conduct: &BTreeMap<StepId, Conduct>) -> Report {
         .collect();
     let text = work.prepared.text_input(work.job);
     let mut report = work.prepared.report.clone();
-    report.append(check_behaviour(BehaviourInput { text, steps: &steps }, work.policy));
+    let acts = check_behaviour(BehaviourInput { text, steps: &steps }, work.policy);
+    report.append(acts, work.policy);
     report
 }
 
@@ -170,22 +172,33 @@ fn not_written(error: output::Error) -> Failure {
 /// Gathers what is true of the image. Tables of own layers were made while they were packed, those
 /// of unpacked base layers while they were unpacked; what is missing is read once, and kept.
 fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
-    let mut layers = Vec::with_capacity(built.layers.len());
-    if work.options.tables {
-        for layer in &built.layers {
-            let leaks: Vec<Leak> = built
-                .leaks
-                .iter()
-                .filter(|(step, _)| Some(*step) == layer.step)
-                .map(|(_, leak)| leak.clone())
-                .collect();
-            let origin = match layer.step {
-                Some(step) => Origin::Step(work.prepared.plan.steps[step].span),
-                None => Origin::Base,
-            };
-            let steps = steps(work, layer);
-            layers.push(LayerFacts { table: table(work, &layer.layer)?, origin, leaks, steps });
-        }
+    let mut layers: Vec<LayerFacts> = Vec::with_capacity(built.layers.len());
+    for layer in &built.layers {
+        let leaks: Arc<[Leak]> = built
+            .leaks
+            .iter()
+            .filter(|(step, _)| Some(*step) == layer.step)
+            .map(|(_, leak)| leak.clone())
+            .collect();
+        let origin = match layer.step {
+            Some(step) => Origin::Step(work.prepared.plan.steps[step].span),
+            None => Origin::Base,
+        };
+        let same = || {
+            let same = |(_, old): &(&LayerFacts, &BuiltLayer)| old.layer.diff == layer.layer.diff;
+            layers.iter().zip(&built.layers).find(same).map(|(facts, _)| Arc::clone(&facts.table))
+        };
+        let (table, steps) = match work.options.tables {
+            true => (
+                match same() {
+                    Some(table) => table,
+                    None => Arc::new(table(work, &layer.layer)?),
+                },
+                steps(work, layer),
+            ),
+            false => Default::default(),
+        };
+        layers.push(LayerFacts { table, origin, leaks, steps });
     }
     let secrets = work.options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref()));
     let mut facts = ImageFacts::new(
@@ -248,11 +261,11 @@ fn table(work: &Work<'_>, layer: &LayerRef) -> Result<LayerTable, Failure> {
 }
 
 fn read_table(blob: Blob, layer: &LayerRef) -> Result<(LayerTable, Digest<Diff>), layer::Error> {
-    let plain = decompress(blob.verified(), layer.kind.into(), Bounds::default())?;
+    let plain = decompress(blob.unchecked(), layer.kind.into(), Bounds::default())?;
     let reader = Reader::layer(DiffReader::new(plain), layer::Limits::default());
     let mut observer = TableObserver::new();
     let plain = observe(reader, &mut [&mut observer])?;
-    // To the end: only then the digests were checked.
+    // To the end: the caller checks the diff id of all of it.
     let (diff, _) = plain.finish()?;
     Ok((observer.finish(), diff))
 }

@@ -12,6 +12,7 @@ mod execute;
 mod listing;
 mod papers;
 mod prepare;
+mod recipe;
 
 pub use audit::{Known, broken, look};
 pub use bases::{NamedSource, NamedSourceError, Resolver};
@@ -22,3 +23,4 @@ pub use custom::run_rego;
 pub use execute::{Done, Ended, Work, execute};
 pub use listing::FolderFiles;
 pub use prepare::{Job, NotPrepared, Prepared, parse, prepare};
+pub use recipe::{Recipe, RecipeEntry, RecipeKind, RecipeLayer, RecipeSignature, Tamper};

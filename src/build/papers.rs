@@ -1,13 +1,12 @@
 //! What papers beside an image say, as facts: kinds of statements, whether they are about this image,
 //! which signatures hold.
 
-use std::collections::BTreeSet;
-
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::audit::Known;
 use crate::facts::{Attestation, Beside, Mismatch, Signature};
+use crate::input::lenient::{Kept, List, Members, Object, Text};
 use crate::input::{BaseError, Finished, Paper};
 use crate::registry::base64;
 
@@ -28,7 +27,7 @@ pub(super) fn read(image: &Finished<'_>, known: &Known) -> Result<Papers, BaseEr
     for paper in found.into_iter().flatten() {
         match paper {
             Paper::Statement(bytes) => {
-                let Ok(statement) = serde_json::from_slice::<Value>(&bytes) else { continue };
+                let Ok(statement) = serde_json::from_slice::<Statement>(&bytes) else { continue };
                 if !about(&statement, &digest) {
                     out.mismatches.push(Mismatch {
                         layer: None,
@@ -40,11 +39,15 @@ pub(super) fn read(image: &Finished<'_>, known: &Known) -> Result<Papers, BaseEr
                 take(&statement, &mut facts);
             }
             Paper::Bom(bytes) => {
-                let Ok(bom) = serde_json::from_slice::<Value>(&bytes) else { continue };
+                let Ok(bom) = serde_json::from_slice::<Predicate>(&bytes) else { continue };
                 add_files(&bom, &mut facts.sbom_files);
-                facts
-                    .attestations
-                    .push(Attestation { kind: "sbom".into(), ..Attestation::default() });
+                let format = match (bom.spdx_version.as_str(), bom.bom_format.as_str()) {
+                    (Some(_), _) => Some("spdx".to_owned()),
+                    (_, Some(_)) => Some("cyclonedx".to_owned()),
+                    _ => None,
+                };
+                let kind = "sbom".to_owned();
+                facts.attestations.push(Attestation { kind, format, ..Attestation::default() });
             }
             Paper::Signature { payload, signature } => {
                 facts.signatures.push(signed(&payload, &signature, &digest, &known.keys));
@@ -53,7 +56,13 @@ pub(super) fn read(image: &Finished<'_>, known: &Known) -> Result<Papers, BaseEr
         }
     }
     if let Some(kinds) = &known.attestations {
-        let given = |kind: &String| Attestation { kind: kind.clone(), ..Attestation::default() };
+        let given = |kind: &String| {
+            let (kind, format) = match kind.split_once(':') {
+                Some(("sbom", format)) => ("sbom", Some(format.to_owned())),
+                _ => (kind.as_str(), None),
+            };
+            Attestation { kind: kind.to_owned(), format, ..Attestation::default() }
+        };
         facts.attestations = kinds.iter().map(given).collect();
     }
     if let Some(signatures) = &known.signatures {
@@ -69,90 +78,245 @@ pub(super) fn read(image: &Finished<'_>, known: &Known) -> Result<Papers, BaseEr
     Ok(out)
 }
 
-// A statement names what it is about by digest (in-toto, "Statement").
-fn about(statement: &Value, digest: &str) -> bool {
-    let subjects = statement["subject"].as_array().into_iter().flatten();
-    subjects.into_iter().any(|subject| subject["digest"]["sha256"].as_str() == Some(digest))
+// An in-toto statement.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Statement {
+    subject: List<Subject>,
+    predicate_type: Text,
+    predicate: Object<Predicate>,
 }
 
-fn take(statement: &Value, facts: &mut Beside) {
-    let kind = statement["predicateType"].as_str().unwrap_or("");
-    let predicate = &statement["predicate"];
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Subject {
+    digest: Object<Sums>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Sums {
+    sha256: Text,
+}
+
+// What is read of an SBOM (SPDX, CycloneDX), a provenance (SLSA) or a scan: no two use one name in
+// different ways.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Predicate {
+    // cosign wraps the document once more.
+    #[serde(rename = "Data")]
+    data: Object<Box<Predicate>>,
+    spdx_version: Text,
+    bom_format: Text,
+    creation_info: Object<Times>,
+    metadata: Object<Times>,
+    timestamp: Text,
+    files: List<File>,
+    components: List<Component>,
+    run_details: Object<Run>,
+    build_definition: Object<Definition>,
+    builder: Object<Builder>,
+    materials: List<Material>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Times {
+    created: Text,
+    timestamp: Text,
+    started_on: Text,
+    finished_on: Text,
+    scan_finished_on: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct File {
+    file_name: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Component {
+    r#type: Text,
+    name: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Run {
+    builder: Object<Builder>,
+    metadata: Object<Times>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Builder {
+    id: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Definition {
+    resolved_dependencies: List<Material>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Material {
+    uri: Text,
+    name: Text,
+    digest: Members,
+}
+
+impl Kept for Subject {
+    fn is_kept(&self) -> bool {
+        self.digest.as_ref().is_some_and(|sums| sums.sha256.0.is_some())
+    }
+}
+
+impl Kept for File {
+    const MOST: usize = FILES;
+
+    fn is_kept(&self) -> bool {
+        self.file_name.0.is_some()
+    }
+}
+
+impl Kept for Component {
+    const MOST: usize = FILES;
+
+    fn is_kept(&self) -> bool {
+        self.r#type.as_str() == Some("file")
+    }
+}
+
+// What matters is those that are told.
+impl Kept for Material {
+    const MOST: usize = LACKS;
+
+    fn is_kept(&self) -> bool {
+        self.digest.0 == 0
+    }
+}
+
+/// Files that SBOMs name, all together: what they name beyond that is as if they did not.
+const FILES: usize = 1_000_000;
+/// What a provenance lacks that is told.
+const LACKS: usize = 20;
+
+// The start of a text that is kept, and may be anything.
+fn start(text: &str, most: usize) -> String {
+    text[..text.floor_char_boundary(most)].to_owned()
+}
+
+// A statement names what it is about by digest (in-toto, "Statement").
+fn about(statement: &Statement, digest: &str) -> bool {
+    let mut sums = statement.subject.as_slice().iter().filter_map(|one| one.digest.as_ref());
+    sums.any(|sums| sums.sha256.as_str() == Some(digest))
+}
+
+fn take(statement: &Statement, facts: &mut Beside) {
+    let kind = statement.predicate_type.as_str().unwrap_or("");
+    let none = Predicate::default();
+    let predicate = statement.predicate.as_ref().unwrap_or(&none);
     let mut found = Attestation::default();
+    let time = |times: &Object<Times>, of: fn(&Times) -> &Text| {
+        times.as_ref().and_then(|times| of(times).as_str()).map(|time| start(time, 64))
+    };
     if kind.starts_with("https://spdx.dev/Document")
         || kind.starts_with("https://cyclonedx.org/bom")
     {
         found.kind = "sbom".into();
-        // cosign wraps the document once more.
-        let document = predicate.get("Data").unwrap_or(predicate);
+        let form = if kind.starts_with("https://spdx") { "spdx" } else { "cyclonedx" };
+        found.format = Some(form.to_owned());
+        let document = predicate.data.as_ref().map_or(predicate, |inner| inner);
         add_files(document, &mut facts.sbom_files);
-        let created = document["creationInfo"]["created"].as_str();
-        found.time = created.or(document["metadata"]["timestamp"].as_str()).map(str::to_owned);
+        let created = time(&document.creation_info, |times| &times.created);
+        found.time = created.or_else(|| time(&document.metadata, |times| &times.timestamp));
     } else if kind.starts_with("https://slsa.dev/provenance/") {
         found.kind = "provenance".into();
         found.lacks = lacks(kind, predicate);
-        let metadata = &predicate["runDetails"]["metadata"];
-        let finished = metadata["finishedOn"].as_str().or(metadata["startedOn"].as_str());
-        found.time = finished.map(str::to_owned);
+        if let Some(run) = predicate.run_details.as_ref() {
+            let finished = time(&run.metadata, |times| &times.finished_on);
+            found.time = finished.or_else(|| time(&run.metadata, |times| &times.started_on));
+        }
     } else if ["vuln", "openvex", "/vex"].iter().any(|word| kind.contains(word)) {
         found.kind = "scan".into();
-        let metadata = &predicate["metadata"];
-        let finished = metadata["scanFinishedOn"].as_str().or(predicate["timestamp"].as_str());
-        found.time = finished.map(str::to_owned);
+        let finished = time(&predicate.metadata, |times| &times.scan_finished_on);
+        found.time = finished.or_else(|| predicate.timestamp.as_str().map(|time| start(time, 64)));
     } else {
-        found.kind = kind.to_owned();
+        found.kind = start(kind, 200);
     }
     facts.attestations.push(found);
 }
 
 // What a provenance should say and does not (SLSA, "Build: Provenance").
-fn lacks(kind: &str, predicate: &Value) -> Vec<String> {
+fn lacks(kind: &str, predicate: &Predicate) -> Vec<String> {
     let mut lacks = Vec::new();
     if !kind.starts_with("https://slsa.dev/provenance/v1") {
-        lacks.push(format!("it is of the older form `{}`", kind.escape_default()));
+        lacks.push(format!("it is of the older form `{}`", start(kind, 200).escape_default()));
     }
-    let builder = &predicate["runDetails"]["builder"]["id"];
-    let builder = builder.as_str().or(predicate["builder"]["id"].as_str());
-    if builder.is_none_or(str::is_empty) {
+    let run = predicate.run_details.as_ref().and_then(|run| run.builder.as_ref());
+    let id = |builder: Option<&Builder>| builder.is_some_and(|one| one.id.as_str().is_some());
+    let builder = if id(run) { run } else { predicate.builder.as_ref() };
+    if builder.and_then(|builder| builder.id.as_str()).is_none_or(str::is_empty) {
         lacks.push("it does not name the builder".into());
     }
-    let materials = &predicate["buildDefinition"]["resolvedDependencies"];
-    let materials = materials.as_array().or(predicate["materials"].as_array());
-    let Some(materials) = materials else {
+    let definition = predicate.build_definition.as_ref();
+    let materials = definition.and_then(|definition| definition.resolved_dependencies.0.as_ref());
+    let Some(materials) = materials.or(predicate.materials.0.as_ref()) else {
         lacks.push("it does not name what the image was made of".into());
         return lacks;
     };
     for material in materials {
-        if material["digest"].as_object().is_none_or(serde_json::Map::is_empty) {
-            let name = material["uri"].as_str().or(material["name"].as_str()).unwrap_or("");
-            let name: String = name.escape_default().take(200).collect();
-            lacks.push(format!("`{name}` is named without a digest"));
-        }
+        let name = material.uri.as_str().or(material.name.as_str()).unwrap_or("");
+        let name: String = name.escape_default().take(200).collect();
+        lacks.push(format!("`{name}` is named without a digest"));
     }
-    lacks.truncate(20);
+    lacks.truncate(LACKS);
     lacks
 }
 
 // The paths that a list of parts names (SPDX: files; CycloneDX: components of type `file`).
-fn add_files(document: &Value, files: &mut Option<Vec<String>>) {
-    let spdx = document["files"].as_array().into_iter().flatten();
-    let spdx = spdx.filter_map(|file| file["fileName"].as_str());
-    let parts = document["components"].as_array().into_iter().flatten();
-    let parts =
-        parts.filter(|part| part["type"] == "file").filter_map(|part| part["name"].as_str());
-    let found: BTreeSet<String> = spdx
-        .chain(parts)
-        .map(|path| format!("/{}", path.trim_start_matches("./").trim_start_matches('/')))
-        .collect();
-    if !found.is_empty() {
-        files.get_or_insert_default().extend(found);
+fn add_files(document: &Predicate, files: &mut Option<Vec<String>>) {
+    let spdx = document.files.as_slice().iter().map(|file| &file.file_name);
+    let parts = document.components.as_slice().iter().map(|part| &part.name);
+    let mut found = spdx.chain(parts).filter_map(Text::as_str).peekable();
+    if found.peek().is_none() {
+        return;
     }
+    let files = files.get_or_insert_default();
+    let paths =
+        found.map(|path| format!("/{}", path.trim_start_matches("./").trim_start_matches('/')));
+    files.extend(paths.take(FILES.saturating_sub(files.len())));
+}
+
+// The text that cosign signs.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Signed {
+    critical: Object<Critical>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Critical {
+    image: Object<Named>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "kebab-case")]
+struct Named {
+    docker_manifest_digest: Text,
 }
 
 // Who has signed: the first key under which the signature holds, over a text that names the image.
 fn signed(payload: &[u8], signature: &str, digest: &str, keys: &[(String, String)]) -> Signature {
-    let text: Value = serde_json::from_slice(payload).unwrap_or_default();
-    let named = text["critical"]["image"]["docker-manifest-digest"].as_str();
+    let text: Signed = serde_json::from_slice(payload).unwrap_or_default();
+    let named = text.critical.as_ref().and_then(|critical| critical.image.as_ref());
+    let named = named.and_then(|named| named.docker_manifest_digest.as_str());
     let Some(bytes) = base64::decode(signature) else { return Signature::default() };
     if named != Some(&format!("sha256:{digest}")) {
         return Signature::default();
@@ -191,7 +355,7 @@ mod tests {
 
     use ring::rand::SystemRandom;
     use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::base::{Blob, Digest, Platform};
@@ -293,6 +457,7 @@ mod tests {
         assert_eq!(beside.sbom_files.as_deref().unwrap(), ["/usr/bin/x", "/y"]);
         let lacks = ["it does not name the builder", "`b` is named without a digest"];
         assert_eq!(beside.attestations[1].lacks, lacks);
+        assert_eq!(beside.attestations[0].format.as_deref(), Some("spdx"));
         assert_eq!(beside.attestations[1].time.as_deref(), Some("2026-11-20T10:00:00Z"));
         assert!(facts.whole.mismatches.is_empty() && facts.whole.orphans.unwrap().is_empty());
 
@@ -302,6 +467,27 @@ mod tests {
         let facts = layout.facts(&Known::default());
         assert_eq!(kinds(&facts), ["sbom", "provenance"]);
         assert_eq!(facts.whole.mismatches.len(), 1);
+    }
+
+    #[test]
+    fn the_form_of_an_sbom_is_known() {
+        let mut layout = Layout::new();
+        let bom = layout.statement("https://cyclonedx.org/bom/v1.6", json!({"components": []}));
+        layout.paper("application/vnd.in-toto+json", &bom, None, true);
+        layout.paper("application/spdx+json", br#"{"spdxVersion": "SPDX-2.3"}"#, None, false);
+        let plain = br#"{"bomFormat": "CycloneDX"}"#;
+        layout.paper("application/vnd.cyclonedx+json", plain, None, false);
+        let forms = |known: &Known| -> Vec<Option<String>> {
+            let beside = layout.facts(known).whole.beside.unwrap();
+            beside.attestations.into_iter().map(|paper| paper.format).collect()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let want = [some("cyclonedx"), some("spdx"), some("cyclonedx")];
+        assert_eq!(forms(&Known::default()), want);
+        let given = ["sbom:spdx", "sbom", "provenance"].map(str::to_owned).to_vec();
+        let known = Known { attestations: Some(given), ..Known::default() };
+        assert_eq!(forms(&known), [some("spdx"), None, None]);
+        assert_eq!(kinds(&layout.facts(&known)), ["sbom", "sbom", "provenance"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rbuild::base::{ImageRef, Masker, Platform, Secret};
-use rbuild::build::{Known, broken, look};
+use rbuild::build::{Known, RecipeSignature, broken, look};
 use rbuild::diag::{Sources, chain};
 use rbuild::event::{Cancel, Events};
 use rbuild::facts::{ImageFacts, Needles};
@@ -38,6 +38,10 @@ pub(crate) struct Args {
     /// Of an image for several platforms, this one
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
+    /// A name of the image, for exceptions with `images`: one reference of a registry names itself,
+    /// but of a file or folder only who asks can say whose it is
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    tag: Vec<String>,
     /// So many layers, from the bottom, are of the base
     #[arg(long, value_name = "N", default_value_t = 0)]
     base_layers: usize,
@@ -62,7 +66,7 @@ pub(crate) struct Args {
     /// The largest share that may be wasted of what is added to the first layer
     #[arg(long, value_name = "SHARE", visible_alias = "highestUserWastedPercent")]
     highest_user_wasted_percent: Option<String>,
-    /// The report's form: human, json, sarif, github, gitlab, junit or checkstyle
+    /// The report's form: human, json, sarif, github, gitlab, junit, checkstyle or tap
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: String,
     #[command(flatten)]
@@ -74,19 +78,33 @@ pub(crate) struct Args {
 /// The file of `--facts`.
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
-struct Facts {
-    secrets: BTreeMap<String, String>,
-    attestations: Option<Vec<String>>,
-    signatures: Option<Vec<Signature>>,
-    sbom_files: Option<Vec<String>>,
-    platform: Option<String>,
+pub(super) struct Facts {
+    pub(super) secrets: BTreeMap<String, String>,
+    pub(super) attestations: Option<Vec<String>>,
+    pub(super) signatures: Option<Vec<RecipeSignature>>,
+    pub(super) sbom_files: Option<Vec<String>>,
+    pub(super) platform: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Signature {
-    key: String,
-    #[serde(default)]
-    verified: bool,
+impl Facts {
+    /// What an image alone cannot tell, with the keys that count.
+    pub(super) fn known(self, base_layers: usize, keys: Vec<(String, String)>) -> Known {
+        let secrets = self.secrets.into_iter();
+        let secrets: Vec<(String, Secret)> =
+            secrets.map(|(id, value)| (id, Secret::new(value.into_bytes()))).collect();
+        Known {
+            base_layers,
+            needles: Needles::new(secrets.iter().map(|(id, secret)| (id.as_str(), secret))),
+            attestations: self.attestations,
+            signatures: self
+                .signatures
+                .map(|list| list.into_iter().map(|one| (one.key, one.verified)).collect()),
+            sbom_files: self.sbom_files,
+            keys,
+            today: Some(environment::today()),
+            ..Known::default()
+        }
+    }
 }
 
 /// Runs the command.
@@ -99,6 +117,10 @@ pub(crate) fn run(args: Args) -> Exit {
 
 fn audit(args: &Args) -> Result<Exit, Stop> {
     known_format(&args.format)?;
+    if !args.tag.is_empty() && args.images.len() > 1 {
+        return Err(Stop::usage("--tag names one image, and there are several")
+            .help("audit them one by one"));
+    }
     let (policy, folders) = demanded(args)?;
     let given = match &args.facts {
         None => Facts::default(),
@@ -119,23 +141,7 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
         true => Some(client(args)?),
         false => None,
     };
-    let mut known = Known {
-        base_layers: args.base_layers,
-        attestations: given.attestations,
-        signatures: given
-            .signatures
-            .map(|list| list.into_iter().map(|one| (one.key, one.verified)).collect()),
-        sbom_files: given.sbom_files,
-        keys: keys(&policy, &folders)?,
-        today: Some(environment::today()),
-        ..Known::default()
-    };
-    let secrets: Vec<(String, Secret)> = given
-        .secrets
-        .into_iter()
-        .map(|(id, value)| (id, Secret::new(value.into_bytes())))
-        .collect();
-    known.needles = Needles::new(secrets.iter().map(|(id, secret)| (id.as_str(), secret)));
+    let mut known = given.known(args.base_layers, keys(&policy, &folders)?);
     if let (Some(_), Some(source)) = (&args.compare, sources.last()) {
         let before = Finished::open(source, &platform, registry.as_ref()).map_err(failed)?;
         known.before = stored(before.layers.iter().map(|layer| layer.blob.map(|(_, size)| size)));
@@ -153,29 +159,38 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
     // One image that cannot be had does not hide what is wrong with another.
     let mut stops = Vec::new();
     for (name, source) in args.images.iter().zip(&sources) {
-        let (facts, digest) = match gather(source, &platform, registry.as_ref(), &known) {
-            Ok(found) => found,
+        known.names.clone_from(&args.tag);
+        if let FinishedSource::Registry(reference) = source {
+            known.names.push(reference.familiar());
+        }
+        let seen = judged_as(source, &platform, registry.as_ref(), &known, &policy);
+        let Seen { facts, digest, report } = match seen {
+            Ok(seen) => seen,
             Err(stop) => {
                 stops.push(stop);
                 continue;
             }
         };
-        let report = check_image(ImageInput { facts: &facts, text: None }, &policy);
         let mut about = format!("{}\n", printable(name));
         if !facts.whole.broken {
             images.push(summary(name, digest.as_deref(), &facts));
             about = overview(name, digest.as_deref(), &facts);
         }
+        judged.push((name, report, about));
+    }
+    // An exception may cover so many findings in all of them together.
+    let mut reports: Vec<(&mut Report, &Policy)> =
+        judged.iter_mut().map(|(_, report, _)| (report, &policy)).collect();
+    Report::settle(&mut reports);
+    for (_, report, _) in &judged {
         let counts = |finding: &&rbuild::policy::Finding| finding.counts();
         let tampered =
             report.findings.iter().filter(counts).any(|found| found.rule == "digest-mismatch");
-        let this = match report.verdict(policy.fail_on).refused {
+        exit = exit.and(match report.verdict(policy.fail_on).refused {
             _ if tampered && policy.fail_on != FailOn::Never => Exit::Tampered,
             true => Exit::Refused,
             false => Exit::Success,
-        };
-        exit = exit.and(this);
-        judged.push((name, report, about));
+        });
     }
     if judged.is_empty() {
         return Ok(stops.iter().fold(exit, |exit, stop| exit.and(stop.tell())));
@@ -209,7 +224,7 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
 
 /// The policy, with the thresholds of the command line and of `.dive-ci`.
 fn demanded(args: &Args) -> Result<(Policy, KeyFolders), Stop> {
-    let (mut policy, folders) = effective_with_keys(&args.policy, Path::new("."))?;
+    let (mut policy, folders) = effective_with_keys(&args.policy, &args.store, Path::new("."))?;
     let usual = Path::new(".dive-ci");
     let file = match &args.ci_config {
         Some(path) => Some(path.as_path()),
@@ -286,7 +301,7 @@ fn client(args: &Args) -> Result<Registry, Stop> {
 }
 
 /// Public keys of `[signatures] trusted`, by name. Nobody asks for them where no rule does.
-fn keys(policy: &Policy, folders: &KeyFolders) -> Result<Vec<(String, String)>, Stop> {
+pub(super) fn keys(policy: &Policy, folders: &KeyFolders) -> Result<Vec<(String, String)>, Stop> {
     if !policy.is_on("signature-missing") {
         return Ok(Vec::new());
     }
@@ -297,6 +312,26 @@ fn keys(policy: &Policy, folders: &KeyFolders) -> Result<Vec<(String, String)>, 
 /// The bytes of all layers, as stored; `None` if one does not tell (an archive of `docker save`).
 fn stored(mut sizes: impl Iterator<Item = Option<u64>>) -> Option<u64> {
     sizes.try_fold(0u64, |sum, size| Some(sum.saturating_add(size?)))
+}
+
+/// An image that was looked at, and what the rules say of it.
+pub(super) struct Seen {
+    facts: ImageFacts,
+    digest: Option<String>,
+    pub(super) report: Report,
+}
+
+/// Looks at an image and judges it: what this command does with each, and `policy test` with a case.
+pub(super) fn judged_as(
+    source: &FinishedSource,
+    platform: &Platform,
+    registry: Option<&Registry>,
+    known: &Known,
+    policy: &Policy,
+) -> Result<Seen, Stop> {
+    let (facts, digest) = gather(source, platform, registry, known)?;
+    let report = check_image(ImageInput { facts: &facts, text: None }, policy);
+    Ok(Seen { facts, digest, report })
 }
 
 fn gather(

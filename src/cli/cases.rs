@@ -1,19 +1,28 @@
 //! `rbuild policy test`: cases for a policy, judged and compared with what they expect.
 
+mod read;
+mod steps;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use rbuild::build::Recipe;
 use rbuild::diag::Sources;
-use rbuild::policy::{Bases, Overrides, Policy, Report};
+use rbuild::image::Selector;
+use rbuild::input::FinishedSource;
+use rbuild::policy::{Bases, Overrides, Policy, Report, Tested, tap_of};
 use serde_json::{Value, json};
 
+pub(crate) use steps::policy_of;
+
+use super::audit;
 use super::exit::Exit;
 use super::lint;
-use super::policy::{effective, stop};
-use super::shared::{PolicyArgs, Stop, count, printable};
+use super::policy::{KeyFolders, effective_with_keys, stop};
+use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs, count, printable};
 
 /// What `policy test` takes.
 #[derive(clap::Args, Debug)]
@@ -27,9 +36,19 @@ pub(crate) struct Args {
     /// Name the cases that went well, too
     #[arg(short, long)]
     verbose: bool,
-    /// human or json
-    #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = ["human", "json"])]
+    /// human, json or tap
+    #[arg(long, value_name = "FORMAT", default_value = "human",
+          value_parser = ["human", "json", "tap"])]
     format: String,
+    /// Where cases about steps take the base NAME from, as `rbuild build` takes it: a folder,
+    /// `oci-layout://DIR[:TAG]`, `docker-image://REF`
+    #[arg(long, value_name = "NAME=SOURCE")]
+    build_context: Vec<KeyValue>,
+    /// A case that cannot be judged here is wrong
+    #[arg(long)]
+    no_skip: bool,
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -40,23 +59,54 @@ type Row = (String, Option<u64>, Option<String>, Option<u64>);
 /// What a case expects: a row, and which of `line`, `path`, `layer` it has. Others are not compared.
 type Wanted = (Row, [bool; 3]);
 
-/// Folders below each other, from the one that was named.
-const DEEPEST: usize = 4;
-const MOST: usize = 10_000;
-
 struct Case {
     name: String,
-    dockerfile: String,
+    kind: Kind,
     // `case.json`, or the entry of the TOML file.
     about: Value,
     expect: Value,
+    // The file that says it: keys of its policy lie beside it.
+    file: PathBuf,
+}
+
+/// What a case is about.
+enum Kind {
+    /// The text of a Dockerfile: judged as `rbuild lint` does.
+    Text(String),
+    /// An image: judged as `rbuild audit` does.
+    Image(Box<Recipe>),
+    /// What the steps of this Dockerfile do: built.
+    Steps(String),
+}
+
+impl Kind {
+    fn word(&self) -> &'static str {
+        match self {
+            Kind::Text(_) => "text",
+            Kind::Image(_) => "image",
+            Kind::Steps(_) => "steps",
+        }
+    }
 }
 
 enum Outcome {
     Right,
     Wrong { missing: BTreeSet<Row>, more: BTreeSet<Row> },
     Failed(String),
-    Skipped(&'static str),
+    Skipped(String),
+}
+
+/// What was found in a case, or why it could not be judged on this host.
+enum Seen {
+    Found(BTreeSet<Row>),
+    Skipped(String),
+}
+
+/// What all cases are judged with.
+struct Setting<'a> {
+    args: &'a Args,
+    policy: Policy,
+    keys: KeyFolders,
 }
 
 /// Runs the command.
@@ -71,9 +121,9 @@ fn test(args: &Args) -> Result<Exit, Stop> {
     let mut cases = Vec::new();
     for path in &args.paths {
         if path.is_dir() {
-            folders(path, path, 0, &mut cases)?;
+            read::folders(path, path, 0, &mut cases)?;
         } else {
-            listed(path, &mut cases)?;
+            read::listed(path, &mut cases)?;
         }
     }
     if let Some(words) = &args.keep {
@@ -84,47 +134,84 @@ fn test(args: &Args) -> Result<Exit, Stop> {
             "a case is a folder with Dockerfile and expected.json, or a [[case]] of a TOML file",
         ));
     }
-    let policy = effective(&args.policy, Path::new("."))?;
-    let (mut right, mut wrong, mut skipped) = (0, 0, 0);
-    let mut rows = Vec::new();
+    let (policy, keys) = effective_with_keys(&args.policy, &args.store, Path::new("."))?;
+    let setting = Setting { args, policy, keys };
+    let human = args.format == "human";
+    let mut tests: Vec<(&Case, Tested)> = Vec::new();
     for case in &cases {
-        let outcome = judge(case, &policy);
-        let (word, text) = match &outcome {
-            Outcome::Right => ("ok", String::new()),
-            Outcome::Wrong { missing, more } => {
-                let missing = missing.iter().map(|row| format!("\n  missing: {}", shown(row)));
-                let more = more.iter().map(|row| format!("\n  unexpected: {}", shown(row)));
-                ("wrong", missing.chain(more).collect())
-            }
-            Outcome::Failed(error) => ("failed", format!("\n  {}", printable(error))),
-            Outcome::Skipped(why) => ("skipped", format!(": {why}")),
+        let tested = told(judge(case, &setting));
+        let (word, text) = match &tested {
+            Tested::Passed => ("ok", String::new()),
+            Tested::Failed(what) => match what["error"].as_str() {
+                Some(error) => ("failed", format!("\n  {}", printable(error))),
+                None => ("wrong", differences(what)),
+            },
+            Tested::Skipped(why) => ("skipped", format!(": {}", printable(why))),
         };
-        match word {
-            "ok" => right += 1,
-            "skipped" => skipped += 1,
-            _ => wrong += 1,
-        }
-        if args.format == "json" {
-            rows.push(json!({ "name": case.name, "outcome": word, "text": text.trim() }));
-        } else if args.verbose || word != "ok" {
+        if human && (args.verbose || word != "ok") {
             let _ = writeln!(std::io::stdout(), "{word:<7} {}{text}", printable(&case.name));
         }
+        tests.push((case, tested));
     }
+    let of = |is: fn(&Tested) -> bool| tests.iter().filter(|(_, tested)| is(tested)).count();
+    let right = of(|tested| *tested == Tested::Passed);
+    let skipped = of(|tested| matches!(tested, Tested::Skipped(_)));
+    let wrong = tests.len() - right - skipped;
     let text = match args.format.as_str() {
-        "json" => format!(
-            "{:#}",
-            json!({
-                "version": 1, "right": right, "wrong": wrong, "skipped": skipped, "cases": rows,
-                "policy": { "name": policy.name, "digest": policy.digest().to_string() },
-            })
-        ),
+        "json" => document_of(&tests, &setting.policy, [right, wrong, skipped]),
+        "tap" => tap_of(tests.iter().map(|(case, tested)| (case.name.as_str(), tested))),
         _ => {
             let more = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-            format!("{right} of {} as expected{more}", count(right + wrong, "case"))
+            format!("{right} of {} as expected{more}\n", count(right + wrong, "case"))
         }
     };
-    let _ = writeln!(std::io::stdout(), "{text}");
-    Ok(if wrong > 0 { Exit::Refused } else { Exit::Success })
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    if right + wrong == 0 && !args.no_skip {
+        // Whoever waits for a good end must not get one of nothing.
+        return Err(Stop::usage("no case could be judged here: all were skipped"));
+    }
+    Ok(if wrong > 0 || (args.no_skip && skipped > 0) { Exit::Refused } else { Exit::Success })
+}
+
+fn told(outcome: Outcome) -> Tested {
+    let rows = |rows: &BTreeSet<Row>| rows.iter().map(shown).collect::<Vec<String>>();
+    match outcome {
+        Outcome::Right => Tested::Passed,
+        Outcome::Wrong { missing, more } => {
+            Tested::Failed(json!({ "missing": rows(&missing), "unexpected": rows(&more) }))
+        }
+        Outcome::Failed(error) => Tested::Failed(json!({ "error": error })),
+        Outcome::Skipped(why) => Tested::Skipped(why),
+    }
+}
+
+fn differences(what: &Value) -> String {
+    let lines = |key: &str| {
+        let list = what[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        list.map(|row| format!("\n  {key}: {row}")).collect::<String>()
+    };
+    lines("missing") + &lines("unexpected")
+}
+
+fn document_of(tests: &[(&Case, Tested)], policy: &Policy, counts: [usize; 3]) -> String {
+    let row = |(case, tested): &(&Case, Tested)| {
+        let (word, text) = match tested {
+            Tested::Passed => ("ok", String::new()),
+            Tested::Failed(what) => match what["error"].as_str() {
+                Some(error) => ("failed", error.to_owned()),
+                None => ("wrong", differences(what).trim().to_owned()),
+            },
+            Tested::Skipped(why) => ("skipped", why.clone()),
+        };
+        json!({ "name": case.name, "kind": case.kind.word(), "outcome": word, "text": text })
+    };
+    let rows: Vec<Value> = tests.iter().map(row).collect();
+    let [right, wrong, skipped] = counts;
+    let document = json!({
+        "version": 1, "right": right, "wrong": wrong, "skipped": skipped, "cases": rows,
+        "policy": { "name": policy.name, "digest": policy.digest().to_string() },
+    });
+    format!("{document:#}\n")
 }
 
 fn shown((rule, line, path, layer): &Row) -> String {
@@ -141,131 +228,40 @@ fn shown((rule, line, path, layer): &Row) -> String {
     out
 }
 
-// A folder that is a case, or the folders in it.
-fn folders(top: &Path, folder: &Path, depth: usize, cases: &mut Vec<Case>) -> Result<(), Stop> {
-    if folder.join("expected.json").is_file() {
-        let name = folder.strip_prefix(top).ok().filter(|name| !name.as_os_str().is_empty());
-        let name = name.unwrap_or(folder).display().to_string();
-        let mut about = match folder.join("case.json").is_file() {
-            true => document(&folder.join("case.json"))?,
-            false => json!({}),
-        };
-        let expected = document(&folder.join("expected.json"))?;
-        let dockerfile = folder.join("Dockerfile");
-        if folder.join("image.json").is_file() {
-            about["kind_of_case"] = "image".into();
-        } else if folder.parent().is_some_and(|parent| parent.ends_with("behaviour")) {
-            about["kind_of_case"] = "behaviour".into();
-        }
-        let text = match dockerfile.is_file() {
-            true => text(&dockerfile)?,
-            false if about["kind_of_case"] == "image" => String::new(),
-            false => return Err(Stop::usage(format!("no Dockerfile in `{}`", folder.display()))),
-        };
-        cases.push(Case { name, dockerfile: text, about, expect: expected["findings"].clone() });
-        return Ok(());
-    }
-    if depth >= DEEPEST {
-        return Ok(());
-    }
-    let fail = |error| Stop::usage(format!("cannot read `{}`: {error}", folder.display()));
-    let mut below: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
-        match path.extension().and_then(|end| end.to_str()) {
-            _ if path.is_dir() => below.push(path),
-            Some("toml") => listed(&path, cases)?,
-            _ => {}
-        }
-    }
-    below.sort();
-    for path in below {
-        folders(top, &path, depth + 1, cases)?;
-        if cases.len() > MOST {
-            return Err(Stop::usage("there are more than 10,000 cases"));
-        }
-    }
-    Ok(())
-}
-
-// The cases of a TOML file.
-fn listed(path: &Path, cases: &mut Vec<Case>) -> Result<(), Stop> {
-    const KEYS: &[&str] =
-        &["name", "dockerfile", "rule", "args", "policy", "context", "bases", "expect"];
-    let wrong = |what: String| Stop::usage(format!("`{}`: {what}", path.display()));
-    let table: toml::Table =
-        text(path)?.parse().map_err(|error| wrong(format!("not TOML: {error}")))?;
-    let value = serde_json::to_value(&table).map_err(|error| wrong(error.to_string()))?;
-    if let Some(key) = table.keys().find(|key| *key != "case") {
-        return Err(wrong(format!("unknown key `{key}`; cases stand in [[case]]")));
-    }
-    for one in value["case"].as_array().into_iter().flatten() {
-        let mut keys = one.as_object().into_iter().flat_map(|map| map.keys());
-        if let Some(key) = keys.find(|key| !KEYS.contains(&key.as_str())) {
-            let near = rbuild::diag::nearest(key, KEYS.iter().copied());
-            let mut stop = wrong(format!("unknown key `{key}` of a case"));
-            stop.help = near.map(|near| format!("did you mean `{near}`?"));
-            return Err(stop);
-        }
-        let string = |key: &str| {
-            let text = one[key].as_str().map(str::to_owned);
-            text.ok_or_else(|| wrong(format!("a case needs `{key}`")))
-        };
-        if !one["expect"].is_array() {
-            return Err(wrong("a case needs `expect`: a list, which may be empty".into()));
-        }
-        cases.push(Case {
-            name: string("name")?,
-            dockerfile: string("dockerfile")?,
-            about: one.clone(),
-            expect: one["expect"].clone(),
-        });
-    }
-    Ok(())
-}
-
-fn text(path: &Path) -> Result<String, Stop> {
-    fs::read_to_string(path)
-        .map_err(|error| Stop::usage(format!("cannot read `{}`: {error}", path.display())))
-}
-
-fn document(path: &Path) -> Result<Value, Stop> {
-    serde_json::from_str(&text(path)?)
-        .map_err(|error| Stop::usage(format!("`{}` is no JSON: {error}", path.display())))
-}
-
-fn judge(case: &Case, policy: &Policy) -> Outcome {
-    match case.about["kind_of_case"].as_str() {
-        Some("behaviour") => return Outcome::Skipped("what steps do shows in a build only"),
-        Some("image") => return Outcome::Skipped("an image is judged by `rbuild audit`"),
-        _ => {}
-    }
-    match findings(case, policy) {
+fn judge(case: &Case, setting: &Setting<'_>) -> Outcome {
+    let seen = match &case.kind {
+        Kind::Text(text) => of_text(case, text, setting),
+        Kind::Image(recipe) => of_image(case, recipe, setting),
+        Kind::Steps(text) => steps::seen(case, text, setting.args),
+    };
+    match seen {
+        Ok(Seen::Found(got)) => compared(&wanted(&case.expect), &got),
+        Ok(Seen::Skipped(why)) => Outcome::Skipped(why),
         Err(stop) => Outcome::Failed(match stop.help {
             Some(help) => format!("{}; {help}", stop.text),
             None => stop.text,
         }),
-        Ok((sources, report)) => {
-            let got: BTreeSet<Row> = report
-                .findings
-                .iter()
-                .filter(|finding| finding.counts())
-                .map(|finding| {
-                    let line = finding
-                        .span
-                        .map(|span| sources.line_column(span.source, span.start).0 as u64);
-                    let image = finding.image.as_ref();
-                    (
-                        finding.rule.to_owned(),
-                        line,
-                        image.map(|image| image.path.clone()),
-                        image.and_then(|image| image.layer).map(|layer| layer as u64),
-                    )
-                })
-                .collect();
-            compared(&wanted(&case.expect), &got)
-        }
     }
+}
+
+// What counts of a report.
+fn rows(report: &Report, sources: &Sources) -> BTreeSet<Row> {
+    let counted = report.findings.iter().filter(|finding| finding.counts());
+    counted
+        .map(|finding| {
+            let line =
+                finding.span.map(|span| sources.line_column(span.source, span.start).0 as u64);
+            // Of a file in an image, its line.
+            let line = line.or_else(|| finding.evidence.get("line").and_then(Value::as_u64));
+            let image = finding.image.as_ref();
+            (
+                finding.rule.to_owned(),
+                line,
+                image.map(|image| image.path.clone()),
+                image.and_then(|image| image.layer).map(|layer| layer as u64),
+            )
+        })
+        .collect()
 }
 
 // The rows of a case.
@@ -305,42 +301,74 @@ struct Line {
     lint: lint::Args,
 }
 
-fn findings(case: &Case, policy: &Policy) -> Result<(Sources, Report), Stop> {
-    let mut policy = policy.clone();
-    if let Some(text) = case.about["policy"].as_str() {
+/// What a case is judged by: on top of the policy that is in force what the case says, and of its
+/// rule alone.
+fn demanded(mut policy: Policy, about: &Value) -> Result<Policy, Stop> {
+    if let Some(text) = about["policy"].as_str() {
         policy.merge(text, "the case").map_err(stop)?;
     }
-    if let Some(rule) = case.about["rule"].as_str() {
+    if let Some(rule) = about["rule"].as_str() {
         let only = Overrides { only: vec![rule.to_owned()], ..Overrides::default() };
         policy.apply(&only).map_err(stop)?;
     }
-    let io = |error: std::io::Error| Stop::usage(format!("a temporary folder: {error}"));
-    let place = tempfile::Builder::new().prefix("rbuild-case-").tempdir().map_err(io)?;
-    let context = place.path().join("context");
-    fs::create_dir(&context).map_err(io)?;
-    let files: BTreeMap<&String, &Value> =
-        case.about["context"].as_object().into_iter().flatten().collect();
-    for (name, text) in files {
-        let inside = Path::new(name).components().all(|part| {
-            matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir)
-        });
-        let (true, Some(text)) = (inside, text.as_str()) else {
-            return Err(Stop::usage(format!("`{name}` is no file of a context")));
-        };
-        let path = context.join(name);
-        fs::create_dir_all(path.parent().unwrap_or(&context)).map_err(io)?;
-        fs::write(path, text).map_err(io)?;
+    Ok(policy)
+}
+
+/// A folder for one case, gone with it.
+fn place() -> Result<tempfile::TempDir, Stop> {
+    let made = tempfile::Builder::new().prefix("rbuild-case-").tempdir();
+    made.map_err(|error| Stop::usage(format!("a temporary folder: {error}")))
+}
+
+/// The Dockerfile and the context of a case, as files.
+struct Files {
+    place: tempfile::TempDir,
+    context: PathBuf,
+    dockerfile: PathBuf,
+}
+
+impl Files {
+    fn of(case: &Case, text: &str) -> Result<Files, Stop> {
+        let io = |error: std::io::Error| Stop::usage(format!("a temporary folder: {error}"));
+        let place = place()?;
+        let context = place.path().join("context");
+        fs::create_dir(&context).map_err(io)?;
+        let files: BTreeMap<&String, &Value> =
+            case.about["context"].as_object().into_iter().flatten().collect();
+        for (name, text) in files {
+            let inside = Path::new(name).components().all(|part| {
+                matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir)
+            });
+            let (true, Some(text)) = (inside, text.as_str()) else {
+                return Err(Stop::usage(format!("`{name}` is no file of a context")));
+            };
+            let path = context.join(name);
+            fs::create_dir_all(path.parent().unwrap_or(&context)).map_err(io)?;
+            fs::write(path, text).map_err(io)?;
+        }
+        let dockerfile = place.path().join("Dockerfile");
+        fs::write(&dockerfile, text).map_err(io)?;
+        Ok(Files { place, context, dockerfile })
     }
-    let dockerfile = place.path().join("Dockerfile");
-    fs::write(&dockerfile, &case.dockerfile).map_err(io)?;
-    let mut words: Vec<String> = Vec::new();
-    for word in case.about["args"].as_array().into_iter().flatten() {
-        let Some(word) = word.as_str() else {
-            return Err(Stop::usage("`args` must be a list of strings"));
-        };
-        words.push(word.replace("src=", &format!("src={}/", context.display())));
+
+    /// The arguments of a case: files that they name lie in its context.
+    fn arguments(&self, case: &Case) -> Result<Vec<String>, Stop> {
+        let mut words = Vec::new();
+        for word in case.about["args"].as_array().into_iter().flatten() {
+            let Some(word) = word.as_str() else {
+                return Err(Stop::usage("`args` must be a list of strings"));
+            };
+            words.push(word.replace("src=", &format!("src={}/", self.context.display())));
+        }
+        Ok(words)
     }
-    words.push(context.display().to_string());
+}
+
+fn of_text(case: &Case, text: &str, setting: &Setting<'_>) -> Result<Seen, Stop> {
+    let policy = demanded(setting.policy.clone(), &case.about)?;
+    let files = Files::of(case, text)?;
+    let mut words = files.arguments(case)?;
+    words.push(files.context.display().to_string());
     let line = Line::try_parse_from(&words)
         .map_err(|error| Stop::usage(error.to_string().lines().next().unwrap_or("").to_owned()))?;
     let known = match &case.about["bases"] {
@@ -348,17 +376,49 @@ fn findings(case: &Case, policy: &Policy) -> Result<(Sources, Report), Stop> {
         bases => Bases::from_json(&bases.to_string())
             .ok_or_else(|| Stop::usage("`bases` is not of that form"))?,
     };
-    let text = case.dockerfile.clone().into_bytes();
     let (sources, report, _) = lint::judge_text(
         "Dockerfile".into(),
-        text,
-        &dockerfile,
-        Some(&context),
+        text.as_bytes().to_vec(),
+        &files.dockerfile,
+        Some(&files.context),
         &line.lint,
         &policy,
         &known,
     )?;
-    Ok((sources, report))
+    Ok(Seen::Found(rows(&report, &sources)))
+}
+
+// A layout is made of the recipe, and looked at as `rbuild audit` looks at any.
+fn of_image(case: &Case, recipe: &Recipe, setting: &Setting<'_>) -> Result<Seen, Stop> {
+    for key in ["args", "context", "bases"] {
+        if !case.about[key].is_null() {
+            return Err(Stop::usage(format!("`{key}` is for cases with a Dockerfile")));
+        }
+    }
+    let policy = demanded(setting.policy.clone(), &case.about)?;
+    let place = place()?;
+    recipe.write(place.path()).map_err(Stop::usage)?;
+    let keys = match recipe.signatures {
+        // They are told, and not looked at.
+        Some(_) => Vec::new(),
+        None => {
+            let mut folders = setting.keys.clone();
+            folders.add(&policy, &case.file);
+            audit::keys(&policy, &folders)?
+        }
+    };
+    let facts = audit::Facts {
+        secrets: recipe.secrets.clone(),
+        attestations: recipe.attestations.clone(),
+        signatures: recipe.signatures.clone(),
+        sbom_files: recipe.sbom_files.clone(),
+        platform: None,
+    };
+    let known = facts.known(recipe.base_layers(), keys);
+    let source = FinishedSource::Folder(place.path().to_owned(), Selector::Only);
+    let platform = recipe.platform().map_err(Stop::usage)?;
+    let seen = audit::judged_as(&source, &platform, None, &known, &policy)?;
+    Ok(Seen::Found(rows(&seen.report, &Sources::new())))
 }
 
 #[cfg(test)]

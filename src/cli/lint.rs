@@ -13,7 +13,7 @@ use rbuild::policy::{Bases, Policy, Report, Told, diff};
 use super::environment;
 use super::exit::Exit;
 use super::policy::{effective, known_format, rendered, write_all};
-use super::shared::{KeyValue, PolicyArgs, Stop};
+use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs};
 
 /// Judge Dockerfiles without building them.
 ///
@@ -48,10 +48,7 @@ pub(crate) struct Args {
     /// The layers of the build become one
     #[arg(long)]
     squash: bool,
-    /// Never use the network (lint does not, in this version)
-    #[arg(long)]
-    offline: bool,
-    /// The report's form: human, json, sarif, github, gitlab, junit or checkstyle
+    /// The report's form: human, json, sarif, github, gitlab, junit, checkstyle or tap
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: String,
     /// Make the changes that mend findings and keep what the build does; with `unsafe`, all
@@ -66,6 +63,8 @@ pub(crate) struct Args {
     dump_input: bool,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Runs the command.
@@ -95,17 +94,29 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
     for path in &args.paths {
         match one(path, args, &known) {
             Ok(None) => {}
-            Ok(Some((this, found))) => {
-                exit = exit.and(this);
-                judged.push(found);
-            }
+            Ok(Some(found)) => judged.push(found),
             Err(stop) => stops.push(stop),
         }
+    }
+    let mut reports: Vec<(&mut Report, &Policy)> =
+        judged.iter_mut().map(|one| (&mut one.report, &one.policy)).collect();
+    Report::settle(&mut reports);
+    for one in &judged {
+        exit = exit.and(match one.parsed {
+            false => Exit::Parse,
+            true if one.report.verdict(one.policy.fail_on).refused => Exit::Refused,
+            true => Exit::Success,
+        });
     }
     if !args.diff && (stops.is_empty() || !judged.is_empty()) {
         let all: Vec<Told<'_>> = judged
             .iter()
-            .map(|(name, report, sources, policy)| Told { name, report, sources, policy })
+            .map(|one| Told {
+                name: &one.name,
+                report: &one.report,
+                sources: &one.sources,
+                policy: &one.policy,
+            })
             .collect();
         let text = rendered(&args.format, &all, super::build::colour())?;
         // A closed pipe (`rbuild lint | head`) is the reader's choice.
@@ -115,13 +126,19 @@ fn lint(args: &Args) -> Result<Exit, Stop> {
     Ok(stops.iter().fold(exit, |exit, stop| exit.and(stop.tell())))
 }
 
-/// A file's name, what was found in it, its text and its policy.
-type Judged = (String, Report, Sources, Policy);
+/// A file that was judged.
+struct Judged {
+    name: String,
+    report: Report,
+    sources: Sources,
+    policy: Policy,
+    parsed: bool,
+}
 
 /// Does what was asked for with one path; `None` where that is no judgement.
-fn one(path: &Path, args: &Args, known: &Bases) -> Result<Option<(Exit, Judged)>, Stop> {
+fn one(path: &Path, args: &Args, known: &Bases) -> Result<Option<Judged>, Stop> {
     let (dockerfile, context) = locate(path, args)?;
-    let policy = effective(&args.policy, &context)?;
+    let policy = effective(&args.policy, &args.store, &context)?;
     let folder = path.is_dir().then_some(path);
     if args.dump_input {
         let text = document(&dockerfile, folder, args, &policy, known)?;
@@ -135,12 +152,8 @@ fn one(path: &Path, args: &Args, known: &Bases) -> Result<Option<(Exit, Judged)>
         }
     }
     let (sources, report, parsed) = judge(&dockerfile, folder, args, &policy, known)?;
-    let exit = match parsed {
-        false => Exit::Parse,
-        true if report.verdict(policy.fail_on).refused => Exit::Refused,
-        true => Exit::Success,
-    };
-    Ok(Some((exit, (dockerfile.display().to_string(), report, sources, policy))))
+    let name = dockerfile.display().to_string();
+    Ok(Some(Judged { name, report, sources, policy, parsed }))
 }
 
 /// The Dockerfile that a path means, and the folder where its policy is looked for.
@@ -303,4 +316,41 @@ fn job(
             None => None,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_hides_no_refusal() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let bad = file("bad", "FROM scratch\nUSER root\n");
+        let report = folder.path().join("report.json");
+        let none = folder.path().join("none").display().to_string();
+        let check = |paths: &[&str], want: Exit, told: bool| {
+            let _ = std::fs::remove_file(&report);
+            let to = format!("json={}", report.display());
+            let line = ["lint", "--policy=hardened", "--report", &to];
+            let line = Line::parse_from(line.iter().chain(paths));
+            assert_eq!(lint(&line.args).unwrap(), want, "{paths:?}");
+            assert_eq!(report.exists(), told, "{paths:?}");
+        };
+        check(&[&bad, &none], Exit::Refused, true);
+        check(&[&none, &bad], Exit::Refused, true);
+        check(&[&none], Exit::Usage, false);
+    }
 }

@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rbuild::base::ImagePath;
-use rbuild::diag::Sources;
+use rbuild::diag::{Sources, chain};
+use rbuild::event::{Cancel, Events};
+use rbuild::input::{Artifact, BaseError};
 use rbuild::policy::{
-    FailOn, Foreign, Format, Imported, Overrides, PROFILES, Policy, PolicyError, PolicyFiles,
-    Report, Told, View, table_of,
+    FailOn, Foreign, Format, Imported, Overrides, PROFILES, Policy, PolicyCause, PolicyError,
+    PolicyFiles, Report, Told, View, table_of,
 };
+use rbuild::store::Store;
 use rbuild::sys::Follow;
 use toml::Value;
 
 use super::environment;
-use super::shared::{PolicyArgs, Stop, printable, say, write_file};
+use super::exit::Exit;
+use super::shared::{PolicyArgs, Stop, StoreArgs, printable, say, write_file};
 
 const ORGANISATION: &str = "/etc/rbuild/policy.toml";
 pub(crate) const REPOSITORY: &str = ".rbuild/policy.toml";
@@ -24,13 +28,17 @@ const SETTINGS: &str = "rbuild.toml";
 /// Puts the policy together: the profile or the file of `--policy` (else the organisation's file,
 /// else `hardened`), the repository's file, the command line. Where there is no policy file at all,
 /// those of other tools are read, and that is said once.
-pub(crate) fn effective(args: &PolicyArgs, context: &Path) -> Result<Policy, Stop> {
-    effective_with_keys(args, context).map(|(policy, _)| policy)
+pub(crate) fn effective(
+    args: &PolicyArgs,
+    store: &StoreArgs,
+    context: &Path,
+) -> Result<Policy, Stop> {
+    effective_with_keys(args, store, context).map(|(policy, _)| policy)
 }
 
 /// The folders where the keys of `[signatures] trusted` lie: each in that of the policy file that
 /// named it first. What the organisation names is never looked for in the repository.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct KeyFolders(Vec<(Value, PathBuf)>);
 
 impl KeyFolders {
@@ -56,7 +64,7 @@ impl KeyFolders {
     }
 
     // Takes what a file has named that none before it has.
-    fn add(&mut self, policy: &Policy, file: &Path) {
+    pub(crate) fn add(&mut self, policy: &Policy, file: &Path) {
         let folder = folder_of(file);
         for entry in trusted(policy) {
             if !self.0.iter().any(|(known, _)| known == entry) {
@@ -74,6 +82,7 @@ fn trusted(policy: &Policy) -> impl Iterator<Item = &Value> {
 /// The same, with the places of its keys.
 pub(crate) fn effective_with_keys(
     args: &PolicyArgs,
+    store: &StoreArgs,
     context: &Path,
 ) -> Result<(Policy, KeyFolders), Stop> {
     let mut keys = KeyFolders::default();
@@ -85,7 +94,10 @@ pub(crate) fn effective_with_keys(
         Some(name) => match Policy::builtin(name) {
             Some(policy) => policy,
             None => {
-                let policy = from_file(Path::new(name)).map_err(|stop| {
+                let policy = from_file(Path::new(name), store).map_err(|stop| {
+                    if stop.help.is_some() || stop.exit != Exit::Usage {
+                        return stop;
+                    }
                     let names: Vec<_> = PROFILES.iter().map(|(name, _)| *name).collect();
                     stop.help(format!("a profile ({}) or a policy file", names.join(", ")))
                 })?;
@@ -94,7 +106,7 @@ pub(crate) fn effective_with_keys(
             }
         },
         None if Path::new(ORGANISATION).is_file() => {
-            let policy = from_file(Path::new(ORGANISATION))?;
+            let policy = from_file(Path::new(ORGANISATION), store)?;
             keys.add(&policy, Path::new(ORGANISATION));
             policy
         }
@@ -103,7 +115,7 @@ pub(crate) fn effective_with_keys(
     // A profile by name is the whole of what was asked for; the repository's file refines the rest.
     if args.policy.is_none() {
         if let Some((path, text)) = repository_file(context)? {
-            let mut files = Disk { folder: folder_of(&path), inside: true };
+            let mut files = Disk { folder: folder_of(&path), inside: true, store };
             policy.merge_with(&text, &path.display().to_string(), &mut files).map_err(stop)?;
             keys.add(&policy, &path);
         } else if !Path::new(ORGANISATION).is_file() {
@@ -205,16 +217,18 @@ pub(crate) fn foreign_files(context: &Path) -> Vec<(PathBuf, Foreign)> {
 }
 
 /// The files that a policy file names, relative to its folder.
-struct Disk {
+struct Disk<'a> {
     folder: PathBuf,
     /// Nothing outside the folder: who may change a repository may not have other files read.
     inside: bool,
+    /// Where artifacts are kept, and whom to ask for them.
+    store: &'a StoreArgs,
 }
 
 /// What a pattern may look through.
 const MOST_ENTRIES: usize = 20_000;
 
-impl PolicyFiles for Disk {
+impl PolicyFiles for Disk<'_> {
     fn text(&mut self, name: &str) -> Option<String> {
         let path = self.folder.join(name);
         if self.inside {
@@ -253,6 +267,60 @@ impl PolicyFiles for Disk {
         found.sort();
         found
     }
+
+    fn artifact(&mut self, name: &str) -> Result<String, PolicyError> {
+        let wrong = |message: String, cause, help| {
+            Err(PolicyError { place: String::new(), message, help, cause })
+        };
+        let artifact = match Artifact::parse(name, &self.folder) {
+            Ok(artifact) => artifact,
+            Err(why) => {
+                let help = "write oci:NAME@sha256:…, or oci-layout://DIR@sha256:…".to_owned();
+                return wrong(why, PolicyCause::Wrong, Some(help));
+            }
+        };
+        match fetched(&artifact, self.store) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => Ok(text),
+                Err(_) => wrong("it is no UTF-8".to_owned(), PolicyCause::Wrong, None),
+            },
+            Err(Fetching::Base(error)) if error.is_mismatch() => {
+                wrong(chain(&error), PolicyCause::Tampered, error.help())
+            }
+            Err(Fetching::Base(error)) => wrong(chain(&error), PolicyCause::Absent, error.help()),
+            Err(Fetching::Client(stop)) => wrong(stop.text, PolicyCause::Wrong, stop.help),
+        }
+    }
+}
+
+enum Fetching {
+    Base(BaseError),
+    Client(Stop),
+}
+
+/// Takes an artifact from the store, or fetches it and keeps it there. That nothing can be kept is no
+/// error: it is fetched again the next time.
+fn fetched(artifact: &Artifact, args: &StoreArgs) -> Result<Vec<u8>, Fetching> {
+    if !artifact.is_remote() {
+        return artifact.fetch(".toml", LARGEST, None, None).map_err(Fetching::Base);
+    }
+    let store = Store::open(&environment::store_root(args)).ok();
+    if let Some(bytes) = store.as_ref().and_then(|store| artifact.kept(".toml", LARGEST, store)) {
+        return Ok(bytes);
+    }
+    let registry = environment::registry(args, &[], &Events::silent(), &Cancel::new())
+        .map_err(Fetching::Client)?;
+    let bytes = artifact.fetch(".toml", LARGEST, Some(&registry), store.as_ref());
+    drop(registry);
+    // A build goes on to namespaces, which takes a process of one thread; that of the last request has
+    // answered and is about to end.
+    for _ in 0..400 {
+        if std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count) <= 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bytes.map_err(Fetching::Base)
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -264,9 +332,12 @@ fn folder_of(path: &Path) -> PathBuf {
 
 pub(crate) fn stop(error: PolicyError) -> Stop {
     let help = error.help.clone();
-    let mut stop = Stop::usage(error.to_string());
-    stop.help = help;
-    stop
+    let exit = match error.cause {
+        PolicyCause::Wrong => Exit::Usage,
+        PolicyCause::Absent => Exit::Network,
+        PolicyCause::Tampered => Exit::Tampered,
+    };
+    Stop { exit, text: error.to_string(), help }
 }
 
 fn read(path: &Path) -> Result<String, Stop> {
@@ -310,9 +381,9 @@ fn read_inside(folder: &Path, name: &Path) -> Result<String, Stop> {
     })
 }
 
-fn from_file(path: &Path) -> Result<Policy, Stop> {
+fn from_file(path: &Path, store: &StoreArgs) -> Result<Policy, Stop> {
     let text = read(path)?;
-    let mut files = Disk { folder: folder_of(path), inside: false };
+    let mut files = Disk { folder: folder_of(path), inside: false, store };
     Policy::read_with(&text, &path.display().to_string(), &mut files).map_err(stop)
 }
 

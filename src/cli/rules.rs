@@ -9,7 +9,7 @@ use rbuild::policy::{FAILED, Foreign, Imported, PROFILES, explain, rule, templat
 use super::cases;
 use super::exit::Exit;
 use super::policy::{REPOSITORY, effective, foreign_files, import, import_found};
-use super::shared::{PolicyArgs, Stop, say};
+use super::shared::{PolicyArgs, Stop, StoreArgs, say};
 
 /// Show the policy that is in force, explain a rule, begin or try a policy file.
 #[derive(clap::Args, Debug)]
@@ -30,6 +30,8 @@ enum Command {
         format: String,
         #[command(flatten)]
         policy: Box<PolicyArgs>,
+        #[command(flatten)]
+        store: Box<StoreArgs>,
     },
     /// Print what a rule finds, why it matters, and how to mend it
     Explain {
@@ -38,11 +40,13 @@ enum Command {
         id: String,
         #[command(flatten)]
         policy: Box<PolicyArgs>,
+        #[command(flatten)]
+        store: Box<StoreArgs>,
     },
     /// Judge cases and compare with what each expects (docs/policy.md tells their form)
     ///
-    /// A case is a folder with `Dockerfile`, `expected.json` and, if need be, `case.json`; or an entry
-    /// `[[case]]` of a TOML file. Ends with 1 if one is not judged as expected.
+    /// A case is a folder with `Dockerfile` or `image.json`, `expected.json` and, if need be,
+    /// `case.json`; or an entry `[[case]]` of a TOML file. Ends with 1 if one is not judged as expected.
     Test(Box<cases::Args>),
     /// Write a policy file to start from: every key, commented out; never over a file
     Init {
@@ -69,13 +73,12 @@ enum Command {
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Exit {
     let text = match args.command {
-        Command::Show { context, format, policy } => {
-            effective(&policy, &context).map(|policy| match format.as_str() {
+        Command::Show { context, format, policy, store } => effective(&policy, &store, &context)
+            .map(|policy| match format.as_str() {
                 "json" => format!("{:#}", policy.to_json()),
                 _ => policy.show(),
-            })
-        }
-        Command::Explain { id, policy } => explained(&id, &policy),
+            }),
+        Command::Explain { id, policy, store } => explained(&id, &policy, &store),
         Command::Test(args) => return cases::run(&args),
         Command::Init { file, policy } => init(file, policy.as_deref()),
         Command::Import { paths, to } => imported(&paths, to.as_deref()),
@@ -91,7 +94,7 @@ pub(crate) fn run(args: Args) -> Exit {
     }
 }
 
-fn explained(id: &str, policy: &PolicyArgs) -> Result<String, Stop> {
+fn explained(id: &str, policy: &PolicyArgs, store: &StoreArgs) -> Result<String, Stop> {
     if let Some(rule) = rule(id) {
         return Ok(explain(rule));
     }
@@ -103,7 +106,7 @@ fn explained(id: &str, policy: &PolicyArgs) -> Result<String, Stop> {
         ));
     }
     // Only now: an explanation of a rule of ours needs no policy.
-    let policy = effective(policy, Path::new("."))?;
+    let policy = effective(policy, store, Path::new("."))?;
     if let Some(custom) = policy.custom.rule(id) {
         let help = custom.help.as_ref().map_or(String::new(), |help| format!("\n{help}\n"));
         let level = policy.setting(custom.id).level.word();

@@ -141,7 +141,7 @@ pub(crate) struct PolicyArgs {
     /// What rules in Rego see as `input`: rbuild, or conftest (its list of commands)
     #[arg(long, value_name = "FORM", value_parser = ["rbuild", "conftest"])]
     pub(crate) rego_input: Option<String>,
-    /// Write a report: `json=FILE`, `human=FILE`
+    /// Write a report: FORMAT is human, json, sarif, github, gitlab, junit, checkstyle or tap
     #[arg(long, value_name = "FORMAT=FILE")]
     pub(crate) report: Vec<KeyValue>,
 }

@@ -10,14 +10,14 @@ use super::pack::Job;
 use super::stack::{Cell, Stack};
 use super::stage::{Execution, Packers};
 use super::{Cause, Failure, Services, Times};
-use crate::base::{Digest, Hasher, ImagePath, Span, StepId};
+use crate::base::{Digest, Hasher, Span, StepId};
 use crate::diag::chain;
 use crate::input::git::{self, Remote, Resolved};
 use crate::input::http::{self, Fetched};
 use crate::input::{self, Chmod, Context, Part, Pick, Placement, Selection};
 use crate::plan::{Copy, From, Source, Step, Workdir};
 use crate::rootfs::{self, Change, Lookup, Nothing, passwd};
-use crate::store::{Marks, TreeId};
+use crate::store::{Mark, Marks, TreeId};
 use crate::sys::Root;
 
 /// The kind of facts under which a copy's list of files is kept, by the layer's diff id.
@@ -68,10 +68,11 @@ impl Execution<'_> {
         } else {
             let (digest, read) = self.digest(&taken, &Marks::default())?;
             request.input(CONTENT, digest);
-            if let Some(cell) = self.cached(id, step, &mut request, parents, Some(&read))? {
+            let list = || files_of(&taken, &read);
+            if let Some(cell) = self.cached(id, step, &mut request, parents, Some(&list))? {
                 return Ok(cell);
             }
-            files = Some(read);
+            files = Some(list());
         }
         let _slot = self.jobs.take();
         let taken = self.lay_out(taken, copy).map_err(|failure| located(failure, step.span))?;
@@ -341,22 +342,16 @@ impl Execution<'_> {
     }
 
     /// The digest over everything that is taken, and the files by name.
-    pub(super) fn digest(
-        &self,
-        taken: &[Taken],
-        marks: &Marks,
-    ) -> Result<(String, Files), Failure> {
+    pub(super) fn digest(&self, taken: &[Taken], known: &Marks) -> Result<(String, Read), Failure> {
         let mut hasher = Hasher::new();
-        let mut files = Files::new();
+        let mut read = Vec::new();
         for taken in taken {
+            let mut marks = Vec::new();
             match taken {
                 Taken::Selection(selection) => {
-                    let mut seen = |path: &ImagePath, mark: String| {
-                        files.insert(path.display().trim_start_matches('/').to_owned(), mark);
-                    };
-                    let digest = selection
-                        .digest_with(self.services.store, marks, &mut seen)
-                        .map_err(input_failure)?;
+                    let digest;
+                    (digest, marks) =
+                        selection.digest_with(self.services.store, known).map_err(input_failure)?;
                     hasher.field(digest.as_bytes());
                 }
                 Taken::Inline { name, content } => {
@@ -367,7 +362,6 @@ impl Execution<'_> {
                     let name = fetched.name.as_deref().unwrap_or(UNNAMED);
                     hasher.field(name.as_bytes());
                     hasher.field(fetched.digest.as_bytes());
-                    files.insert(name.to_owned(), fetched.digest.hex());
                     if let Times::Preserve(_) = self.options.times {
                         hasher.field(&fetched.mtime.to_le_bytes());
                     }
@@ -375,12 +369,36 @@ impl Execution<'_> {
                 Taken::Repository(remote, resolved) => {
                     hasher.field(resolved.id.as_str().as_bytes());
                     hasher.field(remote.key().as_bytes());
-                    files.insert(remote.to_string(), resolved.id.to_string());
                 }
             }
+            read.push(marks);
         }
-        Ok((hasher.finish::<crate::base::Cache>().to_string(), files))
+        Ok((hasher.finish::<crate::base::Cache>().to_string(), read))
     }
+}
+
+/// The marks of all entries of each source.
+pub(super) type Read = Vec<Vec<Option<Mark>>>;
+
+/// What was taken, file by file: what a miss is told by. `read` is what [`Execution::digest`] gave.
+pub(super) fn files_of(taken: &[Taken], read: &Read) -> Files {
+    let mut files = Files::new();
+    for (taken, marks) in taken.iter().zip(read) {
+        match taken {
+            Taken::Selection(selection) => selection.each_file(marks, &mut |path, mark| {
+                files.insert(path.display().trim_start_matches('/').to_owned(), mark);
+            }),
+            Taken::Inline { .. } => {}
+            Taken::Fetched(fetched) => {
+                let name = fetched.name.as_deref().unwrap_or(UNNAMED);
+                files.insert(name.to_owned(), fetched.digest.hex());
+            }
+            Taken::Repository(remote, resolved) => {
+                files.insert(remote.to_string(), resolved.id.to_string());
+            }
+        }
+    }
+    files
 }
 
 fn located(mut failure: Failure, span: Span) -> Failure {

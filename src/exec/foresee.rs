@@ -1,6 +1,7 @@
 //! What a build would find in the store: the key of each step, and whether there is a result.
 //! Nothing runs, and nothing is fetched by whoever hands in services without a network.
 
+use super::copy::files_of;
 use super::key::{CONTENT, Files, Request};
 use super::promise::Keeper;
 use super::run::stages_read;
@@ -78,7 +79,7 @@ impl Execution<'_> {
         step: &Step,
         parents: &Stack,
     ) -> Result<(Digest<Cache>, Result<Cell, String>), Failure> {
-        let mut files: Option<Files> = None;
+        let mut copied = None;
         let mut request: Request = match &step.op {
             Op::Run(run) => {
                 let mut request = self.run_request(run, step, self.network(run, step));
@@ -87,10 +88,10 @@ impl Execution<'_> {
             }
             Op::Copy(copy) => {
                 let mut request = self.copy_request(copy);
-                let (digest, list) =
-                    self.digest(&self.take(copy, step.span)?, &Marks::default())?;
+                let taken = self.take(copy, step.span)?;
+                let (digest, read) = self.digest(&taken, &Marks::default())?;
                 request.input(CONTENT, digest);
-                files = Some(list);
+                copied = Some((taken, read));
                 request
             }
             Op::Workdir(workdir) => self.workdir_request(workdir),
@@ -104,7 +105,8 @@ impl Execution<'_> {
         let cell = record.and_then(|record| self.cell_of_record(id, &record));
         let why = || {
             let last = store.last_of(&self.slot(id, step));
-            self.why(&request, last.as_ref(), files.as_ref())
+            let list = copied.as_ref().map(|(taken, read)| move || files_of(taken, read));
+            self.why(&request, last.as_ref(), list.as_ref().map(|list| list as &dyn Fn() -> Files))
         };
         Ok((request.key(), cell.ok_or_else(why)))
     }

@@ -57,11 +57,11 @@ impl Write for Sink {
 
 impl Execution<'_> {
     /// Packs on another thread. The step's cell gets its digest when that is done.
-    pub(super) fn pack<'scope>(&'scope self, packers: Packers<'scope, '_>, job: Job) {
+    pub(super) fn pack<'scope>(&'scope self, packers: Packers<'scope, '_>, mut job: Job) {
         packers.spawn(move || {
             let keeper = Keeper::new(job.cell.promise());
             let span = self.plan.steps[job.step].span;
-            if let Err(failure) = self.pack_now(&job, keeper) {
+            if let Err(failure) = self.pack_now(&mut job, keeper) {
                 if let Some(tree) = &job.tree {
                     self.doomed.lock().unwrap_or_else(PoisonError::into_inner).push(tree.clone());
                 }
@@ -70,11 +70,13 @@ impl Execution<'_> {
         });
     }
 
-    fn pack_now(&self, job: &Job, keeper: Keeper<Done>) -> Result<(), Failure> {
+    fn pack_now(&self, job: &mut Job, keeper: Keeper<Done>) -> Result<(), Failure> {
         let store = self.services.store;
         let packs = self.needs[job.step.index()].pack;
         let mut marks = Marks::default();
         let (written, leaked) = {
+            // Of many files they are megabytes, which the key made below has a use for.
+            let changes = std::mem::take(&mut job.changes);
             let _slot = self.packs.take();
             if self.cancel().is_cancelled() {
                 return Err(Failure::stopped());
@@ -83,9 +85,9 @@ impl Execution<'_> {
                 let times = rootfs_times(self.options.times);
                 match job.reading {
                     Reading::WhenPacked(_) => {
-                        rootfs::pack_marking(&job.changes, out, times, &mut marks)?;
+                        rootfs::pack_marking(&changes, out, times, &mut marks)?;
                     }
-                    Reading::Nothing | Reading::Done(_) => rootfs::pack(&job.changes, out, times)?,
+                    Reading::Nothing | Reading::Done(_) => rootfs::pack(&changes, out, times)?,
                 }
                 Ok(())
             })?
@@ -102,9 +104,9 @@ impl Execution<'_> {
             Reading::Nothing => {}
             Reading::Done(files) => put_files(files)?,
             Reading::WhenPacked(taken) => {
-                let (digest, files) = self.digest(taken, &marks)?;
+                let (digest, read) = self.digest(taken, &marks)?;
                 request.input(CONTENT, digest);
-                put_files(&files)?;
+                put_files(&copy::files_of(taken, &read))?;
             }
         }
         keeper.keep(Done { diff: written.diff, size: written.size });

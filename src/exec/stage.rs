@@ -221,7 +221,7 @@ impl<'a> Execution<'a> {
         step: &Step,
         request: &mut Request,
         parents: &Stack,
-        files: Option<&Files>,
+        files: Option<&dyn Fn() -> Files>,
     ) -> Result<Option<Cell>, Failure> {
         let store = self.services.store;
         let events = self.services.events;
@@ -258,7 +258,13 @@ impl<'a> Execution<'a> {
     }
 
     /// Tells that a step begins, and why no record of it does.
-    pub(super) fn missed(&self, id: StepId, step: &Step, request: &Request, files: Option<&Files>) {
+    pub(super) fn missed(
+        &self,
+        id: StepId,
+        step: &Step,
+        request: &Request,
+        files: Option<&dyn Fn() -> Files>,
+    ) {
         let events = self.services.events;
         events.send(Event::StepStarted { step: id });
         let why = match self.without_cache(step) {
@@ -294,10 +300,11 @@ impl<'a> Execution<'a> {
         &self,
         request: &Request,
         last: Option<&CacheRecord>,
-        files: Option<&Files>,
+        files: Option<&dyn Fn() -> Files>,
     ) -> String {
         let then = last.and_then(|record| self.copied_files(record));
-        request.why_missed(last, then.as_ref().zip(files))
+        let both = then.zip(files.map(|list| list()));
+        request.why_missed(last, both.as_ref().map(|(then, now)| (then, now)))
     }
 
     /// Tells that a step is done.

@@ -1,8 +1,10 @@
 //! Accounts of an image: who its process is, what that may write, and which accounts have what for a
 //! password.
 
+use std::collections::BTreeMap;
+
 use super::keep::is_hash;
-use super::{FileFact, FileKind, ImageFacts};
+use super::{FileFact, FileKind, ImageFacts, Visible};
 
 /// Who the process of the image is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,11 +31,11 @@ pub struct Shadowed {
 impl ImageFacts {
     /// Returns who the config's user is; `None` for one that the image does not have. A number
     /// without an account is in group 0, as runtimes have it.
-    pub fn identity(&self) -> Option<Identity> {
+    pub fn identity(&self, visible: &BTreeMap<&str, Visible<'_>>) -> Option<Identity> {
         let who = &self.config.config.user;
         let (user, group) = who.split_once(':').unwrap_or((who, ""));
         let user = if user.is_empty() { "0" } else { user };
-        let text = self.text("/etc/passwd").unwrap_or("");
+        let text = self.text(visible, "/etc/passwd").unwrap_or("");
         let mut rows = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
         let account = rows.find(|row| row.len() >= 4 && (row[0] == user || row[2] == user));
         let uid = match (&account, user.parse()) {
@@ -43,7 +45,7 @@ impl ImageFacts {
             (None, Err(_)) => return None,
         };
         let name = account.as_ref().map_or("", |row| row[0]);
-        let text = self.text("/etc/group").unwrap_or("");
+        let text = self.text(visible, "/etc/group").unwrap_or("");
         let groups = || {
             text.lines().filter_map(|line| {
                 let mut parts = line.split(':');
@@ -118,7 +120,8 @@ mod tests {
         let mut image = image(vec![files]);
         image.config.config.user = user.into();
         for (path, text) in texts {
-            image.layers[0].table.texts.insert((*path).into(), (*text).into());
+            let table = std::sync::Arc::make_mut(&mut image.layers[0].table);
+            table.texts.insert((*path).into(), (*text).into());
         }
         image
     }
@@ -129,8 +132,10 @@ mod tests {
             ("/etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:10001:10002::/home/app:/bin/sh\n"),
             ("/etc/group", "root:x:0:\napp:x:10002:\nmore:x:30:other,app\n"),
         ];
-        let who =
-            |user: &str| with(user, &texts).identity().map(|who| (who.uid, who.gids, who.home));
+        let who = |user: &str| {
+            let image = with(user, &texts);
+            image.identity(&image.visible()).map(|who| (who.uid, who.gids, who.home))
+        };
         let home = "/home/app".to_owned();
         assert_eq!(who("app"), Some((10001, vec![10002, 30], home.clone())));
         assert_eq!(who("10001"), Some((10001, vec![10002, 30], home.clone())));

@@ -29,5 +29,5 @@ pub use leak::{Leak, LeakScan, Needles};
 pub use packages::{Owned, Packages, is_database};
 pub use program::{Elf, Program};
 pub use table::{Anomaly, FileFact, FileKind, LayerTable, TableObserver};
-pub use view::{Account, ImageFacts, LayerFacts, Origin, Visible};
+pub use view::{Account, ImageFacts, LayerFacts, Origin, View, Visible, accounts};
 pub use whole::{Attestation, Beside, Mismatch, Orphan, Signature, Waste, Whole};

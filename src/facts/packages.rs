@@ -45,7 +45,14 @@ pub struct Packages<'a> {
     diverted: BTreeSet<&'a str>,
     /// Databases that could not be read, or not as a whole: their paths.
     pub unread: Vec<&'a str>,
+    read: usize,
+    most: usize,
+    // The database that is read.
+    reading: &'a str,
 }
+
+/// Files that lists of packages name, all together: a full desktop has a quarter of it.
+const MOST: usize = 2_000_000;
 
 /// The folders of a package database: what changes it changes a file in one.
 const FOLDERS: &[&str] = &[
@@ -63,9 +70,38 @@ pub fn is_database(path: &str) -> bool {
 }
 
 impl<'a> Packages<'a> {
-    /// Reads the databases that are visible in `visible`, a view of `facts`.
+    /// Knows nothing, since the database at this path was not read.
+    pub fn unread(path: &'a str) -> Self {
+        Packages { unread: Vec::from([path]), ..Packages::default() }
+    }
+
+    /// How many files are known.
+    pub fn len(&self) -> usize {
+        self.owned.len()
+    }
+
+    /// Tells whether no file is known.
+    pub fn is_empty(&self) -> bool {
+        self.owned.is_empty()
+    }
+
+    /// How many bytes of databases were read for it.
+    pub fn read(&self) -> usize {
+        self.read
+    }
+
+    /// Reads the databases that are visible in `visible`, a view of `facts`. Of more than two million
+    /// files the rest is not read.
     pub fn of(facts: &'a ImageFacts, visible: &BTreeMap<&'a str, Visible<'a>>) -> Self {
-        let mut packages = Packages::default();
+        Self::of_at_most(MOST, facts, visible)
+    }
+
+    fn of_at_most(
+        most: usize,
+        facts: &'a ImageFacts,
+        visible: &BTreeMap<&'a str, Visible<'a>>,
+    ) -> Self {
+        let mut packages = Packages { most, ..Packages::default() };
         let mut folders = BTreeMap::new();
         let text = |path: &'a str, at: &Visible<'a>| -> Option<&'a str> {
             facts.layers[at.layer].table.texts.get(path).map(String::as_str)
@@ -80,7 +116,7 @@ impl<'a> Packages<'a> {
                 if let (Some(package), Some(text)) =
                     (name.strip_suffix(".md5sums"), text(path, &at))
                 {
-                    packages.note_cut(facts, path, &at);
+                    packages.begin(facts, path, &at, text);
                     for line in text.lines() {
                         let Some((sum, file)) = line.split_once(' ') else { continue };
                         let sum = Some(Sum::Md5(sum.to_owned()));
@@ -90,11 +126,12 @@ impl<'a> Packages<'a> {
                 } else if let (Some(package), Some(text)) =
                     (name.strip_suffix(".list"), text(path, &at))
                 {
-                    lists.push((package, text));
+                    lists.push((package, text, path, at));
                 }
             }
         }
-        for (package, text) in lists {
+        for (package, text, path, at) in lists {
+            packages.begin(facts, path, &at, text);
             for file in text.lines().filter(|line| line.len() > 2) {
                 packages.add(visible, &mut folders, file, package, None);
             }
@@ -103,7 +140,7 @@ impl<'a> Packages<'a> {
             if let Some((path, at)) = visible.get_key_value(path)
                 && let Some(text) = text(path, at)
             {
-                packages.note_cut(facts, path, at);
+                packages.begin(facts, path, at, text);
                 packages.apk(visible, &mut folders, text);
             }
         }
@@ -119,6 +156,7 @@ impl<'a> Packages<'a> {
             let beside = visible.get(format!("{path}-wal").as_str());
             match text(path, at).filter(|text| !text.is_empty()) {
                 Some(text) if beside.is_none_or(|beside| beside.file.size == 0) => {
+                    packages.begin(facts, path, at, text);
                     packages.rpm(visible, &mut folders, text);
                 }
                 _ => packages.unread.push(path),
@@ -127,7 +165,9 @@ impl<'a> Packages<'a> {
         packages
     }
 
-    fn note_cut(&mut self, facts: &'a ImageFacts, path: &'a str, at: &Visible<'a>) {
+    fn begin(&mut self, facts: &'a ImageFacts, path: &'a str, at: &Visible<'a>, text: &str) {
+        self.read += text.len();
+        self.reading = path;
         if facts.layers[at.layer].table.cut.contains(path) {
             self.unread.push(path);
         }
@@ -202,6 +242,12 @@ impl<'a> Packages<'a> {
         sum: Option<Sum>,
     ) {
         let Some((folder, name)) = path.rsplit_once('/') else { return };
+        if self.owned.len() >= self.most {
+            if self.unread.last() != Some(&self.reading) {
+                self.unread.push(self.reading);
+            }
+            return;
+        }
         // `bin/ls` of a package is `/usr/bin/ls` where `/bin` is a link.
         let real = folders.entry(folder.to_owned()).or_insert_with(|| {
             ImageFacts::real(visible, folder).unwrap_or_else(|| folder.to_owned())
@@ -277,6 +323,18 @@ mod tests {
     }
 
     #[test]
+    fn files_without_end_are_not_kept() {
+        let path = "/var/lib/dpkg/info/a.md5sums";
+        let mut image = image(vec![vec![file(path, FileKind::File)]]);
+        let text: String = (0..100).map(|file| format!("x  {file}\n")).collect();
+        let table = std::sync::Arc::make_mut(&mut image.layers[0].table);
+        table.texts.insert(path.into(), text);
+        let of = |most| Packages::of_at_most(most, &image, &image.visible());
+        assert_eq!((of(100).len(), of(100).unread.len()), (100, 0));
+        assert_eq!((of(99).len(), of(99).unread), (99, vec![path]));
+    }
+
+    #[test]
     fn owners_and_sums_of_both_databases() {
         let mut image = image(vec![vec![
             file("/bin", FileKind::Symlink("usr/bin".into())),
@@ -302,7 +360,8 @@ mod tests {
                 "C:Q1x=\nP:apk-tools\nV:2\nF:sbin\nR:apk\na:0:0:755\nZ:Q1qZk+NkcGgWq6PiVxeFDCbJzQ2J0=\nR:plain\n\n",
             ),
         ] {
-            image.layers[0].table.texts.insert(path.into(), text.into());
+            let table = std::sync::Arc::make_mut(&mut image.layers[0].table);
+            table.texts.insert(path.into(), text.into());
         }
         let visible = image.visible();
         let packages = Packages::of(&image, &visible);

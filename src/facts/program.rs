@@ -81,8 +81,9 @@ const HEAD: usize = 1 << 20;
 const TABLE: u64 = 1 << 20;
 /// What the kernel reads of a script (`BINPRM_BUF_SIZE`).
 const LINE: usize = 256;
-/// Names of libraries that are kept of one file.
+/// Names of libraries that are kept of one file, and their bytes: they may be the ends of one long text.
 const NAMES: usize = 500;
+const ALL_NAMES: usize = 32 << 10;
 
 /// Looks at one file.
 #[derive(Default)]
@@ -196,8 +197,10 @@ impl ProgramScan {
     }
 
     fn want(&mut self, (start, length): (u64, u64)) {
-        let bytes = Vec::new();
-        self.wanted.push(Piece { start, length: length.min(TABLE), bytes });
+        let (length, bytes) = (length.min(TABLE), Vec::new());
+        if start.checked_add(length).is_some() {
+            self.wanted.push(Piece { start, length, bytes });
+        }
     }
 
     // A part of the file, if all of it was kept.
@@ -300,7 +303,12 @@ impl ProgramScan {
         let names = self.piece(names_place(headers, &pairs)?)?;
         let needed = pairs.iter().filter(|(tag, _)| *tag == 1).take(NAMES);
         let needed = needed.filter_map(|(_, at)| names.get(usize::try_from(*at).ok()?..));
-        Some(needed.map(until_nul).filter(|name| !name.is_empty()).collect())
+        let mut left = ALL_NAMES;
+        let needed = needed.map(until_nul).filter(|name| !name.is_empty()).map_while(|name| {
+            left = left.checked_sub(name.len())?;
+            Some(name)
+        });
+        Some(needed.collect())
     }
 }
 
@@ -390,6 +398,25 @@ mod tests {
         // Names that went by before anybody knew of them are not told, and nothing else is.
         let Some(Program::Elf(elf)) = scan(&elf(2 << 20, 3 << 20), 4096) else { panic!() };
         assert!(elf.needed.is_empty() && elf.interpreter.is_some());
+    }
+
+    #[test]
+    fn names_that_are_parts_of_one_text_are_not_all_kept() {
+        let mut file = elf(0x300, 0x4000);
+        file.resize(0x8000, 0);
+        file[0x301..0x301 + 0x1000].fill(b'a');
+        let mut put =
+            |at: usize, value: u64| file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        put(64 + 56 * 2 + 32, 16 * 403);
+        let needed = (0..400).map(|at| (1, 1 + at));
+        let pairs = [(5, 0x1300), (10, 0x2000)].into_iter().chain(needed).chain([(0, 0)]);
+        for (index, (tag, value)) in pairs.enumerate() {
+            put(0x4000 + 16 * index, tag);
+            put(0x4008 + 16 * index, value);
+        }
+        let Some(Program::Elf(elf)) = scan(&file, 4096) else { panic!() };
+        let bytes: usize = elf.needed.iter().map(String::len).sum();
+        assert!((ALL_NAMES - 0x1000..=ALL_NAMES).contains(&bytes), "{bytes}");
     }
 
     #[test]

@@ -8,14 +8,19 @@
 
 use std::collections::BTreeSet;
 
+/// Bytes of text for each byte of the database: names of folders stand there once, in the text before
+/// each file.
+const LARGER: usize = 4;
+
 /// Returns what a database says as text: `P:` and a package, below it `SUM  PATH` for each file that is
-/// installed and is no configuration. `None` if it cannot be read.
+/// installed and is no configuration. `None` if it cannot be read, or says much more than it has bytes:
+/// packages that share their bytes are none.
 pub(super) fn text(path: &str, bytes: &[u8]) -> Option<String> {
     let mut out = String::new();
+    let mut left = bytes.len();
     let mut take = |blob: &[u8]| {
-        if let Some(text) = package(blob) {
-            out.push_str(&text);
-        }
+        left = left.checked_sub(blob.len())?;
+        package(blob, bytes.len().saturating_mul(LARGER), &mut out)
     };
     match path.rsplit('/').next()? {
         "rpmdb.sqlite" => Sqlite::open(bytes)?.packages(&mut take)?,
@@ -83,7 +88,7 @@ impl<'a> Sqlite<'a> {
         })
     }
 
-    fn packages(&self, take: &mut dyn FnMut(&[u8])) -> Option<()> {
+    fn packages(&self, take: &mut dyn FnMut(&[u8]) -> Option<()>) -> Option<()> {
         let mut root = None;
         self.rows(1, &mut |record| {
             if let Some([kind, name, _, page]) = values::<4>(record)
@@ -92,17 +97,19 @@ impl<'a> Sqlite<'a> {
             {
                 root = usize::try_from(page).ok();
             }
+            Some(())
         })?;
-        self.rows(root?, &mut |record| {
-            if let Some([_, Value::Bytes(blob)]) = values::<2>(record) {
-                take(blob);
-            }
+        self.rows(root?, &mut |record| match values::<2>(record) {
+            Some([_, Value::Bytes(blob)]) => take(blob),
+            _ => Some(()),
         })
     }
 
     // The records of a table, in order of their keys.
-    fn rows(&self, root: usize, take: &mut dyn FnMut(&[u8])) -> Option<()> {
+    fn rows(&self, root: usize, take: &mut dyn FnMut(&[u8]) -> Option<()>) -> Option<()> {
         let mut seen = BTreeSet::new();
+        // Rows do not share their bytes.
+        let mut left = self.bytes.len();
         let mut open = vec![root];
         while let Some(number) = open.pop() {
             // A page that points to one above it would have no end.
@@ -124,7 +131,8 @@ impl<'a> Sqlite<'a> {
                 if leaf {
                     let length = usize::try_from(varint(page, &mut at)?).ok()?;
                     varint(page, &mut at)?;
-                    take(&self.payload(page, at, length, &mut seen)?);
+                    left = left.checked_sub(length)?;
+                    take(&self.payload(page, at, length, &mut seen)?)?;
                 } else {
                     below.push(be(page, at, 4)? as usize);
                 }
@@ -204,7 +212,7 @@ fn values<const N: usize>(record: &[u8]) -> Option<[Value<'_>; N]> {
 }
 
 // ndb: pages of slots, each of which names a blob (rpm, `lib/backend/ndb/rpmpkg.c`).
-fn slots(bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> Option<()> {
+fn slots(bytes: &[u8], take: &mut dyn FnMut(&[u8]) -> Option<()>) -> Option<()> {
     if !bytes.starts_with(b"RpmP") {
         return None;
     }
@@ -224,7 +232,7 @@ fn slots(bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> Option<()> {
             return None;
         }
         let length = le(bytes, blob + 12)?;
-        take(bytes.get(blob + 16..(blob + 16).checked_add(length)?)?);
+        take(bytes.get(blob + 16..(blob + 16).checked_add(length)?)?)?;
     }
     Some(())
 }
@@ -241,7 +249,26 @@ const FOLDERS: u64 = 1118;
 const CONFIG: u64 = 1;
 const GHOST: u64 = 1 << 6;
 
-fn package(header: &[u8]) -> Option<String> {
+/// Files of one package: those with most have some hundred thousand.
+const FILES: usize = 1 << 20;
+
+// Adds what a header says, unless it is none; `None` if that is more than `most` bytes in all.
+fn package(header: &[u8], most: usize, out: &mut String) -> Option<()> {
+    let before = out.len();
+    let read = read_package(header, most, out);
+    if read.is_none() {
+        out.truncate(before);
+    }
+    match read {
+        Some(Full(true)) => None,
+        _ => Some(()),
+    }
+}
+
+// Whether there was more than may be told.
+struct Full(bool);
+
+fn read_package(header: &[u8], most: usize, out: &mut String) -> Option<Full> {
     let entries = be(header, 0, 4)? as usize;
     let data = header.get(8usize.checked_add(entries.checked_mul(16)?)?..)?;
     let find = |tag: u64| -> Option<(usize, usize)> {
@@ -254,12 +281,17 @@ fn package(header: &[u8]) -> Option<String> {
         let mut parts = data.get(start..)?.split(|byte| *byte == 0);
         (0..count.min(data.len())).map(|_| std::str::from_utf8(parts.next()?).ok()).collect()
     };
-    let mut out = format!("P:{}\n", texts(NAME)?.first()?);
+    out.push_str(&format!("P:{}\n", texts(NAME)?.first()?));
+    // Who tells of more than can be is not believed about the rest.
+    if [NAMES, FOLDERS, DIGESTS].iter().filter_map(|tag| find(*tag)).any(|(_, count)| count > FILES)
+    {
+        return Some(Full(true));
+    }
     // A package without files has none of these.
     let (Some(names), Some(folders), Some(digests)) =
         (texts(NAMES), texts(FOLDERS), texts(DIGESTS))
     else {
-        return Some(out);
+        return Some(Full(out.len() > most));
     };
     let (folder_of, flags, states) = (find(FOLDER_OF)?, find(FLAGS), find(STATES));
     // What `rpm --verify` compares; of files that a program rewrites it leaves the sum out.
@@ -277,9 +309,12 @@ fn package(header: &[u8]) -> Option<String> {
             continue;
         }
         let folder = folders.get(of(Some(folder_of), 4) as usize)?;
+        if out.len() > most {
+            break;
+        }
         out.push_str(&format!("{digest}  {folder}{name}\n"));
     }
-    Some(out)
+    Some(Full(out.len() > most))
 }
 
 #[cfg(test)]
@@ -324,9 +359,52 @@ mod tests {
         assert!(!found.contains("/etc/") && !found.contains("/var/lib/"), "{found}");
 
         let mut headers = Vec::new();
-        let mut keep = |blob: &[u8]| headers.push(blob.to_vec());
+        let mut keep = |blob: &[u8]| {
+            headers.push(blob.to_vec());
+            Some(())
+        };
         Sqlite::open(DATABASE).unwrap().packages(&mut keep).unwrap();
         assert_eq!(text("/usr/lib/sysimage/rpm/Packages.db", &ndb(&headers)).unwrap(), found);
+    }
+
+    // A header with these files in one folder; NAME, FOLDERS, NAMES, DIGESTS, FOLDER_OF.
+    fn header(folder: &str, files: usize) -> Vec<u8> {
+        let texts = |text: &str, count: usize| format!("{text}\0").repeat(count).into_bytes();
+        let parts = [
+            (NAME, 1, texts("p", 1)),
+            (FOLDERS, 1, texts(folder, 1)),
+            (NAMES, files, texts("f", files)),
+            (DIGESTS, files, texts("d", files)),
+            (FOLDER_OF, files, vec![0; 4 * files]),
+        ];
+        let (mut index, mut data) = (Vec::new(), Vec::new());
+        for (tag, count, bytes) in parts {
+            for number in [tag as usize, 0, data.len(), count] {
+                index.extend((number as u32).to_be_bytes());
+            }
+            data.extend(bytes);
+        }
+        let head = [5u32.to_be_bytes(), (data.len() as u32).to_be_bytes()].concat();
+        [head, index, data].concat()
+    }
+
+    #[test]
+    fn databases_say_no_more_than_they_can_hold() {
+        let name = "/var/lib/rpm/Packages.db";
+        let long = format!("/{}/", "a".repeat(2000));
+        assert_eq!(text(name, &ndb(&[header("/usr/", 3)])).unwrap().lines().count(), 4);
+        assert!(text(name, &ndb(&[header(&long, 3)])).is_some());
+        assert_eq!(text(name, &ndb(&[header(&long, 3000)])), None, "a folder before each file");
+        // Two packages, and two slots of one.
+        let both = ndb(&[header(&long, 3), header(&long, 4)]);
+        assert_eq!(text(name, &both).unwrap().lines().count(), 9);
+        let mut many = header("/usr/", 3);
+        many[8 + 16 * 2 + 12..8 + 16 * 3].copy_from_slice(&(1u32 << 24).to_be_bytes());
+        assert_eq!(text(name, &ndb(&[many])), None, "more files than can be");
+        let mut shared = ndb(&[header("/usr/", 900)]);
+        assert!(text(name, &shared).is_some());
+        shared.copy_within(32..48, 48);
+        assert_eq!(text(name, &shared), None);
     }
 
     #[test]

@@ -186,6 +186,8 @@ pub struct TableObserver {
     room: Room,
     content: ContentScan,
     marks: usize,
+    cost: u64,
+    most: Option<u64>,
 }
 
 struct Open {
@@ -203,6 +205,22 @@ impl TableObserver {
         Self::default()
     }
 
+    /// Starts with an empty table that may cost so much: what is more is not seen.
+    pub fn within(most: u64) -> Self {
+        TableObserver { most: Some(most), ..Self::default() }
+    }
+
+    /// What the table costs, about as many bytes as it takes in memory; a deep path costs more, since
+    /// rules look at each folder of it.
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// Tells whether it would have cost more than it may: the table is not whole then.
+    pub fn is_full(&self) -> bool {
+        self.most.is_some_and(|most| self.cost > most)
+    }
+
     /// Returns the table of all that was seen.
     pub fn finish(self) -> LayerTable {
         self.table
@@ -211,6 +229,9 @@ impl TableObserver {
 
 impl Observer for TableObserver {
     fn entry(&mut self, entry: &Entry) {
+        if self.is_full() {
+            return;
+        }
         let path = |path: &ImagePath| path.display().into_owned();
         let kind = match &entry.kind {
             EntryKind::File { .. } => FileKind::File,
@@ -291,20 +312,26 @@ impl Observer for TableObserver {
             }
             self.marks += open.fact.marks.len();
         }
+        self.cost += cost(&open.fact);
         if let Some(keep) = open.keep {
             let (text, whole) = keep.end();
+            self.cost += text.len() as u64;
             let path = &open.fact.path;
             match whole {
                 true => self.table.cut.remove(path),
                 false => self.table.cut.insert(path.clone()),
             };
-            self.table.texts.insert(path.clone(), text);
+            if !self.is_full() {
+                self.table.texts.insert(path.clone(), text);
+            }
         }
-        self.table.files.push(open.fact);
+        if !self.is_full() {
+            self.table.files.push(open.fact);
+        }
     }
 
     fn anomaly(&mut self, name: &[u8], what: &str) {
-        if self.table.anomalies.len() >= MOST_ANOMALIES {
+        if self.table.anomalies.len() >= MOST_ANOMALIES || self.is_full() {
             return;
         }
         let name = &name[..name.len().min(4096)];
@@ -312,13 +339,70 @@ impl Observer for TableObserver {
             Ok(name) => format!("/{name}"),
             Err(_) => format!("/{}", name.escape_ascii()),
         };
+        self.cost += (path.len() + what.len() + size_of::<Anomaly>()) as u64;
         self.table.anomalies.push(Anomaly { path, what: what.to_owned() });
     }
+}
+
+/// What each folder above an entry costs: rules look it up, again and again, by a path that grows.
+const FOLDER: usize = 64;
+/// Folders above an entry that are usual, and what each further one costs.
+const USUAL: usize = 32;
+const FURTHER: usize = 1024;
+
+// A row in memory, with what it owns.
+fn cost(fact: &FileFact) -> u64 {
+    let target = match &fact.kind {
+        FileKind::Symlink(to) | FileKind::Hardlink(to) => to.len(),
+        _ => 0,
+    };
+    let program = match fact.program.as_deref() {
+        Some(Program::Script(line)) => size_of::<Program>() + line.len(),
+        Some(Program::Elf(elf)) => {
+            let names = elf.needed.iter().chain(&elf.interpreter);
+            size_of::<Program>() + names.map(|name| size_of::<String>() + name.len()).sum::<usize>()
+        }
+        None => 0,
+    };
+    let marks = fact.marks.iter();
+    let marks = marks.map(|mark| size_of::<Mark>() + mark.what.len() + mark.shown.len());
+    let names = fact.xattrs.iter().map(|name| size_of::<String>() + name.len());
+    let sums = fact.sha256.len() + fact.md5.len() + fact.sha1.len();
+    let depth = fact.path.bytes().filter(|byte| *byte == b'/').count();
+    let own = size_of::<FileFact>() + fact.path.len() + target + program + sums;
+    let folders = depth * FOLDER + depth.saturating_sub(USUAL) * FURTHER;
+    (own + marks.sum::<usize>() + names.sum::<usize>() + folders) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_ends_at_its_limit() {
+        let add = |table: &mut TableObserver, path: &str| {
+            let path = ImagePath::from_entry(path.as_bytes()).unwrap();
+            table.entry(&Entry::new(path, EntryKind::File { size: 100 }, 0o644));
+            table.content(&[b'x'; 100]);
+            table.end();
+        };
+        let cost = |path: &str| {
+            let mut table = TableObserver::new();
+            add(&mut table, path);
+            table.cost()
+        };
+        assert!(cost("a") > 256 && cost("etc/hosts") > cost("etc/hostx") + 99, "texts count");
+        assert!(cost(&"a/".repeat(30)) > cost(&"a/".repeat(20)) + 640, "folders count");
+        assert!(cost(&"a/".repeat(500)) > 450 * 1024, "many of them a lot");
+        let mut table = TableObserver::within(10 * cost("a"));
+        (0..10).for_each(|_| add(&mut table, "a"));
+        assert!(!table.is_full());
+        (0..90).for_each(|_| add(&mut table, "etc/hosts"));
+        (0..9).for_each(|_| table.anomaly(b"x", "y"));
+        assert!(table.is_full() && table.cost() < 12 * cost("a"));
+        let table = table.finish();
+        assert_eq!((table.files.len(), table.texts.len(), table.anomalies.len()), (10, 0, 0));
+    }
 
     #[test]
     fn a_table_is_kept_and_read_back() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::{FileFact, FileKind, LayerTable, Leak, Needles, Whole};
 use crate::base::Span;
@@ -21,22 +22,22 @@ pub enum Origin {
 /// One layer.
 #[derive(Clone, Debug)]
 pub struct LayerFacts {
-    /// Its rows.
-    pub table: LayerTable,
+    /// Its rows; one table for a layer that stands several times in the image.
+    pub table: Arc<LayerTable>,
     /// Who made it.
     pub origin: Origin,
     /// Secrets found in it.
-    pub leaks: Vec<Leak>,
+    pub leaks: Arc<[Leak]>,
     /// Of a layer that several steps made: the step of each path that the last of them has not made.
     pub steps: BTreeMap<String, Span>,
 }
 
 impl LayerFacts {
-    /// Who made an entry of the layer.
-    pub fn origin_of(&self, path: &str) -> Origin {
-        match self.steps.get(path) {
-            Some(span) => Origin::Step(*span),
-            None => self.origin.clone(),
+    /// The step that made an entry of the layer, if it was one of this build.
+    pub fn step_of(&self, path: &str) -> Option<Span> {
+        match (self.steps.get(path), &self.origin) {
+            (Some(span), _) | (None, Origin::Step(span)) => Some(*span),
+            _ => None,
         }
     }
 }
@@ -120,59 +121,15 @@ impl ImageFacts {
     /// whiteout hides the path and all below it, an opaque folder hides what lower layers have in
     /// it. Costs one pass over all rows.
     pub fn visible(&self) -> BTreeMap<&str, Visible<'_>> {
-        self.visible_to(self.layers.len())
+        let mut view = View::new(self);
+        view.up_to(self.layers.len());
+        view.all
     }
 
-    /// Returns what the lowest `layers` layers show alone.
-    pub fn visible_to(&self, layers: usize) -> BTreeMap<&str, Visible<'_>> {
-        let mut all: BTreeMap<&str, Visible<'_>> = BTreeMap::new();
-        for (layer, facts) in self.layers.iter().enumerate().take(layers) {
-            // First what hides: a whiteout acts on the layers below only, wherever it stands.
-            for file in &facts.table.files {
-                match &file.kind {
-                    FileKind::Whiteout => drop(hide(&mut all, &file.path, true)),
-                    FileKind::Opaque => drop(hide(&mut all, &file.path, false)),
-                    FileKind::Dir => {}
-                    // What is no folder any more has nothing below it.
-                    _ => {
-                        if all
-                            .get(file.path.as_str())
-                            .is_some_and(|old| old.file.kind == FileKind::Dir)
-                        {
-                            hide(&mut all, &file.path, false);
-                        }
-                    }
-                }
-            }
-            for file in &facts.table.files {
-                if !matches!(file.kind, FileKind::Whiteout | FileKind::Opaque) {
-                    all.insert(&file.path, Visible { file, layer });
-                }
-            }
-        }
-        all
-    }
-
-    /// Returns the visible text of a kept file, `/etc/passwd` for example.
-    pub fn text(&self, path: &str) -> Option<&str> {
-        let visible = self.visible();
+    /// Returns the text of a kept file, `/etc/passwd` for example, of what is visible.
+    pub fn text(&self, visible: &BTreeMap<&str, Visible<'_>>, path: &str) -> Option<&str> {
         let at = visible.get(path)?;
         self.layers[at.layer].table.texts.get(path).map(String::as_str)
-    }
-
-    /// Returns the accounts of the image; lines that are none are left out.
-    pub fn accounts(&self) -> Vec<Account> {
-        let text = self.text("/etc/passwd").unwrap_or("");
-        text.lines()
-            .enumerate()
-            .filter_map(|(index, line)| {
-                let mut fields = line.split(':');
-                let name = fields.next()?.to_owned();
-                let uid = fields.nth(1)?.parse().ok()?;
-                let gid = fields.next()?.parse().ok()?;
-                Some(Account { name, uid, gid, line: index + 1 })
-            })
-            .collect()
     }
 
     /// Follows the links of a visible path to what it is in the end; `None` if it leads nowhere.
@@ -186,6 +143,7 @@ impl ImageFacts {
             let at = resolve_parent(visible, &path)?;
             let found = visible.get(at.as_str()).copied()?;
             match &found.file.kind {
+                FileKind::Symlink(to) if to.len() > LONGEST => return None,
                 FileKind::Symlink(to) => path = beside(&at, to),
                 FileKind::Hardlink(to) => return visible.get(to.as_str()).copied().or(Some(found)),
                 _ => return Some(found),
@@ -193,6 +151,85 @@ impl ImageFacts {
         }
         None
     }
+}
+
+/// What the lowest layers of an image show, as layers are put on.
+pub struct View<'a> {
+    facts: &'a ImageFacts,
+    layers: usize,
+    all: BTreeMap<&'a str, Visible<'a>>,
+    #[cfg(test)]
+    pub(crate) rows: usize,
+}
+
+impl<'a> View<'a> {
+    /// Starts below the lowest layer.
+    pub fn new(facts: &'a ImageFacts) -> Self {
+        View {
+            facts,
+            layers: 0,
+            all: BTreeMap::new(),
+            #[cfg(test)]
+            rows: 0,
+        }
+    }
+
+    /// Returns what the lowest `layers` layers show alone. Costs one pass over the rows of those that
+    /// were not asked for before; who asks for fewer than before begins anew.
+    pub fn up_to(&mut self, layers: usize) -> &BTreeMap<&'a str, Visible<'a>> {
+        let layers = layers.min(self.facts.layers.len());
+        if layers < self.layers {
+            self.all.clear();
+            self.layers = 0;
+        }
+        while self.layers < layers {
+            self.put_on(self.layers);
+            self.layers += 1;
+        }
+        &self.all
+    }
+
+    fn put_on(&mut self, layer: usize) {
+        let files = &self.facts.layers[layer].table.files;
+        #[cfg(test)]
+        {
+            self.rows += files.len();
+        }
+        // First what hides: a whiteout acts on the layers below only, wherever it stands.
+        for file in files {
+            let path = file.path.as_str();
+            match &file.kind {
+                FileKind::Whiteout => drop(hide(&mut self.all, path, true)),
+                FileKind::Opaque => drop(hide(&mut self.all, path, false)),
+                FileKind::Dir => {}
+                // What is no folder any more has nothing below it.
+                _ => {
+                    if self.all.get(path).is_some_and(|old| old.file.kind == FileKind::Dir) {
+                        hide(&mut self.all, path, false);
+                    }
+                }
+            }
+        }
+        for file in files {
+            if !matches!(file.kind, FileKind::Whiteout | FileKind::Opaque) {
+                self.all.insert(&file.path, Visible { file, layer });
+            }
+        }
+    }
+}
+
+/// Returns the accounts that the text of a passwd file has; lines that are none are left out.
+pub fn accounts(passwd: &str) -> Vec<Account> {
+    let lines = passwd.lines().enumerate();
+    lines
+        .filter_map(|(index, line)| {
+            let mut fields = line.split(':');
+            let name = fields.next()?.to_owned();
+            let uid = fields.nth(1)?.parse().ok()?;
+            let gid = fields.next()?.parse().ok()?;
+            Some(Account { name, uid, gid, line: index + 1 })
+        })
+        .collect()
 }
 
 impl ImageFacts {
@@ -203,6 +240,7 @@ impl ImageFacts {
         for _ in 0..40 {
             let at = resolve_parent(visible, &path)?;
             match visible.get(at.as_str()).map(|found| &found.file.kind) {
+                Some(FileKind::Symlink(to)) if to.len() > LONGEST => return None,
                 Some(FileKind::Symlink(to)) => path = beside(&at, to),
                 _ => return Some(at),
             }
@@ -211,8 +249,14 @@ impl ImageFacts {
     }
 }
 
+/// The longest path that is followed, and the longest text of a link (`PATH_MAX`).
+const LONGEST: usize = 4096;
+
 // Links among the folders of a path, one level: `/bin` → `usr/bin`.
 fn resolve_parent(visible: &BTreeMap<&str, Visible<'_>>, path: &str) -> Option<String> {
+    if path.len() > LONGEST {
+        return None;
+    }
     let mut at = String::new();
     let mut links = 0;
     let mut parts: Vec<String> =
@@ -220,6 +264,9 @@ fn resolve_parent(visible: &BTreeMap<&str, Visible<'_>>, path: &str) -> Option<S
     while let Some(part) = parts.pop() {
         at.push('/');
         at.push_str(&part);
+        if at.len() > LONGEST {
+            return None;
+        }
         if parts.is_empty() {
             break;
         }
@@ -227,7 +274,7 @@ fn resolve_parent(visible: &BTreeMap<&str, Visible<'_>>, path: &str) -> Option<S
             visible.get(at.as_str())
         {
             links += 1;
-            if links > 40 {
+            if links > 40 || to.len() > LONGEST {
                 return None;
             }
             let to = beside(&at, to);
@@ -290,9 +337,9 @@ pub(super) mod tests {
         let layers = layers
             .into_iter()
             .map(|files| LayerFacts {
-                table: LayerTable { files, ..LayerTable::default() },
+                table: Arc::new(LayerTable { files, ..LayerTable::default() }),
                 origin: Origin::Foreign(String::new()),
-                leaks: Vec::new(),
+                leaks: Arc::default(),
                 steps: BTreeMap::new(),
             })
             .collect();

@@ -23,6 +23,8 @@ pub struct Whole {
     pub beside: Option<Beside>,
     /// Bytes, as stored, of the image that it is compared with.
     pub before: Option<u64>,
+    /// Names by which whoever asks knows the image; not those that it gives itself.
+    pub names: Vec<String>,
     /// Today, `YYYY-MM-DD`, for what grows old.
     pub today: Option<String>,
 }
@@ -67,6 +69,8 @@ pub struct Beside {
 pub struct Attestation {
     /// `sbom`, `provenance`, `scan`, or the type that it names.
     pub kind: String,
+    /// Of an SBOM `spdx` or `cyclonedx`; `None` where that is not known.
+    pub format: Option<String>,
     /// When it was made, `YYYY-MM-DD…`.
     pub time: Option<String>,
     /// What it lacks.
@@ -211,9 +215,9 @@ mod tests {
                 }
                 let origin = if index == 0 { Origin::Base } else { Origin::Foreign(String::new()) };
                 LayerFacts {
-                    table: table.finish(),
+                    table: table.finish().into(),
                     origin,
-                    leaks: Vec::new(),
+                    leaks: Default::default(),
                     steps: BTreeMap::new(),
                 }
             })

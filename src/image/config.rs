@@ -296,6 +296,17 @@ mod tests {
         );
     }
 
+    // Found by fuzzing: it became …709551615e18 at the second reading.
+    #[test]
+    fn large_numbers_of_unknown_fields_stay_what_they_are() {
+        let text = r#"{"os":"linux","rootfs":{"type":"layers"},"x":18446744073709551616e18}"#;
+        let once = Config::parse(text.as_bytes()).expect("a config").to_bytes();
+        assert_eq!(Config::parse(&once).expect("our own").to_bytes(), once);
+        let text = r#"{"rootfs":{"type":"layers"},"x":1844671844674407370955161644073709551613}"#;
+        let once = Config::parse(text.as_bytes()).expect("a config").to_bytes();
+        assert_eq!(Config::parse(&once).expect("our own").to_bytes(), once);
+    }
+
     #[test]
     fn go_nulls_and_old_strings_are_read() {
         check(

@@ -2,7 +2,7 @@
 //! registry. Documents are read at once; layers are streamed when they are asked for, and checked by
 //! who reads them. Nothing is unpacked, nothing is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,13 +138,16 @@ impl<'a> Finished<'a> {
     ) -> Result<Self, BaseError> {
         let image = layout.image(selector, platform)?;
         let mut beside = layout.index().manifests.clone();
+        let mut seen = BTreeSet::new();
+        let once = layout.index().manifests.iter().filter(|entry| seen.insert(entry.digest));
         // Attestations stand in the index of the image, beside it.
-        for entry in layout.index().manifests.iter().take(INDEXES) {
+        for entry in once.take(INDEXES) {
             let inner = layout.read_blob(entry.digest, MAX_MANIFEST).ok();
             if let Some(Ok(Document::Index(index))) =
                 inner.map(|bytes| Document::parse(&bytes, Some(&entry.media_type)))
             {
-                beside.extend(index.manifests);
+                let room = BESIDE.saturating_sub(beside.len());
+                beside.extend(index.manifests.into_iter().take(room));
             }
         }
         Ok(Self::of_image(image, Place::Layout(Box::new(layout)), beside))
@@ -369,8 +372,53 @@ impl<'a> Finished<'a> {
     }
 }
 
-/// Indexes of a layout that are looked into for attestations.
+/// Indexes of a layout that are looked into for attestations, and their entries, all together.
 const INDEXES: usize = 100;
+const BESIDE: usize = 20_000;
 
 /// Blobs that are followed from the indexes of a layout.
 const MOST: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{INDEX, Index, MANIFEST};
+
+    #[test]
+    fn indexes_are_read_once_and_their_entries_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        let blob = |bytes: &[u8]| {
+            write(&format!("blobs/sha256/{}", Digest::<Blob>::of(bytes).hex()), bytes);
+        };
+        write("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
+        let image = Image::write(Config::empty(&Platform::host()), Vec::new(), &[]);
+        blob(&image.config_bytes);
+        blob(&image.manifest_bytes);
+        let mut named = image.descriptor();
+        named.annotations.insert("org.opencontainers.image.ref.name".into(), "a".into());
+        // As many as may be, twice; one of them a hundred times.
+        let inner = |first: usize| {
+            let entries = (first..first + 12_000)
+                .map(|at| Descriptor::of(MANIFEST, at.to_string().as_bytes()))
+                .collect();
+            let bytes = Index::new(entries).to_bytes();
+            blob(&bytes);
+            Descriptor::of(INDEX, &bytes)
+        };
+        let beside = |mut entries: Vec<Descriptor>| {
+            entries.insert(0, named.clone());
+            write("index.json", &Index::new(entries).to_bytes());
+            let source = FinishedSource::Folder(folder.path().into(), Selector::Tag("a".into()));
+            Finished::open(&source, &Platform::host(), None).unwrap().beside.len()
+        };
+        let (one, two) = (inner(0), inner(12_000));
+        assert_eq!(beside(vec![one.clone()]), 2 + 12_000);
+        assert_eq!(beside(vec![one.clone(); 50]), 51 + 12_000);
+        assert_eq!(beside(vec![one, two]), BESIDE);
+    }
+}

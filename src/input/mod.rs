@@ -7,6 +7,7 @@
 //! tree. Rules where a choice was open are BuildKit's.
 
 mod archive;
+mod artifact;
 mod base;
 mod beside;
 mod chmod;
@@ -17,11 +18,13 @@ pub mod git;
 mod glob;
 pub mod http;
 mod ignore;
+pub(crate) mod lenient;
 mod pattern;
 mod place;
 mod select;
 
 pub use archive::{START, looks_packed};
+pub use artifact::Artifact;
 pub use base::{BaseError, BaseImage, BaseSource, fetch_layers, resolve};
 pub use beside::Paper;
 pub use chmod::Chmod;

@@ -1,6 +1,6 @@
 //! What the sources of a COPY or ADD mean in a context.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use super::{Context, Error, Ignore};
 use crate::base::{Cache, Digest, Hasher, ImagePath};
 use crate::layer::{Entry, EntryKind};
 use crate::rootfs::{Content, Lookup, resolve};
-use crate::store::{FileStamp, Mark, Marker, Marks, Store};
+use crate::store::{FileStamp, Mark, Marker, Marks, StatCache, Store};
 use crate::sys::{Follow, Stat};
 
 /// What to take.
@@ -79,61 +79,72 @@ impl Selection {
     /// links, attributes and contents, but not times. Contents are read only if `store` has not
     /// seen the files, unchanged, before.
     pub fn digest(&self, store: &Store) -> Result<Digest<Cache>, Error> {
-        self.digest_with(store, &Marks::default(), &mut |_, _| {})
+        self.digest_with(store, &Marks::default()).map(|(digest, _)| digest)
     }
 
-    /// As [`Selection::digest`]. Files that have `marks` are not read; `seen` is told each path with
-    /// what changes when the file does.
+    /// As [`Selection::digest`]; files that have marks in `known` are not read. Returns the marks of all
+    /// entries too.
     pub fn digest_with(
         &self,
         store: &Store,
-        marks: &Marks,
-        seen: &mut dyn FnMut(&ImagePath, String),
-    ) -> Result<Digest<Cache>, Error> {
+        known: &Marks,
+    ) -> Result<(Digest<Cache>, Vec<Option<Mark>>), Error> {
         let files: Vec<&Content> = self.items().map(|item| &item.content).collect();
-        let found = self.marks(&files, store, marks)?;
+        let marks = self.marks(&files, store, known)?;
         let mut hasher = Hasher::new();
-        let mut marks = found.iter();
+        let mut next = marks.iter();
         for group in &self.groups {
             hasher.field(b"group");
             hasher.field(&group.name);
-            let mut inodes: BTreeMap<(u64, u64), usize> = BTreeMap::new();
+            // Looked up alone.
+            let mut inodes: HashMap<(u64, u64), usize> = HashMap::new();
             for (number, item) in group.items.iter().enumerate() {
                 hash_item(&mut hasher, item);
-                let content = marks.next().copied().flatten();
-                hasher.field(content.as_ref().map_or(&[][..], |mark| mark.as_bytes()));
-                if item.entry.kind != EntryKind::Dir {
-                    let mark = content.map_or(String::new(), |mark| mark.hex());
-                    seen(&item.entry.path, format!("{:o} {mark}", item.entry.mode));
-                }
+                let mark = next.next().and_then(Option::as_ref);
+                hasher.field(mark.map_or(&[][..], |mark| mark.as_bytes()));
                 let first = item.inode.map(|inode| *inodes.entry(inode).or_insert(number));
                 hasher.field(&first.unwrap_or(number).to_le_bytes());
             }
         }
-        Ok(hasher.finish())
+        Ok((hasher.finish(), marks))
+    }
+
+    /// Tells each path that is no folder, with what changes when the file does. The `marks` are those that
+    /// [`Selection::digest_with`] gave.
+    pub fn each_file(&self, marks: &[Option<Mark>], tell: &mut dyn FnMut(&ImagePath, String)) {
+        for (item, mark) in self.items().zip(marks) {
+            if item.entry.kind != EntryKind::Dir {
+                let mark = mark.map_or(String::new(), |mark| mark.hex());
+                tell(&item.entry.path, format!("{:o} {mark}", item.entry.mode));
+            }
+        }
     }
 
     fn items(&self) -> impl Iterator<Item = &Item> {
         self.groups.iter().flat_map(|group| &group.items)
     }
 
-    /// Reads on several threads; the answers keep the order.
+    /// Reads what has to be read on several threads; the answers keep the order.
     fn marks(
         &self,
         files: &[&Content],
         store: &Store,
         known: &Marks,
     ) -> Result<Vec<Option<Mark>>, Error> {
-        let threads = if files.len() < 64 { 1 } else { 4 };
+        let cache = self.lasts.then(|| store.stat_cache());
+        let mut marks: Vec<Option<Mark>> =
+            files.iter().map(|content| known_mark(content, cache, known)).collect();
+        let unread: Vec<usize> =
+            (0..files.len()).filter(|at| marks[*at].is_none() && has_mark(files[*at])).collect();
+        let threads = if unread.len() < 64 { 1 } else { 4 };
         let next = AtomicUsize::new(0);
         let work = || {
             let mut found = Vec::new();
             loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(content) = files.get(number) else { return Ok(found) };
-                if let Some(mark) = mark_of(content, self.lasts.then_some(store), known)? {
-                    found.push((number, mark));
-                }
+                let Some(at) = unread.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                    return Ok(found);
+                };
+                found.push((*at, read_mark(files[*at], cache)?));
             }
         };
         let parts = std::thread::scope(|scope| {
@@ -144,35 +155,33 @@ impl Selection {
             }
             parts
         });
-        let mut marks = vec![None; files.len()];
         for part in parts {
-            for (number, mark) in part? {
-                marks[number] = Some(mark);
+            for (at, mark) in part? {
+                marks[at] = Some(mark);
             }
         }
         Ok(marks)
     }
 }
 
-fn mark_of(content: &Content, cache: Option<&Store>, known: &Marks) -> Result<Option<Mark>, Error> {
-    let stamp = match content {
-        Content::Empty => return Ok(None),
-        Content::File { stamp, .. } => Some(*stamp),
-        Content::Bytes(_) | Content::Part { .. } => None,
-    };
-    let cache = cache.map(Store::stat_cache);
-    if let Some(stamp) = stamp {
-        // What was packed is what counts.
-        if let Some(mark) = known.get(&stamp) {
-            if let Some(cache) = cache {
-                cache.put(stamp, mark);
-            }
-            return Ok(Some(mark));
+fn has_mark(content: &Content) -> bool {
+    !matches!(content, Content::Empty)
+}
+
+// The mark of a file that was packed or read before.
+fn known_mark(content: &Content, cache: Option<&StatCache>, known: &Marks) -> Option<Mark> {
+    let Content::File { stamp, .. } = content else { return None };
+    // What was packed is what counts.
+    if let Some(mark) = known.get(stamp) {
+        if let Some(cache) = cache {
+            cache.put(*stamp, mark);
         }
-        if let Some(mark) = cache.and_then(|cache| cache.get(&stamp)) {
-            return Ok(Some(mark));
-        }
+        return Some(mark);
     }
+    cache.and_then(|cache| cache.get(stamp))
+}
+
+fn read_mark(content: &Content, cache: Option<&StatCache>) -> Result<Mark, Error> {
     let mut reader = content.open()?;
     let mut marker = Marker::default();
     let mut buffer = vec![0; 128 * 1024];
@@ -190,10 +199,10 @@ fn mark_of(content: &Content, cache: Option<&Store>, known: &Marks) -> Result<Op
         }
     }
     let mark = marker.finish();
-    if let (Some(cache), Some(stamp)) = (cache, stamp) {
-        cache.put(stamp, mark);
+    if let (Some(cache), Content::File { stamp, .. }) = (cache, content) {
+        cache.put(*stamp, mark);
     }
-    Ok(Some(mark))
+    Ok(mark)
 }
 
 fn hash_item(hasher: &mut Hasher, item: &Item) {

@@ -5,15 +5,18 @@
 
 #[path = "holds.rs"]
 mod holds;
+#[path = "../instruction/holds.rs"]
+mod text;
 
 use std::path::PathBuf;
 
 use self::holds::planned;
+use self::text::parsed;
 use super::{Found, Request, Wanted, plan};
-use crate::base::Platform;
-use crate::diag::{Sources, render};
+use crate::base::{Platform, SourceId};
+use crate::diag::{Diagnostic, Sources, render};
 use crate::dockerfile::{Dockerfile, Line, parse};
-use crate::instruction::parse_all;
+use crate::instruction::{Instruction, parse_all};
 
 fn holds(bytes: &[u8]) -> bool {
     planned(&String::from_utf8_lossy(bytes))

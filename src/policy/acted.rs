@@ -62,7 +62,8 @@ fn judged(rule: &str, text: &str, conduct: &Conduct) -> Report {
     let span = instructions.last().unwrap().span();
     let mut report = check_text(input, &policy);
     let steps = [StepInput { span, conduct }];
-    report.append(check_behaviour(BehaviourInput { text: input, steps: &steps }, &policy));
+    let acts = check_behaviour(BehaviourInput { text: input, steps: &steps }, &policy);
+    report.append(acts, &policy);
     report
 }
 

@@ -563,6 +563,21 @@ mod tests {
     }
 
     #[test]
+    fn files_are_looked_at_only_for_rules_that_want_them() {
+        let image = ("i.rego", "package main\ndeny[msg] { msg := input.image.digest }\n");
+        let custom = "extends = \"none\"\n[custom]\nrego = [\"*.rego\"]\n";
+        for (files, policy, want) in [
+            (&[][..], "extends = \"none\"\n", false),
+            (&[], "extends = \"none\"\n[rules]\nsetuid-file = \"warn\"\n", true),
+            (&[], "extends = \"hardened\"\n", true),
+            (&[("a.rego", RULE)], custom, false),
+            (&[image], custom, true),
+        ] {
+            assert_eq!(check(files, policy).unwrap().looks_at_files(), want, "{files:?} {policy}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (files, policy, want) in [
             (&[][..], "rego = [\"no.rego\"]", "p.toml: `custom.rego`: cannot read `no.rego`"),

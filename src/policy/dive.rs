@@ -1,10 +1,13 @@
 //! Thresholds as `dive --ci` reads them: `.dive-ci`, and what holds where it says nothing.
 
+use serde_json::Value;
+
 use super::profile::PolicyError;
+use super::yaml;
 
 /// A threshold of dive, the key of `[budget]` that it stands for, the rule that looks at it, and what
 /// dive takes where nothing is said.
-const THRESHOLDS: &[(&str, &str, &str, &str)] = &[
+pub(super) const THRESHOLDS: &[(&str, &str, &str, &str)] = &[
     ("lowestEfficiency", "lowest_efficiency", "image-efficiency", "0.9"),
     ("highestWastedBytes", "highest_wasted_bytes", "image-wasted-bytes", "disabled"),
     ("highestUserWastedPercent", "highest_user_wasted_percent", "image-wasted-percent", "0.1"),
@@ -19,29 +22,55 @@ pub struct DiveThresholds {
 impl DiveThresholds {
     /// Reads the text of a `.dive-ci`. `place` names it in messages.
     pub fn read(text: &str, place: &str) -> Result<Self, PolicyError> {
-        let mut out = DiveThresholds::default();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.split(" #").next().unwrap_or("").trim_end();
-            let bare = line.trim_start();
-            if bare.is_empty() || bare.starts_with('#') || matches!(bare, "---" | "rules:") {
-                continue;
-            }
-            let place = format!("{place}:{}", number + 1);
-            let Some((key, value)) = bare.split_once(':') else {
-                return Err(PolicyError::new(&place, "write it as `KEY: VALUE`"));
-            };
-            let key = key.trim().trim_matches(['"', '\'']);
+        let fail = |message: String| PolicyError::new(place, message);
+        let (thresholds, unknown) = Self::scan(text).map_err(fail)?;
+        let Some(key) = unknown.first() else { return Ok(thresholds) };
+        let names: Vec<&str> = THRESHOLDS.iter().map(|(name, ..)| *name).collect();
+        let begins = |line: &str| {
+            line.trim_start().trim_start_matches(['"', '\'']).starts_with(key.as_str())
+        };
+        let place = match text.lines().position(begins) {
+            Some(line) => format!("{place}:{}", line + 1),
+            None => place.to_owned(),
+        };
+        Err(PolicyError::new(&place, format!("unknown threshold `{key}`"))
+            .help(Some(format!("there are {}", names.join(", ")))))
+    }
+
+    /// Reads the text, and returns the keys that are no thresholds, too.
+    pub(super) fn scan(text: &str) -> Result<(Self, Vec<String>), String> {
+        let (mut out, mut unknown) = (DiveThresholds::default(), Vec::new());
+        let document = yaml::parse(text)?;
+        let rules = match document.get("rules") {
+            Some(rules) => rules,
+            None => &document,
+        };
+        let rules = match rules {
+            Value::Null => return Ok((out, unknown)),
+            Value::Object(rules) => rules,
+            _ => return Err("`rules` is no mapping: write `KEY: VALUE`".to_owned()),
+        };
+        for (key, value) in rules {
             // dive takes `-` and `_` in the names of its flags too.
             let plain = key.replace(['-', '_'], "").to_ascii_lowercase();
             let known = THRESHOLDS.iter().position(|(name, ..)| name.to_ascii_lowercase() == plain);
-            let Some(index) = known else {
-                let names: Vec<&str> = THRESHOLDS.iter().map(|(name, ..)| *name).collect();
-                let error = PolicyError::new(&place, format!("unknown threshold `{key}`"));
-                return Err(error.help(Some(format!("there are {}", names.join(", ")))));
+            let text = match value {
+                Value::String(text) => text.trim().to_owned(),
+                Value::Number(number) => number.to_string(),
+                _ => return Err(format!("`{key}` is not of its kind")),
             };
-            out.values[index] = Some(value.trim().trim_matches(['"', '\'']).to_owned());
+            match known {
+                Some(index) => out.values[index] = Some(text),
+                None => unknown.push(key.clone()),
+            }
         }
-        Ok(out)
+        Ok((out, unknown))
+    }
+
+    /// Returns what is given, by its position in [`THRESHOLDS`].
+    pub(super) fn given(&self) -> impl Iterator<Item = (usize, &str)> {
+        let values = self.values.iter().enumerate();
+        values.filter_map(|(index, value)| Some((index, value.as_deref()?)))
     }
 
     /// Sets one, by its position: efficiency, bytes, percent.
@@ -127,8 +156,15 @@ mod tests {
             &["budget.highest_wasted_bytes=1KiB"],
         );
         check("lowestEfficiency: disabled\n", false, &["rules.image-efficiency=off"]);
-        for bad in ["rules:\n  lowestEficiency: 1\n", "rules:\n  nothing\n"] {
+        check("rules: {highestWastedBytes: 1MB}\n", false, &["budget.highest_wasted_bytes=1MB"]);
+        for bad in [
+            "rules:\n  lowestEficiency: 1\n",
+            "rules:\n  nothing\n",
+            "rules:\n  lowestEfficiency: [1]\n",
+        ] {
             assert!(DiveThresholds::read(bad, "f").is_err(), "{bad}");
         }
+        let error = DiveThresholds::read("rules:\n  lowestEficiency: 1\n", "f").unwrap_err();
+        assert_eq!(error.place, "f:2");
     }
 }

@@ -468,12 +468,12 @@ pub(super) fn of_image(judged: &Judged<'_>, files: bool) -> Value {
         .collect();
     let visible = judged.visible();
     let size: u64 = facts.layers.iter().flat_map(|layer| &layer.table.files).map(|f| f.size).sum();
-    let accounts: Vec<Value> = facts
+    let accounts: Vec<Value> = judged
         .accounts()
         .iter()
         .map(|one| json!({ "name": one.name, "uid": one.uid, "gid": one.gid, "line": one.line }))
         .collect();
-    let release = facts.text("/etc/os-release").or_else(|| facts.text("/usr/lib/os-release"));
+    let release = judged.text("/etc/os-release").or_else(|| judged.text("/usr/lib/os-release"));
     let release: Map<String, Value> = release
         .unwrap_or("")
         .lines()

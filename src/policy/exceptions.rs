@@ -1,5 +1,6 @@
 //! Waivers of a policy file: what they say, and which findings they cover.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use toml::Value;
@@ -29,7 +30,7 @@ pub struct Exception {
     pub paths: Vec<String>,
     /// SHA-256 in hex of files in the image; empty is any.
     pub sha256: Vec<String>,
-    /// Patterns of the names of the image (`-t`); empty is any.
+    /// Patterns of the names of the image (`-t`, or the reference that is audited); empty is any.
     pub images: Vec<String>,
     /// Why.
     pub reason: String,
@@ -37,8 +38,10 @@ pub struct Exception {
     pub owner: String,
     /// The last day, `YYYY-MM-DD`.
     pub expires: String,
-    /// How many findings it may cover, at the text and at the image each.
+    /// How many findings it may cover in one run: of all moments, files and images together.
     pub max: Option<usize>,
+    /// The file that says it.
+    pub place: String,
     /// The day has passed: see [`Policy::end`].
     pub ended: bool,
 }
@@ -56,7 +59,12 @@ pub(super) struct Scope<'a> {
     pub(super) facts: Option<&'a ImageFacts>,
     /// Today, `YYYY-MM-DD`.
     pub(super) today: Option<&'a str>,
+    /// What files hold, once a waiver asks.
+    pub(super) contents: OnceCell<Contents<'a>>,
 }
+
+/// The sums of the files at each path, with their layers, from the bottom.
+type Contents<'a> = BTreeMap<&'a str, Vec<(usize, &'a str)>>;
 
 /// Reads an entry of `[[exceptions]]`.
 pub(super) fn read(value: &Value, policy: &Policy, place: &str) -> Result<Exception, PolicyError> {
@@ -84,6 +92,13 @@ pub(super) fn read(value: &Value, policy: &Policy, place: &str) -> Result<Except
         for name in policy.find_rules(&name, place)? {
             if policy.locked.contains(&format!("rules.{}", name.rule)) {
                 return Err(locked(place, &format!("rules.{}", name.rule)));
+            }
+            if name.rule == "digest-mismatch" {
+                let message = "no exception covers `digest-mismatch`: it tells of bytes that are not \
+                               what names them";
+                let help =
+                    "take it out of the exception; fetch the image anew from where it was pushed";
+                return Err(PolicyError::new(place, message).help(Some(help.into())));
             }
             rules.push(name);
         }
@@ -121,6 +136,7 @@ pub(super) fn read(value: &Value, policy: &Policy, place: &str) -> Result<Except
         owner: text("owner")?,
         expires: expires.get(..10).unwrap_or_default().to_owned(),
         max,
+        place: place.to_owned(),
         ended: false,
     };
     if exception.rules.is_empty() {
@@ -165,7 +181,8 @@ impl Exception {
                 }))
             && (self.paths.is_empty() || image.is_some_and(|image| any(&self.paths, &image.path)))
             && (self.sha256.is_empty()
-                || content(finding, scope.facts)
+                || scope
+                    .content(finding)
                     .is_some_and(|digest| self.sha256.iter().any(|known| known == digest)))
             && (self.images.is_empty()
                 || scope.names.iter().any(|name| {
@@ -175,27 +192,78 @@ impl Exception {
     }
 }
 
-// The content of the file that a finding is about: in its layer, else in the topmost that has it.
-fn content<'a>(finding: &Finding, facts: Option<&'a ImageFacts>) -> Option<&'a str> {
-    let image = finding.image.as_ref()?;
-    let layers = &facts?.layers;
-    let range = match image.layer {
-        Some(layer) => layers.get(layer..=layer)?,
-        None => layers.as_slice(),
-    };
-    let mut files = range.iter().rev().flat_map(|layer| &layer.table.files);
-    let file = files
-        .find(|file| file.path.trim_start_matches('/') == image.path.trim_start_matches('/'))?;
-    Some(file.sha256.as_str()).filter(|digest| !digest.is_empty())
+impl<'a> Scope<'a> {
+    // The content of the file that a finding is about: in its layer, else in the topmost that has it.
+    fn content(&self, finding: &Finding) -> Option<&'a str> {
+        let image = finding.image.as_ref()?;
+        let facts = self.facts?;
+        let contents = self.contents.get_or_init(|| contents(facts));
+        let sums = contents.get(image.path.trim_start_matches('/'))?;
+        let sum = match image.layer {
+            Some(layer) => sums.iter().find(|(of, _)| *of == layer),
+            None => sums.last(),
+        };
+        sum.map(|(_, digest)| *digest).filter(|digest| !digest.is_empty())
+    }
 }
 
-/// Marks what the waivers of the policy cover.
+// Of several entries of a layer with one path the first counts.
+fn contents(facts: &ImageFacts) -> Contents<'_> {
+    let mut all = Contents::new();
+    for (index, layer) in facts.layers.iter().enumerate() {
+        for file in &layer.table.files {
+            let sums = all.entry(file.path.trim_start_matches('/')).or_default();
+            if sums.last().is_none_or(|(of, _)| *of != index) {
+                sums.push((index, file.sha256.as_str()));
+            }
+        }
+    }
+    all
+}
+
+/// Marks what the waivers of the policy fit, and has them cover it as far as this report goes.
 pub(super) fn apply(report: &mut Report, policy: &Policy, scope: &Scope<'_>) {
-    for exception in policy.exceptions.iter().filter(|exception| !exception.over(scope.today)) {
-        let fits = |finding: &&mut Finding| {
-            finding.suppressed.is_none() && !finding.firm && exception.fits(finding, scope)
-        };
-        let covered: Vec<&mut Finding> = report.findings.iter_mut().filter(fits).collect();
+    for (at, exception) in policy.exceptions.iter().enumerate() {
+        if exception.over(scope.today) {
+            continue;
+        }
+        for finding in &mut report.findings {
+            if finding.suppressed.is_none() && !finding.firm && exception.fits(finding, scope) {
+                finding.waivers.fit.push(at);
+            }
+        }
+    }
+    settle(&mut [(report, policy)]);
+}
+
+/// See [`Report::settle`]. What was settled before, of fewer reports, is taken back first.
+pub(super) fn settle(reports: &mut [(&mut Report, &Policy)]) {
+    for finding in reports.iter_mut().flat_map(|(report, _)| &mut report.findings) {
+        if !finding.waivers.fit.is_empty() {
+            finding.suppressed = None;
+        }
+        if let Some(help) = finding.waivers.help.take() {
+            finding.help = help;
+        }
+    }
+    // Two files of a command may have policies of their own, with the same exception of one file.
+    let policies: Vec<&Policy> = reports.iter().map(|(_, policy)| *policy).collect();
+    let mut known: Vec<&Exception> = Vec::new();
+    for policy in policies {
+        for exception in &policy.exceptions {
+            if !known.contains(&exception) {
+                known.push(exception);
+            }
+        }
+    }
+    for exception in known {
+        let mut covered: Vec<&mut Finding> = Vec::new();
+        for (report, policy) in reports.iter_mut() {
+            let mine = |at: &usize| policy.exceptions.get(*at) == Some(exception);
+            covered.extend(report.findings.iter_mut().filter(|finding| {
+                finding.suppressed.is_none() && finding.waivers.fit.iter().any(mine)
+            }));
+        }
         let count = covered.len();
         let failed = exception.max.filter(|max| count > *max);
         for finding in covered {
@@ -205,10 +273,12 @@ pub(super) fn apply(report: &mut Report, policy: &Policy, scope: &Scope<'_>) {
                     "the waiver `{}` covers at most {max} of these, and there are {count}",
                     exception.reason
                 );
-                finding.help = Some(match finding.help.take() {
+                let help = finding.help.clone();
+                finding.help = Some(match &help {
                     Some(help) => format!("{help}; {told}"),
                     None => told,
                 });
+                finding.waivers.help.get_or_insert(help);
                 continue;
             }
             finding.suppressed = Some(Suppressed {
@@ -223,7 +293,7 @@ pub(super) fn apply(report: &mut Report, policy: &Policy, scope: &Scope<'_>) {
 mod tests {
     use super::*;
     use crate::base::{Blob, Digest, ImagePath, Platform};
-    use crate::facts::{LayerFacts, Needles, Origin, TableObserver};
+    use crate::facts::{LayerFacts, Mismatch, Needles, Origin, TableObserver};
     use crate::image::Config;
     use crate::layer::{Entry, EntryKind, Observer};
     use crate::policy::{ImageInput, Overrides, check_image};
@@ -237,6 +307,11 @@ mod tests {
 
     // Of two setuid files, which are covered.
     fn check(scope: &str, want: [bool; 2]) {
+        named(&[], scope, want);
+    }
+
+    // The same, of an image that has names.
+    fn named(names: &[&str], scope: &str, want: [bool; 2]) {
         let mut table = TableObserver::new();
         for name in ["a", "b"] {
             let path = ImagePath::from_entry(format!("bin/{name}").as_bytes()).unwrap();
@@ -245,14 +320,15 @@ mod tests {
             table.end();
         }
         let layer = LayerFacts {
-            table: table.finish(),
+            table: table.finish().into(),
             origin: Origin::Foreign(String::new()),
-            leaks: Vec::new(),
+            leaks: Default::default(),
             steps: BTreeMap::new(),
         };
         let needles = Needles::new(std::iter::empty());
         let config = Config::empty(&Platform::new("linux", "amd64", None));
-        let facts = ImageFacts::new(config, vec![layer], &BTreeMap::new(), &needles);
+        let mut facts = ImageFacts::new(config, vec![layer], &BTreeMap::new(), &needles);
+        facts.whole.names = names.iter().map(|name| (*name).to_owned()).collect();
         let mut policy = policy(scope).unwrap();
         let only = Overrides { only: vec!["setuid-file".into()], ..Overrides::default() };
         policy.apply(&only).unwrap();
@@ -277,6 +353,63 @@ mod tests {
         // Of an image without a name or a text, nothing can be said by these.
         check("images = [\"**\"]", [false, false]);
         check("stages = [\"a\"]", [false, false]);
+        // One that was asked for by its name has that.
+        named(&["registry.corp.example/init:2"], "images = [\"**/init:*\"]", [true, true]);
+        named(&["registry.corp.example/app:2"], "images = [\"**/init:*\"]", [false, false]);
+    }
+
+    // How many findings of two files are covered, of three that an exception with this `max` fits.
+    fn settled(max: &str, places: [&str; 2], want: [usize; 2]) {
+        let text =
+            format!("[[exceptions]]\nrules = [\"setuid-file\"]\nfiles = [\"**\"]\n{max}\n{TAIL}");
+        let read = |place: &str| Policy::read(&text, place, &mut |_| None).unwrap();
+        let policies = places.map(read);
+        let report = |count: usize, policy: &Policy| {
+            let finding =
+                Finding { rule: "setuid-file", ..Finding::new(crate::policy::Moment::Static, "") };
+            let mut report = Report { findings: vec![finding; count], ..Report::default() };
+            apply(&mut report, policy, &Scope { file: "a/Dockerfile", ..Scope::default() });
+            report
+        };
+        let mut one = report(1, &policies[0]);
+        assert!(one.findings[0].suppressed.is_some(), "alone it is covered");
+        let mut two = report(2, &policies[1]);
+        let covered =
+            |report: &Report| report.findings.iter().filter(|f| f.suppressed.is_some()).count();
+        // Again and again comes out the same.
+        for _ in 0..2 {
+            Report::settle(&mut [(&mut one, &policies[0]), (&mut two, &policies[1])]);
+            assert_eq!([covered(&one), covered(&two)], want, "{max}");
+        }
+        let told = one.findings[0].help.as_deref().unwrap_or("");
+        assert_eq!(told.matches("covers at most").count(), usize::from(want[0] == 0), "{told}");
+    }
+
+    #[test]
+    fn max_counts_over_all_that_a_command_judges() {
+        settled("", ["p.toml", "p.toml"], [1, 2]);
+        settled("max = 3", ["p.toml", "p.toml"], [1, 2]);
+        settled("max = 2", ["p.toml", "p.toml"], [0, 0]);
+        // What another file grants is another exception.
+        settled("max = 2", ["p.toml", "q.toml"], [1, 2]);
+    }
+
+    #[test]
+    fn max_counts_over_all_moments() {
+        let mut policy = policy("paths = [\"**\"]\nmax = 1").unwrap();
+        policy.exceptions[0].paths.clear();
+        let report = || {
+            let finding =
+                Finding { rule: "setuid-file", ..Finding::new(crate::policy::Moment::Static, "") };
+            let mut report = Report { findings: vec![finding], ..Report::default() };
+            apply(&mut report, &policy, &Scope::default());
+            report
+        };
+        let mut all = report();
+        all.append(report(), &policy);
+        assert_eq!(all.findings.len(), 2);
+        assert!(all.findings.iter().all(|finding| finding.suppressed.is_none()), "{all:?}");
+        assert!(all.findings.iter().all(|f| f.help.as_ref().unwrap().contains("there are 2")));
     }
 
     #[test]
@@ -295,6 +428,27 @@ mod tests {
             let scope = Scope { names: &names, ..Scope::default() };
             assert_eq!(policy.exceptions[0].fits(&finding, &scope), want, "{pattern}");
         }
+    }
+
+    #[test]
+    fn other_bytes_than_the_digest_names_are_never_covered() {
+        let text =
+            format!("[[exceptions]]\nrules = [\"digest-mismatch\"]\npaths = [\"**\"]\n{TAIL}");
+        let error = Policy::read(&text, "p.toml", &mut |_| None).unwrap_err();
+        assert!(error.to_string().contains("no exception covers `digest-mismatch`"), "{error}");
+        assert!(error.help.is_some());
+        // Nor by one that got in some other way.
+        let config = Config::empty(&Platform::new("linux", "amd64", None));
+        let needles = Needles::default();
+        let mut facts = ImageFacts::new(config, Vec::new(), &BTreeMap::new(), &needles);
+        let mismatch = |place: &str| Mismatch { layer: None, place: place.into(), why: "x".into() };
+        facts.whole.mismatches = vec![mismatch("manifest"), mismatch("attestation")];
+        let mut policy = policy("paths = [\"**\"]").unwrap();
+        policy.exceptions[0].rules[0].rule = "digest-mismatch";
+        let report = check_image(ImageInput { facts: &facts, text: None }, &policy);
+        let found = report.findings.iter().filter(|finding| finding.rule == "digest-mismatch");
+        assert_eq!(found.filter(|finding| finding.counts()).count(), 2);
+        assert!(report.verdict(policy.fail_on).refused);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::exceptions;
+use super::profile::Policy;
 use crate::base::Span;
 use crate::diag::Label;
 
@@ -141,6 +143,18 @@ pub struct Finding {
     pub firm: bool,
     /// Set when it does not count.
     pub suppressed: Option<Suppressed>,
+    /// What the exceptions of the policy have to do with it.
+    pub(super) waivers: Waivers,
+}
+
+/// The exceptions that fit a finding. Whether they cover it is known when all is known: see
+/// [`Report::settle`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Waivers {
+    /// By their places in the policy.
+    pub(super) fit: Vec<usize>,
+    /// What the remedy was before it was told that an exception fits too many.
+    pub(super) help: Option<Option<String>>,
 }
 
 impl Finding {
@@ -165,6 +179,7 @@ impl Finding {
             once: false,
             firm: false,
             suppressed: None,
+            waivers: Waivers::default(),
         }
     }
 
@@ -350,8 +365,9 @@ pub struct Verdict {
 impl Report {
     /// Adds what was found at another moment. What the config of the image repeats of the text (a
     /// user, a variable) is not told again, nor what was seen of an instruction already
-    /// ([`Finding::once`]), nor what a step did that its text has said.
-    pub fn append(&mut self, mut other: Report) {
+    /// ([`Finding::once`]), nor what a step did that its text has said. Exceptions cover what they
+    /// may of both together.
+    pub fn append(&mut self, mut other: Report, policy: &Policy) {
         let places = |finding: &Finding| finding.place.map(|place| (finding.rule, place.index));
         let told: BTreeSet<_> = self.findings.iter().filter_map(places).collect();
         other.findings.retain(|new| {
@@ -374,6 +390,13 @@ impl Report {
         self.findings.append(&mut other.findings);
         self.skipped.append(&mut other.skipped);
         self.sort();
+        Report::settle(&mut [(self, policy)]);
+    }
+
+    /// Has the exceptions of the policies cover what they fit; one with a `max` only if it fits no more
+    /// in all these reports together. Reports of one command are to be settled together.
+    pub fn settle(reports: &mut [(&mut Report, &Policy)]) {
+        exceptions::settle(reports);
     }
 
     /// Puts findings into the order of reports: text, position, rule, image path; and each

@@ -1,4 +1,5 @@
-//! The report in the forms of other tools: SARIF 2.1.0, GitHub's and GitLab's, JUnit, Checkstyle.
+//! The report in the forms of other tools: SARIF 2.1.0, GitHub's and GitLab's, Checkstyle; JUnit and
+//! TAP are in `tested`.
 //!
 //! Each is made of the report's own JSON, so that all tell the same.
 
@@ -7,10 +8,10 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::custom::FAILED;
 use super::finding::{Level, Report};
 use super::profile::Policy;
 use super::rules::CATEGORIES;
+use super::tested;
 use crate::base::{Blob, Digest, Hasher};
 use crate::diag::Sources;
 
@@ -27,6 +28,8 @@ pub enum Format {
     Junit,
     /// Checkstyle XML.
     Checkstyle,
+    /// TAP, version 14: a test for each rule that is on.
+    Tap,
 }
 
 impl Format {
@@ -37,6 +40,7 @@ impl Format {
         ("gitlab", Format::Gitlab),
         ("junit", Format::Junit),
         ("checkstyle", Format::Checkstyle),
+        ("tap", Format::Tap),
     ];
 
     /// Reads a name.
@@ -128,8 +132,9 @@ impl Told<'_> {
             Format::Sarif => format!("{:#}\n", sarif(&report, &findings, all, version)),
             Format::Github => github(&findings),
             Format::Gitlab => format!("{:#}\n", gitlab(&findings)),
-            Format::Junit => junit(&findings, &report, all),
+            Format::Junit => tested::junit(&findings, &report, all),
             Format::Checkstyle => checkstyle(&findings),
+            Format::Tap => tested::tap(&findings, &report, all),
         }
     }
 }
@@ -153,17 +158,17 @@ fn list(report: &mut Value, key: &str) -> Vec<Value> {
     report[key].as_array_mut().map(std::mem::take).unwrap_or_default()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or("")
 }
 
-fn number(value: &Value, key: &str) -> u64 {
+pub(super) fn number(value: &Value, key: &str) -> u64 {
     value["span"][key].as_u64().unwrap_or(1)
 }
 
 /// The file of a finding; of what is found in an image, the path in it, behind the image's name
 /// where there are several.
-fn file(finding: &Value) -> String {
+pub(super) fn file(finding: &Value) -> String {
     if let Some(file) = finding["file"].as_str() {
         return file.to_owned();
     }
@@ -191,7 +196,7 @@ fn uri(path: &str) -> String {
     out
 }
 
-fn counts(finding: &&Value) -> bool {
+pub(super) fn counts(finding: &&Value) -> bool {
     finding["suppressed"].is_null() && finding["severity"] != "off" && finding["severity"] != "note"
 }
 
@@ -433,7 +438,7 @@ fn gitlab(findings: &[Value]) -> Value {
     json!(list)
 }
 
-fn xml(text: &str) -> String {
+pub(super) fn xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -450,63 +455,7 @@ fn xml(text: &str) -> String {
     out
 }
 
-const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
-
-fn junit(findings: &[Value], report: &Value, told: &[Told<'_>]) -> String {
-    let skipped: Vec<&Value> = report["skipped"].as_array().into_iter().flatten().collect();
-    let mut out = format!("{HEAD}<testsuites>\n");
-    for one in told {
-        // With a single one findings do not say of what they are.
-        let of = |value: &&Value| value["subject"].as_str().is_none_or(|name| name == one.name);
-        let findings: Vec<&Value> = findings.iter().filter(of).filter(counts).collect();
-        let skipped: Vec<&Value> = skipped.iter().copied().filter(of).collect();
-        out.push_str(&suite(one, &findings, &skipped));
-    }
-    out.push_str("</testsuites>\n");
-    out
-}
-
-fn suite(told: &Told<'_>, findings: &[&Value], skipped: &[&Value]) -> String {
-    let on = CATEGORIES.iter().flat_map(|(_, rules)| rules.iter());
-    let on = on.map(|rule| rule.id).chain(told.policy.custom.rules.iter().map(|rule| rule.id));
-    let mut on: Vec<&str> = on.filter(|id| told.policy.setting(id).on()).collect();
-    if findings.iter().any(|finding| finding["rule"] == FAILED) {
-        on.push(FAILED);
-    }
-    let (mut cases, mut failures, mut skips) = (String::new(), 0, 0);
-    for rule in on.iter().copied() {
-        let mine: Vec<&&Value> = findings.iter().filter(|f| f["rule"] == rule).collect();
-        let skip = skipped.iter().find(|skipped| skipped["rule"] == rule);
-        let id = xml(rule);
-        let _ = write!(cases, "    <testcase classname=\"rbuild\" name=\"{id}\"");
-        if let Some(first) = mine.first() {
-            failures += 1;
-            let lines: Vec<String> = mine
-                .iter()
-                .map(|f| format!("{}:{}: {}", file(f), number(f, "line"), text(f, "message")))
-                .collect();
-            let _ = write!(
-                cases,
-                ">\n      <failure type=\"{}\" message=\"{}\">{}</failure>\n    </testcase>\n",
-                text(first, "severity"),
-                xml(text(first, "message")),
-                xml(&lines.join("\n"))
-            );
-        } else if let Some(skip) = skip {
-            skips += 1;
-            let reason = xml(text(skip, "reason"));
-            let _ = write!(cases, ">\n      <skipped message=\"{reason}\"/>\n    </testcase>\n");
-        } else {
-            cases.push_str("/>\n");
-        }
-    }
-    let count = on.len();
-    format!(
-        "  <testsuite name=\"{}\" tests=\"{count}\" failures=\"{failures}\" \
-         errors=\"0\" skipped=\"{skips}\">\n{cases}  </testsuite>\n",
-        xml(told.name)
-    )
-}
+pub(super) const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 fn checkstyle(findings: &[Value]) -> String {
     let mut out = format!("{HEAD}<checkstyle version=\"4.3\">\n");

@@ -332,6 +332,13 @@ fn papers_beside_the_image() {
     check("signature-missing", key, signed("ours", true), &[]);
     check("signature-missing", key, signed("theirs", true), &["image"]);
     check("signature-missing", key, signed("ours", false), &["image"]);
+    let forms = "[attestations]\nsbom_format = [\"spdx\"]\n";
+    let bom = |kind: &str| json!({"attestations": [kind]});
+    check("sbom-missing", "", bom("sbom"), &[]);
+    check("sbom-missing", "", bom("sbom:cyclonedx"), &[]);
+    check("sbom-missing", forms, bom("sbom:spdx"), &[]);
+    check("sbom-missing", forms, bom("sbom:cyclonedx"), &["image"]);
+    check("sbom-missing", forms, bom("sbom"), &["image"]);
     let sbom = |files: Value| json!({"attestations": ["sbom"], "sbom_files": files});
     check("sbom-incomplete", "", sbom(json!(["/x"])), &[]);
     check("sbom-incomplete", "", json!({"attestations": []}), &[]);
@@ -405,6 +412,7 @@ fn what_the_text_told_is_not_told_of_the_image_again() {
         finding("a", "apt", 2).once(),
         finding("a", "apt", 1),
     ];
-    report.append(Report { findings: more, ..Report::default() });
+    let policy = Policy::builtin("none").unwrap();
+    report.append(Report { findings: more, ..Report::default() }, &policy);
     assert_eq!(report.findings.len(), 4);
 }

@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::dive::{DiveThresholds, THRESHOLDS};
 use super::profile::{RuleName, find_rules};
 use super::read::is_date;
 use super::show::{inline, quoted};
@@ -85,7 +86,7 @@ impl Foreign {
                     }
                 }
             }
-            Foreign::DiveCi => dive(&yaml::parse(text)?, &mut draft)?,
+            Foreign::DiveCi => dive(text, &mut draft)?,
         }
         Ok(draft.finish())
     }
@@ -403,34 +404,17 @@ fn trivyignore_yaml(value: &Value, draft: &mut Draft) -> Result<(), String> {
 }
 
 // https://github.com/wagoodman/dive#ci-integration
-fn dive(value: &Value, draft: &mut Draft) -> Result<(), String> {
-    let rules = match value.get("rules") {
-        Some(rules) => rules,
-        None => value,
-    };
-    for (key, value) in mapping(rules, "`rules`")? {
-        let (name, rule) = match key.as_str() {
-            "lowestEfficiency" | "lowest-efficiency" => ("lowest_efficiency", "image-efficiency"),
-            "highestWastedBytes" | "highest-wasted-bytes" => {
-                ("highest_wasted_bytes", "image-wasted-bytes")
-            }
-            "highestUserWastedPercent" | "highest-user-wasted-percent" => {
-                ("highest_user_wasted_percent", "image-wasted-percent")
-            }
-            other => {
-                draft.notes.push(format!("`{other}` is not known"));
-                continue;
-            }
-        };
-        let word = value.as_str().unwrap_or("");
-        if word == "disabled" {
-            if find_rules(rule, "").is_ok() {
-                draft.rules.insert(rule.into(), quoted("off"));
-            }
+fn dive(text: &str, draft: &mut Draft) -> Result<(), String> {
+    let (thresholds, unknown) = DiveThresholds::scan(text)?;
+    draft.notes.extend(unknown.iter().map(|key| format!("`{key}` is not known")));
+    for (index, word) in thresholds.given() {
+        let (key, name, rule, _) = THRESHOLDS[index];
+        if matches!(word, "disabled" | "off") {
+            draft.rules.insert(rule.into(), quoted("off"));
             continue;
         }
         // Written as numbers, or as strings that hold them.
-        let number = value.as_f64().or_else(|| word.parse::<f64>().ok());
+        let number = word.parse::<f64>().ok();
         let shown = match (name, number) {
             ("highest_wasted_bytes", Some(bytes)) if bytes >= 0.0 => format!("{}", bytes as u64),
             ("highest_wasted_bytes", None) => quoted(word),
@@ -569,6 +553,20 @@ mod tests {
                 lowest_efficiency = 0.95
             "#]],
         );
+        check(
+            Foreign::DiveCi,
+            "lowest_efficiency: off\nhighest-wasted-bytes: 5\nsomething: 1\n",
+            &expect![[r#"
+                version = 1
+                # note: `something` is not known
+
+                [rules]
+                image-efficiency = "off"
+
+                [budget]
+                highest_wasted_bytes = 5
+            "#]],
+        );
     }
 
     #[test]
@@ -591,6 +589,8 @@ mod tests {
                 "rules:\n  highestWastedBytes: lots\n",
                 "`highestWastedBytes`: `lots` is no size",
             ),
+            // One reader for `audit --ci` and `import`: what the one takes, the other does.
+            (Foreign::DiveCi, "rules:\n  nothing\n", "`rules` is no mapping: write `KEY: VALUE`"),
         ] {
             assert_eq!(foreign.import(text).unwrap_err(), want);
         }

@@ -58,12 +58,12 @@ fn judge(policy: &Policy, config: &str, layers: &[Layer<'_>]) -> Report {
     let layers = layers
         .iter()
         .map(|(made, entries)| LayerFacts {
-            table: table(entries),
+            table: table(entries).into(),
             origin: match *made {
                 "base" => Origin::Base,
                 made => Origin::Foreign(made.to_owned()),
             },
-            leaks: Vec::new(),
+            leaks: Default::default(),
             steps: BTreeMap::new(),
         })
         .collect();

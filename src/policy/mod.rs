@@ -40,6 +40,7 @@ mod start;
 mod started;
 mod suppress;
 mod template;
+mod tested;
 mod units;
 mod values;
 mod yaml;
@@ -62,13 +63,15 @@ pub use judged::{Judged, Maker};
 pub use look::{Transfer, variables};
 pub use outline::{BaseName, Item, Outline, Stage, TextInput};
 pub use profile::{
-    Behaviour, Inline, Offline, Overrides, PROFILES, Policy, PolicyError, PolicyFiles, RuleName,
-    Setting, find_rules, rule,
+    Behaviour, Inline, Offline, Overrides, PROFILES, Policy, PolicyCause, PolicyError, PolicyFiles,
+    RuleName, Setting, find_rules, rule,
 };
+pub use read::not_toml;
 pub use rule::{Alias, Around, Found, Param, ParamKind, Rule};
 pub use rules::{CATEGORIES, RULES, explain};
 pub use show::table_of;
 pub use template::template;
+pub use tested::{Tested, tap_of};
 
 use std::collections::BTreeMap;
 
@@ -185,7 +188,8 @@ fn cover(
     let Some(outline) = outline else {
         // A waiver ends for images too.
         let today = facts.and_then(|facts| facts.whole.today.as_deref());
-        exceptions::apply(report, policy, &Scope { facts, today, ..Scope::default() });
+        let names = facts.map_or(&[][..], |facts| &facts.whole.names);
+        exceptions::apply(report, policy, &Scope { facts, today, names, ..Scope::default() });
         return;
     };
     let comments = comments::read(outline, policy);
@@ -211,6 +215,7 @@ fn cover(
         names: outline.input.tags.unwrap_or(&[]),
         facts,
         today: outline.input.today,
+        ..Scope::default()
     };
     exceptions::apply(report, policy, &scope);
 }

@@ -27,11 +27,26 @@ pub struct PolicyError {
     pub message: String,
     /// The remedy.
     pub help: Option<String>,
+    /// What kind of error it is.
+    pub cause: PolicyCause,
+}
+
+/// What is wrong where a policy cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PolicyCause {
+    /// It says what cannot be.
+    #[default]
+    Wrong,
+    /// What it extends cannot be had: exit code 5.
+    Absent,
+    /// What it extends is not what its digest names: exit code 6.
+    Tampered,
 }
 
 impl PolicyError {
     pub(super) fn new(place: &str, message: impl Into<String>) -> Self {
-        PolicyError { place: place.to_owned(), message: message.into(), help: None }
+        let cause = PolicyCause::Wrong;
+        PolicyError { place: place.to_owned(), message: message.into(), help: None, cause }
     }
 
     pub(super) fn help(mut self, help: Option<String>) -> Self {
@@ -166,6 +181,12 @@ pub trait PolicyFiles {
 
     /// Returns the names of the files that a pattern means (`policies/*.rego`), sorted.
     fn list(&mut self, pattern: &str) -> Vec<String>;
+
+    /// Returns the policy that is kept as an OCI artifact (`oci:…`, `oci-layout://…`).
+    fn artifact(&mut self, name: &str) -> Result<String, PolicyError> {
+        let _ = name;
+        Err(PolicyError::new("", "artifacts are not read here"))
+    }
 }
 
 // Files that are only known by name.
@@ -456,7 +477,9 @@ impl Policy {
 
     /// Tells whether a rule that is on looks at the files of the image.
     pub fn looks_at_files(&self) -> bool {
-        rules::RULES.iter().any(|rule| rule.image_check.is_some() && self.setting(rule.id).on())
+        let looks = |rule: &Rule| rule.image_check.is_some() && rule.files;
+        rules::RULES.iter().any(|rule| looks(rule) && self.setting(rule.id).on())
+            || self.custom.at(super::Moment::Image).any(|rule| self.is_on(rule.id))
     }
 
     /// Returns the policy as one JSON document, keys sorted: what its digest is of.

@@ -78,14 +78,16 @@ fn chain(
     for parent in parents {
         if let Some((name, text)) = PROFILES.iter().find(|(name, _)| *name == parent) {
             chain(policy, text, name, open, seen)?;
+        } else if parent.starts_with("oci:") || parent.starts_with("oci-layout:") {
+            let text = open.artifact(&parent).map_err(|error| PolicyError {
+                place: place.to_owned(),
+                message: format!("`{parent}`, which it extends: {}", error.message),
+                ..error
+            })?;
+            chain(policy, &text, &parent, open, seen)?;
         } else if let Some(text) = open.text(&parent) {
             chain(policy, &text, &parent, open, seen)?;
         } else {
-            if parent.starts_with("oci:") {
-                let message = format!("`{parent}`: a policy in a registry is not read");
-                return Err(PolicyError::new(place, message)
-                    .help(Some("pull it to a file, and extend that".into())));
-            }
             let near = nearest(&parent, PROFILES.iter().map(|(name, _)| *name));
             return Err(PolicyError::new(
                 place,
@@ -135,7 +137,7 @@ fn parse(text: &str, place: &str) -> Result<Table, PolicyError> {
 
 /// Says what is wrong and where, without the line itself: whoever names another file as a policy
 /// (a link, a slip of the hand) gets no secret of it into a log.
-pub(super) fn not_toml(text: &str, error: &toml::de::Error) -> String {
+pub fn not_toml(text: &str, error: &toml::de::Error) -> String {
     let what = error.message().trim().replace('\n', ", ");
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
         return format!("not TOML: {what}");
@@ -226,6 +228,18 @@ pub(super) fn top(
         let setting = policy.setting_mut("base-unsigned");
         setting.level = Level::Error;
         place.clone_into(&mut setting.origin);
+    }
+    // So it is with papers that an image must have beside it.
+    let papers = table.get("attestations").and_then(|table| table.get("require"));
+    for kind in papers.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        let Some((_, id)) = sections::PAPERS.iter().find(|(known, _)| *known == kind) else {
+            continue;
+        };
+        if !policy.is_on(id) {
+            let setting = policy.setting_mut(id);
+            setting.level = Level::Error;
+            place.clone_into(&mut setting.origin);
+        }
     }
     if let Some(word) = string(table, "chroot", place)? {
         let allowed = match word {

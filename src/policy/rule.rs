@@ -35,6 +35,8 @@ pub struct Rule {
     pub text_check: Option<fn(&Outline<'_>, &mut Found<'_>)>,
     /// The check of the image, if it has one.
     pub image_check: Option<fn(&Judged<'_>, &mut Found<'_>)>,
+    /// Whether that looks at files: what is known of them is gathered only for rules which do.
+    pub files: bool,
     /// The check of what steps did, if it has one.
     pub behaviour_check: Option<fn(&Acts<'_, '_>, &mut Found<'_>)>,
     /// Whether that needs steps to be watched (`--audit`).
@@ -83,6 +85,7 @@ impl Rule {
         inline: true,
         text_check: None,
         image_check: None,
+        files: true,
         behaviour_check: None,
         watched: true,
         cover_check: None,

@@ -109,6 +109,11 @@ pub(super) const SECTIONS: &[Section] = &[
     },
 ];
 
+/// Papers beside an image that `[attestations] require` may name, and the rule that looks for each.
+pub(super) const PAPERS: &[(&str, &str)] =
+    &[("sbom", "sbom-missing"), ("provenance", "provenance-missing")];
+const SBOM_FORMATS: &[&str] = &["spdx", "cyclonedx"];
+
 static DEFAULTS: LazyLock<Vec<(&str, &str, Option<Value>)>> = LazyLock::new(|| {
     SECTIONS
         .iter()
@@ -151,6 +156,21 @@ pub(super) fn read(
     }
     read::known(&plain, &names, place, &format!(" in `{}`", section.name))?;
     super::patterns::check(section.name, &plain, place)?;
+    if section.name == "attestations" {
+        let kinds: Vec<&str> = PAPERS.iter().map(|(kind, _)| *kind).collect();
+        for (key, words) in [("require", kinds.as_slice()), ("sbom_format", SBOM_FORMATS)] {
+            for word in plain.get(key).and_then(Value::as_array).into_iter().flatten() {
+                let word = word.as_str().unwrap_or_default();
+                if !words.contains(&word) {
+                    let near = crate::diag::nearest(word, words.iter().copied());
+                    let message =
+                        format!("`attestations.{key}`: `{word}` is none of {}", words.join(", "));
+                    return Err(PolicyError::new(place, message)
+                        .help(near.map(|near| format!("did you mean `{near}`?"))));
+                }
+            }
+        }
+    }
     for (name, value) in plain {
         let Some(known) = key(section.name, &name) else { continue };
         known.kind.check(&value).map_err(|want| {
@@ -165,6 +185,7 @@ pub(super) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Level;
 
     #[test]
     fn defaults_are_of_their_kind() {
@@ -185,6 +206,14 @@ mod tests {
         let error = read("[registries]\ntrustd = []\n").unwrap_err();
         assert!(error.to_string().contains("unknown key `trustd` in `registries`"), "{error}");
         assert!(read("[budget]\nmax_size = \"big\"\n").is_err());
+        let error = read("[attestations]\nsbom_format = [\"spxd\"]\n").unwrap_err();
+        assert_eq!(error.help.as_deref(), Some("did you mean `spdx`?"), "{error}");
+        assert!(read("[attestations]\nrequire = [\"boms\"]\n").is_err());
+        let text = "extends = \"none\"\n[attestations]\nrequire = [\"provenance\"]\n";
+        let policy = read(text).unwrap();
+        assert!(policy.is_on("provenance-missing") && !policy.is_on("sbom-missing"));
+        let policy = read(&format!("{text}[rules]\nprovenance-missing = \"warn\"\n")).unwrap();
+        assert_eq!(policy.setting("provenance-missing").level, Level::Warn);
         let mut policy = read("lock = [\"bases\"]\n").unwrap();
         assert!(policy.merge("[bases]\ndeny = []\n", "q.toml").is_err());
     }

@@ -1,7 +1,7 @@
 //! Whether a program of an image would start: found, permitted, for this machine, with its loader,
 //! libraries and interpreter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Judged, started};
 use crate::facts::{Elf, FileFact, FileKind, ImageFacts, Program, Visible};
@@ -36,7 +36,7 @@ impl<'a> Start<'a> {
     pub(super) fn new<'j: 'a>(judged: &'a Judged<'j>) -> Self {
         let facts = judged.facts;
         let (visible, path) = (judged.visible(), started::search_path(facts));
-        Start { facts, visible, user: user(facts), path }
+        Start { facts, visible, user: user(judged), path }
     }
 
     /// Returns why the program that `word` names does not start; `None` if nothing speaks against it.
@@ -156,11 +156,14 @@ impl<'a> Start<'a> {
             return Some((message, help));
         }
         let musl = self.visible.keys().any(|path| path.starts_with("/lib/ld-musl-"));
-        let missing = elf.needed.iter().find(|library| {
-            let own = musl && of_musl(library);
-            let end = format!("/{}", library.rsplit('/').next().unwrap_or(library));
-            !own && !self.visible.keys().any(|path| path.ends_with(&end))
-        })?;
+        let last = |path: &str| -> usize { path.rfind('/').map_or(0, |at| at + 1) };
+        let needed = elf.needed.iter().filter(|library| !(musl && of_musl(library)));
+        let mut absent: BTreeSet<&str> = needed.clone().map(|path| &path[last(path)..]).collect();
+        // One pass, however many they are.
+        for path in self.visible.keys() {
+            absent.remove(&path[last(path)..]);
+        }
+        let missing = needed.clone().find(|path| absent.contains(&path[last(path)..]))?;
         let message =
             format!("`{name}` needs the library `{}`, which is not there", shown(missing));
         Some((message, "copy the library too, or link statically"))
@@ -223,10 +226,10 @@ fn may_run(file: &FileFact, user: &User) -> bool {
 }
 
 // The user of the config, with the groups that the image gives it.
-fn user(facts: &ImageFacts) -> Option<User> {
-    let text = facts.config.config.user.as_str();
+fn user(judged: &Judged<'_>) -> Option<User> {
+    let text = judged.facts.config.config.user.as_str();
     let (name, group) = text.split_once(':').unwrap_or((text, ""));
-    let accounts = facts.accounts();
+    let accounts = judged.accounts();
     let uid = match name {
         "" | "root" => 0,
         name => match name.parse() {
@@ -235,7 +238,7 @@ fn user(facts: &ImageFacts) -> Option<User> {
         },
     };
     let account = accounts.iter().find(|account| account.uid == uid);
-    let file = facts.text("/etc/group").unwrap_or("");
+    let file = judged.text("/etc/group").unwrap_or("");
     let mut groups = Vec::new();
     for line in file.lines() {
         let fields: Vec<&str> = line.split(':').collect();

@@ -10,11 +10,19 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Interpreters of interpreters: more of them Linux does not follow either.
 const DEPTH: usize = 4;
 
-/// Returns the folders on PATH.
+/// Folders on PATH that are looked into, and files that are looked for in all: a word in each folder.
+const FOLDERS: usize = 1000;
+const LOOKS: usize = 1_000_000;
+
+/// Returns the folders on PATH; of thousands the first.
 pub(super) fn search_path(facts: &ImageFacts) -> Vec<String> {
     let mut set = facts.config.config.env.iter().filter_map(|pair| pair.strip_prefix("PATH="));
     let path = set.next_back().unwrap_or(PATH);
-    path.split(':').filter(|folder| folder.starts_with('/')).map(str::to_owned).collect()
+    path.split(':')
+        .filter(|folder| folder.starts_with('/'))
+        .take(FOLDERS)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Returns the files that ENTRYPOINT and CMD name, with the interpreters of those that are scripts:
@@ -27,7 +35,8 @@ pub(super) fn files<'a>(
     let words = config.entrypoint.iter().chain(&config.cmd).flatten();
     let folders = search_path(facts);
     let mut out = Vec::new();
-    for word in words.flat_map(|word| word.split_whitespace()) {
+    let most = LOOKS / folders.len().max(1);
+    for word in words.flat_map(|word| word.split_whitespace()).take(most) {
         let path = match word.as_bytes() {
             [b'/', ..] => Some(word.to_owned()),
             _ if word.contains('/') => Some(format!("{}/{word}", config.working_dir)),
@@ -52,4 +61,33 @@ pub(super) fn files<'a>(
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Platform;
+    use crate::facts::{FileFact, LayerFacts, LayerTable, Needles, Origin};
+    use crate::image::Config;
+
+    #[test]
+    fn words_and_folders_are_not_looked_for_without_end() {
+        let check = |folders: usize, words: usize, want: usize| {
+            let mut config = Config::empty(&Platform::new("linux", "amd64", None));
+            config.config.env = vec![format!("PATH={}", vec!["/b"; folders].join(":"))];
+            config.config.cmd = Some(vec!["/a ".repeat(words)]);
+            let file = FileFact { path: "/a".into(), ..FileFact::default() };
+            let layer = LayerFacts {
+                table: LayerTable { files: vec![file], ..LayerTable::default() }.into(),
+                origin: Origin::Foreign(String::new()),
+                leaks: Default::default(),
+                steps: BTreeMap::new(),
+            };
+            let facts = ImageFacts::new(config, vec![layer], &BTreeMap::new(), &Needles::default());
+            assert_eq!(files(&facts, &facts.visible()).len(), want, "{folders} {words}");
+        };
+        check(6, 5000, 5000);
+        check(100_000, 5000, LOOKS / FOLDERS);
+        check(100_000, 900, 900);
+    }
 }

@@ -206,12 +206,12 @@ pub(super) fn judge_image(recipe: &Value, policy: &Policy) -> Vec<Row> {
             }
         }
         layers.push(LayerFacts {
-            table: table.finish(),
+            table: table.finish().into(),
             origin: match layer["base"].as_bool() {
                 Some(true) => Origin::Base,
                 _ => Origin::Foreign(layer["created_by"].as_str().unwrap().into()),
             },
-            leaks: scan.finish(),
+            leaks: scan.finish().into(),
             steps: BTreeMap::new(),
         });
     }
@@ -256,7 +256,11 @@ fn whole_of(recipe: &Value) -> Whole {
             Some((kind, time)) => (kind.to_owned(), Some(time.to_owned())),
             None => (kind, None),
         };
-        beside.attestations.push(Attestation { kind, time, lacks: words("lacks") });
+        let (kind, format) = match kind.split_once(':') {
+            Some((kind, format)) => (kind.to_owned(), Some(format.to_owned())),
+            None => (kind, None),
+        };
+        beside.attestations.push(Attestation { kind, format, time, lacks: words("lacks") });
     }
     for signature in recipe["signatures"].as_array().into_iter().flatten() {
         let key = signature["key"].as_str().unwrap().to_owned();

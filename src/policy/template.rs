@@ -39,7 +39,7 @@ const TAIL: &str = "
 # reason  = \"init container sets sysctls; OPS-1412\"
 # owner   = \"platform@corp.example\"
 # expires = 2027-12-31
-# max     = 1                       # more findings than this: it covers none
+# max     = 1                       # more findings than this in one run: it covers none
 
 # [custom]                          # rules in Rego: docs/rego.md
 # rego = [\"policies/*.rego\"]
@@ -54,7 +54,11 @@ pub fn template(profile: Option<&str>) -> String {
     let names: Vec<&str> = PROFILES.iter().map(|(name, _)| *name).collect();
     match profile {
         Some(name) => {
-            let _ = writeln!(out, "extends = \"{name}\"  # {}, or a file", names.join(", "));
+            let _ = writeln!(
+                out,
+                "extends = \"{name}\"  # {}, a file, oci:NAME@sha256:…",
+                names.join(", ")
+            );
         }
         None => out.push_str(
             "# It refines the policy that is in force: `hardened`, or the organisation's.\n",

@@ -360,6 +360,9 @@ fn other_tools_are_told_the_same() {
         let checkstyle = of(Format::Checkstyle);
         assert!(checkstyle.contains("source=\"rbuild.base-tag-latest\""), "{checkstyle}");
         assert!(checkstyle.lines().count() == 6, "{checkstyle}");
+        let tap = of(Format::Tap);
+        assert!(tap.starts_with("TAP version 14\n1..1\nnot ok 1 - "), "{tap}");
+        assert!(tap.contains(": base-tag-latest\n  ---\n  at: [\""), "{tap}");
     });
 }
 

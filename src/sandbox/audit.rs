@@ -282,9 +282,7 @@ impl<'a> Notes<'a> {
     fn take(&mut self, happened: Happened, tracer: &Tracer) {
         match happened {
             Happened::Executed { pid, thread } => {
-                self.asking.remove(&pid);
-                // The thread that asked has the number of its process from now on.
-                self.asking.remove(&thread);
+                self.granted(pid, thread);
                 // Read while it is stopped, before its first instruction.
                 let program = Box::new(self.started(pid, tracer));
                 self.tell(Act::Executed { pid, program });
@@ -346,6 +344,13 @@ impl<'a> Notes<'a> {
             }
             Happened::Nothing => {}
         }
+    }
+
+    // A program that a thread asked for runs now: nobody waits for the call's return any more. The thread
+    // has the number of its process from now on, and its own may be given to another.
+    fn granted(&mut self, pid: u32, thread: u32) {
+        self.asking.remove(&pid);
+        self.asking.remove(&thread);
     }
 
     fn denied(&mut self, thread: u32, tracer: &Tracer) {
@@ -434,6 +439,18 @@ fn named(link: Vec<u8>, pid: u32, tracer: &Tracer) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_thread_asked_for_is_over_when_it_runs() {
+        let (control, _theirs) = UnixStream::pair().unwrap();
+        let mut notes = Notes::new(&control, 7);
+        for number in [7, 8, 9] {
+            notes.asking.insert(number, b"/bin/x".to_vec());
+        }
+        // Thread 9 of process 7; thread 8 is of another process.
+        notes.granted(7, 9);
+        assert_eq!(notes.asking.keys().collect::<Vec<_>>(), [&8]);
+    }
 
     #[test]
     fn programs_are_told_however_much_else_there_is() {

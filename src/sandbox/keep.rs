@@ -27,8 +27,22 @@ const HUNTED: Duration = Duration::from_secs(15);
 pub(super) struct Outer {
     keeper: Keeper,
     signals: OwnedFd,
-    /// When an inner process that is stopped has been so for too long.
-    stopped: Option<Instant>,
+    patience: Patience,
+}
+
+/// Patience with an inner process that is stopped.
+#[derive(Default)]
+pub(super) struct Patience {
+    /// When it has been so for too long.
+    end: Option<Instant>,
+}
+
+impl Patience {
+    /// Tells whether it ends, of a process that is stopped at this moment or not.
+    pub(super) fn ends(&mut self, stopped: bool, now: Instant) -> bool {
+        self.end = stopped.then(|| self.end.unwrap_or(now + STOPPED));
+        self.end.is_some_and(|end| now >= end)
+    }
 }
 
 /// Prepares the outer process.
@@ -39,36 +53,46 @@ pub(super) fn outer(keeping: Keeping) -> Result<Option<Outer>, Failure> {
     child::outlive_parent().doing(|| "outlive the builder".into())?;
     let signals = child::child_signals().doing(|| "watch for children".into())?;
     let keeper = Keeper::new().doing(|| "take charge of the step's processes".into())?;
-    Ok(Some(Outer { keeper, signals, stopped: None }))
+    Ok(Some(Outer { keeper, signals, patience: Patience::default() }))
 }
 
 impl Outer {
-    /// Speaks when [`Outer::gives_up`] has to be asked.
+    /// Speaks when [`Outer::gives_up_now`] has to be asked.
     pub(super) fn signals(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
     }
 
-    /// How long to wait for a signal, in milliseconds.
-    pub(super) fn timeout(&self) -> i32 {
-        if self.stopped.is_some() { 100 } else { -1 }
+    /// Takes the signals that have come, and tells whether the inner process has been stopped for too long.
+    pub(super) fn gives_up_now(&mut self, inner: &Child) -> bool {
+        self.take_signals();
+        self.gives_up(inner)
     }
 
-    /// Tells whether the inner process has been stopped for too long.
-    pub(super) fn gives_up(&mut self, inner: &Child) -> bool {
+    // Takes the signals that have come. To be called before a look at what they tell of: one that comes
+    // after the look is then still there to be waited for.
+    fn take_signals(&self) {
         child::drain(&self.signals);
-        let now = Instant::now();
-        self.stopped = match inner.is_stopped() {
-            true => self.stopped.or(Some(now + STOPPED)),
-            false => None,
-        };
-        self.stopped.is_some_and(|at| now >= at)
+    }
+
+    /// How long to wait for a signal, in milliseconds.
+    pub(super) fn timeout(&self) -> i32 {
+        if self.patience.end.is_some() { 100 } else { -1 }
+    }
+
+    // Tells whether the inner process has been stopped for too long.
+    fn gives_up(&mut self, inner: &Child) -> bool {
+        self.patience.ends(inner.is_stopped(), Instant::now())
     }
 
     /// Waits until the inner process has ended; kills it where it never would, and says so. Then nothing
     /// of the step is left, or that is said.
     pub(super) fn stay(mut self, inner: &Child, control: &UnixStream) {
         let mut gone = None;
-        while inner.reap_all().is_none() {
+        loop {
+            self.take_signals();
+            if inner.reap_all().is_some() {
+                break;
+            }
             let why = match gone {
                 _ if self.gives_up(inner) => Some("stopped"),
                 Some(at) if Instant::now() >= at => Some("hung"),

@@ -89,9 +89,9 @@ impl Store {
         &self.shared.root
     }
 
-    /// Returns the marks of files that were read before. Loaded at the first call.
+    /// Returns the marks of files that were read before.
     pub fn stat_cache(&self) -> &StatCache {
-        self.shared.stat_cache.get_or_init(|| StatCache::load(self.path("records/stat-2")))
+        self.shared.stat_cache.get_or_init(|| StatCache::new(self.path("records/stat-3")))
     }
 
     pub(super) fn path(&self, below: &str) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Marks of files that were read before, so that unchanged ones need not be read again.
 //!
-//! One file, only ever appended to, of lines of 80 bytes, numbers little endian:
+//! Files that are only ever appended to, of lines of 80 bytes, numbers little endian:
 //!
 //! ```text
 //! 0    8    16   24            32            40              72      80
@@ -9,13 +9,16 @@
 //!
 //! `check` is the first 8 bytes of the SHA-256 of what stands before it. Writers hold a lock and
 //! cut off a torn line first, so a process killed in the middle costs its last lines at most.
+//!
+//! There are 256 such files, and 256 neighbouring inodes are in one of them: a build reads those that its
+//! own files are in, not all that was ever seen.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Error;
 use super::mark::Mark;
@@ -24,8 +27,9 @@ use crate::base::{Blob, Digest};
 use crate::sys::{Stat, stat_of};
 
 const LINE: usize = 80;
-// 1.3 million files. A longer file is begun anew: files of builds long ago are most of it.
-const LARGEST: u64 = 100 << 20;
+const PARTS: usize = 256;
+// 6 500 files; 1.6 million in all parts. A longer one is begun anew: files of builds long ago are most of it.
+const LARGEST: u64 = 512 << 10;
 
 /// What tells that a file is the one that was read before, unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,38 +83,34 @@ impl FileStamp {
 
 /// Marks by [`FileStamp`].
 pub struct StatCache {
-    path: PathBuf,
+    folder: PathBuf,
     // The clock of the file system when this process began to look: 0 if it could not be asked.
     began_ns: i64,
-    state: Mutex<State>,
+    parts: Vec<Mutex<Part>>,
 }
 
 #[derive(Default)]
-struct State {
-    known: HashMap<FileStamp, Mark>,
+struct Part {
+    // Read when it is first asked.
+    known: Option<HashMap<FileStamp, Mark>>,
     fresh: Vec<u8>,
 }
 
 impl StatCache {
-    // A cache that cannot be read is an empty one.
-    pub(super) fn load(path: PathBuf) -> Self {
-        let mut bytes = Vec::new();
-        if let Ok(file) = File::open(&path) {
-            let _ = file.take(LARGEST).read_to_end(&mut bytes);
-        }
-        let known = bytes.chunks_exact(LINE).filter_map(read_line).collect();
+    pub(super) fn new(folder: PathBuf) -> Self {
         // A file made now has the time of now, by the clock that stamps the others too.
-        let began_ns = path
+        let began_ns = folder
             .parent()
-            .and_then(|folder| tempfile::Builder::new().prefix(".now-").tempfile_in(folder).ok())
+            .and_then(|records| tempfile::Builder::new().prefix(".now-").tempfile_in(records).ok())
             .and_then(|file| stat_of(&file).ok())
             .map_or(0, |stat| FileStamp::of(&stat).mtime_ns);
-        StatCache { path, began_ns, state: Mutex::new(State { known, fresh: Vec::new() }) }
+        let parts = (0..PARTS).map(|_| Mutex::default()).collect();
+        StatCache { folder, began_ns, parts }
     }
 
     /// Returns the mark of the file's content, if it was read before and has not changed.
     pub fn get(&self, stamp: &FileStamp) -> Option<Mark> {
-        self.state().known.get(stamp).copied()
+        self.known(&mut self.part(number_of(stamp)), number_of(stamp)).get(stamp).copied()
     }
 
     /// Remembers the mark of a file that had this stamp **before** it was read.
@@ -124,46 +124,73 @@ impl StatCache {
         if stamp.ctime_ns.saturating_add(tick_ns) >= self.began_ns {
             return;
         }
-        let mut state = self.state();
-        if state.known.insert(stamp, mark) != Some(mark) {
-            write_line(&stamp, &mark, &mut state.fresh);
+        let number = number_of(&stamp);
+        let mut part = self.part(number);
+        if self.known(&mut part, number).insert(stamp, mark) != Some(mark) {
+            write_line(&stamp, &mark, &mut part.fresh);
         }
     }
 
-    /// Appends to the file what was learned. Done too when the store is dropped.
+    /// Writes down what was learned. Done too when the store is dropped.
     pub fn flush(&self) -> Result<(), Error> {
-        let fresh = std::mem::take(&mut self.state().fresh);
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        self.append(&fresh).map_err(Error::io("write", &self.path))
-    }
-
-    fn append(&self, lines: &[u8]) -> std::io::Result<()> {
-        let mut file = loop {
-            let file = File::options()
-                .append(true)
-                .read(true)
-                .create(true)
-                .mode(0o600)
-                .open(&self.path)?;
-            file.lock()?;
-            if is_at(&file, &self.path) {
-                break file;
+        for number in 0..PARTS {
+            let fresh = std::mem::take(&mut self.part(number).fresh);
+            if !fresh.is_empty() {
+                let path = self.path(number);
+                append(&path, &fresh).map_err(Error::io("write", &path))?;
             }
-        };
-        let size = file.metadata()?.len();
-        if size + lines.len() as u64 > LARGEST {
-            file.set_len(0)?;
-        } else if size % LINE as u64 != 0 {
-            file.set_len(size - size % LINE as u64)?;
         }
-        file.write_all(lines)
+        Ok(())
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn path(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("{number:02x}"))
     }
+
+    fn part(&self, number: usize) -> MutexGuard<'_, Part> {
+        self.parts[number].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // A part that cannot be read is an empty one.
+    fn known<'part>(
+        &self,
+        part: &'part mut Part,
+        number: usize,
+    ) -> &'part mut HashMap<FileStamp, Mark> {
+        part.known.get_or_insert_with(|| {
+            let mut bytes = Vec::new();
+            if let Ok(file) = File::open(self.path(number)) {
+                let _ = file.take(LARGEST).read_to_end(&mut bytes);
+            }
+            bytes.chunks_exact(LINE).filter_map(read_line).collect()
+        })
+    }
+}
+
+fn number_of(stamp: &FileStamp) -> usize {
+    (stamp.ino >> 8).wrapping_add(stamp.dev) as usize % PARTS
+}
+
+fn append(path: &Path, lines: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let mut file = loop {
+        let file = File::options().append(true).read(true).create(true).mode(0o600).open(path)?;
+        file.lock()?;
+        if is_at(&file, path) {
+            break file;
+        }
+    };
+    let size = file.metadata()?.len();
+    if size + lines.len() as u64 > LARGEST {
+        file.set_len(0)?;
+    } else if size % LINE as u64 != 0 {
+        file.set_len(size - size % LINE as u64)?;
+    }
+    // What was learned in one build may be more than a part holds.
+    let most = lines.len().min(LARGEST as usize / LINE * LINE);
+    file.write_all(&lines[lines.len() - most..])
 }
 
 impl Drop for StatCache {

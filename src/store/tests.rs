@@ -244,7 +244,7 @@ fn digests_of_unchanged_files_are_remembered() {
     let root = store.root().to_owned();
     drop(store);
     // A writer that was killed in the middle of a line.
-    let mut file = fs::File::options().append(true).open(root.join("records/stat-2")).unwrap();
+    let mut file = fs::File::options().append(true).open(root.join("records/stat-3/01")).unwrap();
     file.write_all(&[7; 33]).unwrap();
     let store = Store::open(&root).unwrap();
     store.stat_cache().put(stamp(7), digest(7));
@@ -253,9 +253,14 @@ fn digests_of_unchanged_files_are_remembered() {
     for ino in [0, 1, 2, 7] {
         assert_eq!(again.stat_cache().get(&stamp(ino)), Some(digest(ino)));
     }
+    // Files far away are elsewhere, and are read only when they are asked for.
+    let far = stamp(1 << 20 | 5 << 8);
+    again.stat_cache().put(far, digest(8));
+    again.stat_cache().flush().unwrap();
+    assert!(root.join("records/stat-3/06").exists());
     let other = FileStamp { size: 4, ..stamp(0) };
     assert_eq!(again.stat_cache().get(&other), None);
-    assert_eq!(fs::metadata(root.join("records/stat-2")).unwrap().len(), 4 * 80);
+    assert_eq!(fs::metadata(root.join("records/stat-3/01")).unwrap().len(), 4 * 80);
 }
 
 // What a process leaves that is killed between making a tree and saying of which layer it is: the

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -410,4 +411,26 @@ fn a_step_that_comes_out_otherwise_is_told_with_its_files() {
         let again = build("--verify").arg("--fail-on=never").run();
         again.says(&["[stage-0 3/3] CACHED", "/stamp"]);
     }
+}
+
+#[test]
+fn a_step_that_waits_for_its_turn_does_not_take_longer() {
+    let place = Place::new(Who::usual());
+    let text = "FROM busybox AS a\nRUN sleep 2 && touch /a\nFROM busybox AS b\nRUN sleep 2 && touch /b\n\
+                FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\n";
+    let rule = "step-resource-budget";
+    let since = Instant::now();
+    judged(&place, text)
+        .arg("--jobs=1")
+        .arg(format!("--only={rule}"))
+        .arg(format!("--set=rules.{rule}.wall=\"1s\""))
+        .arg("--fail-on=never")
+        .run()
+        .digest();
+    let all = since.elapsed().as_millis();
+    let wall = |line| finding(&place, rule, line)["evidence"]["wall_ms"].as_u64().expect("a time");
+    let (one, other) = (wall(2), wall(4));
+    assert!(one >= 2000 && other >= 2000, "{one} {other}");
+    // One at a time: together they are no longer than the build, however busy the machine is.
+    assert!(u128::from(one + other) <= all, "{one} + {other} of {all} ms");
 }

@@ -38,13 +38,14 @@ RUN ls /moved/deep > /list && test -c /dev/null && echo quiet > /dev/null && chm
 ";
 
 fn fill(containers: &Containers) {
-    let place = &containers.place;
-    for (name, text) in [("one", "1\n"), ("dir/a", "a\n"), ("dir/sub/b", "b\n")] {
-        place.file(&format!("ctx/{name}"), text);
-    }
-    place.file("parts-of/one", "1\n");
-    place.file("without", WITHOUT_RUN);
-    place.file("with", WITH_RUN);
+    containers.fill(|place| {
+        for (name, text) in [("one", "1\n"), ("dir/a", "a\n"), ("dir/sub/b", "b\n")] {
+            place.file(&format!("ctx/{name}"), text);
+        }
+        place.file("parts-of/one", "1\n");
+        place.file("without", WITHOUT_RUN);
+        place.file("with", WITH_RUN);
+    });
 }
 
 /// The digest of the same build on this host, as root.

@@ -159,6 +159,9 @@ pub(crate) struct Args {
     pub(crate) store: StoreArgs,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
+    /// This build is a case of `rbuild policy test`, which the file tells
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) as_case: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -301,7 +304,10 @@ impl Command {
     fn run(mut self) -> Result<Exit, Stop> {
         let is_folder = matches!(self.origin, Origin::Folder(_));
         let folder = if is_folder { &self.args.context } else { Path::new("-") };
-        let policy = super::policy::effective(&self.args.policy, folder)?;
+        let policy = match &self.args.as_case {
+            Some(file) => super::cases::policy_of(file, &self.args.policy, &self.args.store)?,
+            None => super::policy::effective(&self.args.policy, &self.args.store, folder)?,
+        };
         if !is_folder && self.args.call.is_asked() {
             self.look()?;
         }

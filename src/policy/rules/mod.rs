@@ -334,14 +334,14 @@ fn present(
     tell: impl Fn(&str, &FileFact) -> Option<String>,
     help: &str,
 ) {
-    let visible = judged.facts.visible();
-    for (path, at) in &visible {
+    let visible = judged.visible();
+    for (path, at) in visible {
         let mut parts = path.rsplit('/');
         let (Some(name), Some(folder)) = (parts.next(), parts.next()) else { continue };
         if !matches!(folder, "bin" | "sbin") || !named(name) {
             continue;
         }
-        let Some(end) = ImageFacts::resolve(&visible, path) else { continue };
+        let Some(end) = ImageFacts::resolve(visible, path) else { continue };
         let program = matches!(end.file.kind, FileKind::File | FileKind::Hardlink(_));
         if !program || end.file.mode & 0o111 == 0 {
             continue;
@@ -385,36 +385,43 @@ fn present_of_names(
 pub(super) fn origin(finding: Finding, judged: &Judged<'_>, layer: usize) -> Finding {
     let Some(facts) = judged.facts.layers.get(layer) else { return finding };
     let path = finding.image.as_ref().map_or("", |image| image.path.as_str());
-    match facts.origin_of(path) {
-        Origin::Base => finding.evidence("origin", "base image"),
-        Origin::Foreign(text) => finding.evidence("origin", text),
-        Origin::Step(span) => {
-            let place = judged.item(layer, path);
-            let finding = finding.at(span, "this instruction made the layer");
-            match place {
-                Some(item) => finding.of(item.place),
-                None => finding,
-            }
-        }
+    if let Some(span) = facts.step_of(path) {
+        let item = judged.item(layer, path);
+        let finding = finding.at(span, "this instruction made the layer");
+        return match item {
+            Some(item) => finding.of(item.place),
+            None => finding,
+        };
     }
+    match &facts.origin {
+        Origin::Foreign(text) => finding.evidence("origin", start(text)),
+        _ => finding.evidence("origin", "base image"),
+    }
+}
+
+/// The start of a text that each of many findings tells: a command of the history may be megabytes.
+fn start(text: &str) -> &str {
+    const MOST: usize = 1000;
+    &text[..text.floor_char_boundary(MOST)]
 }
 
 /// Adds to a finding about something hidden what hides it: the layer, and its instruction. The finding
 /// is told there if it has no place of its own.
 fn hidden_by(finding: Finding, judged: &Judged<'_>, by: usize, path: &str) -> Finding {
     let finding = finding.evidence("deleted_by", by);
-    match judged.facts.layers.get(by).map(|facts| facts.origin_of(path)) {
-        Some(Origin::Step(span)) if finding.span.is_none() => {
+    let Some(facts) = judged.facts.layers.get(by) else { return finding };
+    match (facts.step_of(path), &facts.origin) {
+        (Some(span), _) if finding.span.is_none() => {
             let finding = finding.at(span, "this instruction hides it");
             match judged.item(by, path) {
                 Some(item) => finding.of(item.place),
                 None => finding,
             }
         }
-        Some(Origin::Step(span)) if finding.span != Some(span) => {
+        (Some(span), _) if finding.span != Some(span) => {
             finding.also(span, "this instruction hides it")
         }
-        Some(Origin::Foreign(text)) => finding.evidence("hidden_by", text),
+        (None, Origin::Foreign(text)) => finding.evidence("hidden_by", start(text)),
         _ => finding,
     }
 }

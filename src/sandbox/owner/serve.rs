@@ -81,7 +81,7 @@ impl Ours {
             let all = [Some(ended.as_fd()), Some(self.socket.as_fd()), stop];
             let [gone, spoke, _] = child::poll(all, timeout)?;
             asked = spoke;
-            if gone || outer.as_mut().is_some_and(|outer| outer.gives_up(init)) {
+            if gone || outer.as_mut().is_some_and(|outer| outer.gives_up_now(init)) {
                 break;
             }
         }
@@ -114,7 +114,7 @@ impl Ours {
                 supervisor.note_mounted(&target.path(), Own::of(*uid, *gid));
             }
         }
-        let mut looked = Instant::now();
+        let mut looks = Looks(Instant::now());
         loop {
             let stop = outer.as_ref().map(|outer| outer.signals());
             let timeout = outer.as_ref().map_or(-1, |outer| outer.timeout());
@@ -125,17 +125,68 @@ impl Ours {
                 return Ok(());
             }
             // A step that asks without end keeps nobody from seeing that its keeper is stopped.
-            let due = !asked || looked.elapsed() >= LOOK;
-            if due && let Some(outer) = outer.as_mut() {
-                looked = Instant::now();
-                if outer.gives_up(init) {
-                    return Ok(());
-                }
+            if looks.is_due(asked, Instant::now())
+                && outer.as_mut().is_some_and(|outer| outer.gives_up_now(init))
+            {
+                return Ok(());
             }
         }
     }
 }
 
+// When the supervisor last looked at the step's first process.
+struct Looks(Instant);
+
+impl Looks {
+    // Tells whether to look now: whenever nobody asks, and often enough when somebody does.
+    fn is_due(&mut self, asked: bool, now: Instant) -> bool {
+        let due = !asked || now.saturating_duration_since(self.0) >= LOOK;
+        if due {
+            self.0 = now;
+        }
+        due
+    }
+}
+
 fn no_step() -> io::Result<(Vec<OwnedFd>, Vec<Vec<u8>>)> {
     Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::keep::Patience;
+    use super::*;
+
+    // When a step that asks each `every` microseconds is given up, whose keeper is stopped from `stop` to
+    // `go` (seconds); and how often the keeper was looked at until then, or within 20 seconds.
+    fn ends(every: u64, stop: f64, go: f64) -> (Option<f64>, usize) {
+        let start = Instant::now();
+        let (mut looks, mut patience, mut count) = (Looks(start), Patience::default(), 0);
+        let mut at = Duration::ZERO;
+        while at < Duration::from_secs(20) {
+            at += Duration::from_micros(every);
+            if looks.is_due(true, start + at) {
+                count += 1;
+                let second = at.as_secs_f64();
+                if patience.ends(second >= stop && second < go, start + at) {
+                    return (Some(second), count);
+                }
+            }
+        }
+        (None, count)
+    }
+
+    #[test]
+    fn a_step_that_asks_without_end_does_not_hide_a_stopped_keeper() {
+        for every in [10, 1000, 70_000] {
+            let (end, count) = ends(every, 5.0, f64::MAX);
+            assert!(end.is_some_and(|end| (8.0..8.4).contains(&end)), "{every}: {end:?}");
+            assert!(count <= 84, "{every}: {count} looks");
+            // One that goes on in time is left alone, each time anew.
+            assert_eq!(ends(every, 5.0, 7.8).0, None);
+        }
+        assert_eq!(ends(1000, 30.0, f64::MAX), (None, 200));
+        let mut looks = Looks(Instant::now());
+        assert!(looks.is_due(false, Instant::now()) && !looks.is_due(true, Instant::now()));
+    }
 }

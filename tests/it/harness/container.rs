@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::busybox::busybox;
 use super::engine::Engine;
@@ -21,6 +21,7 @@ const STRANGER: &str = "12345:23456";
 pub(crate) struct Containers {
     engine: Engine,
     pub(crate) place: Place,
+    filled: OnceLock<()>,
 }
 
 /// What the engine lets a container do.
@@ -74,9 +75,15 @@ impl Containers {
         let blob = layout.join("blobs").join(digest.replace(':', "/"));
         let done = engine.docker(&["import", &blob.display().to_string(), IMAGE]);
         assert!(done.status.success(), "{}", done.err());
-        let running = Arc::new(Containers { engine, place });
+        let running = Arc::new(Containers { engine, place, filled: OnceLock::new() });
         *slot = Arc::downgrade(&running);
         Some(running)
+    }
+
+    /// Has the place filled, by the first who asks: containers of other tests may be looking at the files,
+    /// which must not be empty for the moment in which they are written anew.
+    pub(crate) fn fill(&self, files: impl FnOnce(&Place)) {
+        self.filled.get_or_init(|| files(&self.place));
     }
 
     /// Runs a script of the shell in a new container. `$R` is the program, `$B` the arguments of a build

@@ -9,6 +9,7 @@ use super::process::ok;
 use super::readers::skopeo_copy;
 use super::server::{Server, wait_for};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// The password of user `tester` at a registry with a login.
 pub(crate) const PASSWORD: &str = "open-sesame";
@@ -108,6 +109,47 @@ impl Registry {
             Some(format!("{request} {}", rest.split(' ').next()?))
         };
         log.lines().filter_map(request).collect()
+    }
+
+    /// Puts an artifact of one file into its storage, as if it had been pushed; returns the digests of
+    /// manifest and file.
+    pub(crate) fn hold(&self, name: &str, kind: &str, content: &[u8]) -> (String, String) {
+        let hex = |bytes: &[u8]| {
+            let digest = Sha256::digest(bytes);
+            digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let descriptor = |kind: &str, bytes: &[u8]| {
+            let digest = format!("sha256:{}", hex(bytes));
+            serde_json::json!({"mediaType": kind, "digest": digest, "size": bytes.len()})
+        };
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": kind,
+            "config": descriptor("application/vnd.oci.empty.v1+json", b"{}"),
+            "layers": [descriptor(kind, content)],
+        });
+        let manifest = manifest.to_string().into_bytes();
+        let top = self.folder.path().join("storage/docker/registry/v2");
+        for (bytes, place) in [
+            (b"{}".as_slice(), "_layers"),
+            (content, "_layers"),
+            (&manifest, "_manifests/revisions"),
+        ] {
+            let hex = hex(bytes);
+            let files = [
+                (top.join(format!("blobs/sha256/{}/{hex}/data", &hex[..2])), bytes.to_vec()),
+                (
+                    top.join(format!("repositories/{name}/{place}/sha256/{hex}/link")),
+                    format!("sha256:{hex}").into_bytes(),
+                ),
+            ];
+            for (path, bytes) in files {
+                fs::create_dir_all(path.parent().expect("a folder")).expect("a folder of ours");
+                fs::write(path, bytes).expect("a file of ours");
+            }
+        }
+        (format!("sha256:{}", hex(&manifest)), format!("sha256:{}", hex(content)))
     }
 
     /// Writes zeros over the blob, as a rotten disk or an attacker would.

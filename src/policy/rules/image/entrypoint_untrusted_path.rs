@@ -16,7 +16,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let Some(program) = words.into_iter().next() else { return };
     let tops = ["/tmp", "/var/tmp", "/dev/shm", "/home", "/run"];
     if tops.iter().any(|top| crate::policy::context::under(program, top)) {
-        let layer = judged.facts.visible().get(program.as_str()).map(|at| at.layer);
+        let layer = judged.visible().get(program.as_str()).map(|at| at.layer);
         let finding = found
             .finding(format!("the image starts `{program}`, where others may write"))
             .in_image(program.as_str(), layer)

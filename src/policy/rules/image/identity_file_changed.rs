@@ -4,6 +4,7 @@ use crate::facts::{FileFact, FileKind};
 use crate::policy::rules::origin;
 use crate::policy::{Found, Judged, Rule};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "identity-file-changed",
     title: "/etc/hosts redirects traffic; passwd and sudoers hand out keys.",
@@ -34,12 +35,16 @@ const FOLDERS: &[&str] = &["/etc/sudoers.d/", "/etc/pam.d/", "/etc/cron.d/", "/e
 const TRUST: &[&str] =
     &["/etc/ssl/certs/", "/etc/ca-certificates/", "/usr/local/share/ca-certificates/"];
 
+/// Bytes of a change that are told.
+const SHOWN: usize = 16 << 10;
+
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let mut below: BTreeMap<&str, (usize, &FileFact)> = BTreeMap::new();
     for (index, layer) in judged.facts.layers.iter().enumerate() {
         let files = || layer.table.files.iter().filter(|file| file.kind == FileKind::File);
         // An image without any has to get them from somewhere.
-        let trusts = below.keys().any(|path| path.starts_with(TRUST[0]));
+        let first = below.range::<str, _>((Bound::Included(TRUST[0]), Bound::Unbounded)).next();
+        let trusts = first.is_some_and(|(path, _)| path.starts_with(TRUST[0]));
         let mut certificates: Vec<&FileFact> = Vec::new();
         for file in files().filter(|_| !judged.is_base(index)) {
             let path = file.path.as_str();
@@ -65,10 +70,12 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
             if is_new_account(path, before, after) {
                 continue;
             }
+            let diff = crate::policy::diff(path, before, after);
+            let diff = &diff[..diff.floor_char_boundary(SHOWN)];
             let finding = found
                 .finding(format!("`{path}` is {}", if old.is_some() { "changed" } else { "new" }))
                 .in_image(path, Some(index))
-                .evidence("diff", crate::policy::diff(path, before, after))
+                .evidence("diff", diff)
                 .help("let it come from the base or a package, or bring it by COPY, where it is reviewed");
             found.add(origin(finding, judged, index));
         }

@@ -75,10 +75,21 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
                 ));
             }
         }
+        // Entries of one folder follow each other: what is above them is looked at once.
+        let mut last: Option<(&str, Option<String>)> = None;
         for file in files {
-            if let Some(what) = misplaced(file, &here, &below) {
-                odd.push((file.path.clone(), what, Level::Error));
-            }
+            let unlinked = linked_outside(file, &here);
+            let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let what = match (&unlinked, &last) {
+                (Some(_), _) => unlinked,
+                (None, Some((known, what))) if *known == folder => what.clone(),
+                _ => {
+                    let what = misplaced(&file.path, &here, &below);
+                    last = Some((folder, what.clone()));
+                    what
+                }
+            };
+            odd.extend(what.map(|what| (file.path.clone(), what, Level::Error)));
         }
         // Two days are for time zones and clocks that go wrong.
         let day = |time: i64| Timestamp::from_seconds(time - 2 * 86_400).to_string();
@@ -131,18 +142,22 @@ fn remove(below: &mut BTreeMap<&str, &FileFact>, path: &str, itself: bool) {
     }
 }
 
-// What is wrong with the place of an entry, given what its layer and those below have.
+fn linked_outside(file: &FileFact, here: &BTreeMap<&str, &FileFact>) -> Option<String> {
+    match &file.kind {
+        FileKind::Hardlink(to) if !here.contains_key(to.as_str()) => {
+            Some(format!("a hard link to `{to}`, which the layer does not have"))
+        }
+        _ => None,
+    }
+}
+
+// What is wrong with the place of an entry, given what its layer and those below have: the same for all
+// entries of a folder.
 fn misplaced(
-    file: &FileFact,
+    path: &str,
     here: &BTreeMap<&str, &FileFact>,
     below: &BTreeMap<&str, &FileFact>,
 ) -> Option<String> {
-    if let FileKind::Hardlink(to) = &file.kind
-        && !here.contains_key(to.as_str())
-    {
-        return Some(format!("a hard link to `{to}`, which the layer does not have"));
-    }
-    let path = file.path.as_str();
     for (depth, (at, _)) in path.match_indices('/').skip(1).enumerate() {
         let above = &path[..at];
         match (here.get(above), below.get(above)) {

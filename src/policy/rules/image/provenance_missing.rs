@@ -1,13 +1,14 @@
 //! `provenance-missing`: an image of which nobody says how it was made.
 
 use crate::policy::rules::beside;
-use crate::policy::{Alias, Found, Judged, Rule};
+use crate::policy::{Found, Judged, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "provenance-missing",
     title: "Where, from what, and how was it built?",
     text: "Finds an image without a provenance (SLSA v1, in an in-toto statement about this \
-          image), and one whose provenance names no builder, or a material without a digest.",
-    aliases: &[Alias::of("build has nothing beside its image yet: the rule is skipped there.")],
+          image), and one whose provenance names no builder, or a material without a digest. Who has \
+          signed it is not looked at. `rbuild build` has nothing beside its image yet: the rule is \
+          skipped there.",
     image_check: Some(check_image),
     ..Rule::NEW
 };

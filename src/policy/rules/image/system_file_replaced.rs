@@ -75,9 +75,10 @@ fn same<'a>(judged: &Judged<'a>, a: (usize, &'a FileFact), b: (usize, &'a FileFa
 fn is_of_package(judged: &Judged<'_>, layer: usize, file: &FileFact) -> bool {
     let packages = judged.packages_in(layer);
     if let FileKind::Symlink(_) = &file.kind {
-        let visible = judged.facts.visible_to(layer + 1);
-        let end = ImageFacts::resolve(&visible, &file.path);
-        return end.is_some_and(|end| packages.genuine(end.file) == Some(true));
+        return judged.shown_in(layer, |visible| {
+            let end = ImageFacts::resolve(visible, &file.path);
+            end.is_some_and(|end| packages.genuine(end.file) == Some(true))
+        });
     }
     packages.genuine(file) == Some(true)
 }

@@ -54,9 +54,14 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     }
     // By layer and the instruction's place.
     let mut steps: BTreeMap<(usize, Option<usize>), Vec<_>> = BTreeMap::new();
+    // A script is read once, whatever it makes.
+    let mut checked = BTreeMap::new();
     for (path, layer, file) in candidates {
-        if !known.contains(file.sha256.as_str()) && !is_checked(judged, layer, path) {
-            let step = judged.item(layer, path).map(|item| item.place.index);
+        if known.contains(file.sha256.as_str()) {
+            continue;
+        }
+        let step = judged.item(layer, path).map(|item| item.place.index);
+        if !*checked.entry((layer, step)).or_insert_with(|| is_checked(judged, layer, path)) {
             steps.entry((layer, step)).or_default().push((path, file));
         }
     }

@@ -27,17 +27,17 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(judged: &Judged<'_>, found: &mut Found<'_>) {
     let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
-    let visible = judged.facts.visible();
+    let visible = judged.visible();
     let config = &judged.facts.config.config;
     let program = config.entrypoint.iter().chain(&config.cmd).flatten().next();
     let program = program.map_or("", |path| path.rsplit('/').next().unwrap_or(path));
-    for (path, at) in &visible {
+    for (path, at) in visible {
         let mut parts = path.rsplit('/');
         let (Some(name), Some(folder)) = (parts.next(), parts.next()) else { continue };
         if !matches!(folder, "bin" | "sbin") || !names.iter().any(|known| known == name) {
             continue;
         }
-        let Some(end) = ImageFacts::resolve(&visible, path) else { continue };
+        let Some(end) = ImageFacts::resolve(visible, path) else { continue };
         if end.file.kind != FileKind::File || end.file.mode & 0o111 == 0 {
             continue;
         }

@@ -47,7 +47,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     const SERVERS: &[&str] =
         &["sshd", "dropbear", "telnetd", "in.telnetd", "vncserver", "Xvnc", "xrdp"];
-    for (path, at) in judged.facts.visible() {
+    for (path, at) in judged.visible() {
         let name = path.rsplit('/').next().unwrap_or(path);
         let program = SERVERS.contains(&name) && at.file.mode & 0o111 != 0;
         let key = path.starts_with("/etc/ssh/ssh_host_") && path.ends_with("_key");
@@ -61,7 +61,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         };
         let finding = found
             .finding(message)
-            .in_image(path, Some(at.layer))
+            .in_image(*path, Some(at.layer))
             .evidence("sha256", at.file.sha256.as_str())
             .help("use `docker exec`, or what the platform has for it");
         found.add(origin(finding, judged, at.layer));

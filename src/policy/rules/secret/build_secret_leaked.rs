@@ -20,12 +20,13 @@ pub(in crate::policy) static RULE: Rule = Rule {
     standards: &["NIST 800-190 4.1.4", "CIS 4.10"],
     inline: false,
     image_check: Some(check),
+    files: false,
     ..Rule::NEW
 };
 
 fn check(judged: &Judged<'_>, found: &mut Found<'_>) {
     for (index, layer) in judged.facts.layers.iter().enumerate() {
-        for leak in &layer.leaks {
+        for leak in layer.leaks.iter() {
             let finding = found
                 .finding(format!("the secret `{}` is in `{}`", leak.secret, leak.path))
                 .in_image(leak.path.as_str(), Some(index))

@@ -14,8 +14,8 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     for file in ["/etc/passwd", "/etc/group"] {
-        let Some(text) = judged.facts.text(file) else { continue };
-        let layer = judged.facts.visible().get(file).map(|at| at.layer);
+        let Some(text) = judged.text(file) else { continue };
+        let layer = judged.visible().get(file).map(|at| at.layer);
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
         for (at, line) in text.lines().enumerate() {

@@ -12,8 +12,8 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(judged: &Judged<'_>, found: &mut Found<'_>) {
-    let Some(layer) = judged.facts.visible().get("/etc/passwd").map(|at| at.layer) else { return };
-    for account in judged.facts.accounts() {
+    let Some(layer) = judged.visible().get("/etc/passwd").map(|at| at.layer) else { return };
+    for account in judged.accounts() {
         if account.uid == 0 && account.name != "root" {
             let finding = found
                 .finding(format!("the account `{}` is root by another name", account.name))

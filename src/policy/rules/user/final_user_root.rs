@@ -141,8 +141,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let user = &judged.facts.config.config.user;
     let name = user.split(':').next().unwrap_or("");
-    let alias =
-        judged.facts.accounts().iter().any(|account| account.name == name && account.uid == 0);
+    let alias = judged.accounts().iter().any(|account| account.name == name && account.uid == 0);
     if !is_root(user) && !alias {
         return;
     }

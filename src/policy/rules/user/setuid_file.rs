@@ -176,7 +176,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         .into_iter()
         .map(|(path, sha)| (path.to_owned(), sha.map(str::to_owned)))
         .collect();
-    for (path, at) in judged.facts.visible() {
+    for (path, at) in judged.visible() {
         let file = at.file;
         if file.mode & 0o6000 == 0 || !matches!(file.kind, FileKind::File | FileKind::Hardlink(_)) {
             continue;
@@ -202,7 +202,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         };
         let finding = found
             .finding(format!("`{path}` has the {bits} bit"))
-            .in_image(path, Some(at.layer))
+            .in_image(*path, Some(at.layer))
             .evidence("mode", format!("{:04o}", file.mode))
             .evidence("owner", format!("{}:{}", file.uid, file.gid))
             .evidence("size", file.size)

@@ -18,9 +18,9 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     if matches!(name, "" | "root") || name.parse::<u64>().is_ok() {
         return;
     }
-    let account = judged.facts.accounts().into_iter().find(|account| account.name == name);
+    let account = judged.accounts().into_iter().find(|account| account.name == name);
     let Some(account) = account.filter(|account| account.uid == 0) else { return };
-    let layer = judged.facts.visible().get("/etc/passwd").map(|at| at.layer);
+    let layer = judged.visible().get("/etc/passwd").map(|at| at.layer);
     let finding = found
         .finding(format!("the user `{name}` has the id 0: it is root"))
         .in_image("/etc/passwd", layer)

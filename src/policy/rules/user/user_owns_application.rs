@@ -17,7 +17,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
-    let Some(who) = judged.facts.identity().filter(|who| who.uid != 0) else { return };
+    let Some(who) = judged.facts.identity(judged.visible()).filter(|who| who.uid != 0) else {
+        return;
+    };
     let visible = judged.visible();
     let mut told = |path: &str, at: Visible<'_>, what: &str| {
         let finding = found

@@ -30,12 +30,12 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     if matches!(user, "" | "root" | "0") {
         return;
     }
-    let account = judged.facts.accounts().into_iter().find(|account| {
+    let account = judged.accounts().into_iter().find(|account| {
         account.name == user || user.parse::<u32>().is_ok_and(|uid| account.uid == uid)
     });
     let names = found.texts("groups").into_iter().map(str::to_owned).collect::<Vec<_>>();
     let zero = found.flag("allow_gid0");
-    let text = judged.facts.text("/etc/group").unwrap_or("");
+    let text = judged.text("/etc/group").unwrap_or("");
     let mut rows: Vec<(&str, &str, Vec<&str>)> = Vec::new();
     for line in text.lines() {
         let mut parts = line.split(':');
@@ -63,7 +63,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     if !bad.is_empty() {
         let finding = found
             .finding(format!("the user `{user}` is in the group {}", bad.join(", ")))
-            .in_image("/etc/group", judged.facts.visible().get("/etc/group").map(|at| at.layer))
+            .in_image("/etc/group", judged.visible().get("/etc/group").map(|at| at.layer))
             .help("take it out of the group, or name another: USER 10001:10001");
         found.add(finding);
     }

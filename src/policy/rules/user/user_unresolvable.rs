@@ -14,17 +14,17 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let who = &judged.facts.config.config.user;
     let (user, group) = who.split_once(':').unwrap_or((who, ""));
     let lacks = |name: &str, file: &str| {
-        let text = judged.facts.text(file).unwrap_or("");
+        let text = judged.text(file).unwrap_or("");
         !name.is_empty()
             && name.parse::<u64>().is_err()
             && !text.lines().any(|line| line.split(':').next() == Some(name))
     };
     for (name, file, what) in [(user, "/etc/passwd", "user"), (group, "/etc/group", "group")] {
         // Root needs no line where there is no file at all.
-        if lacks(name, file) && !(name == "root" && judged.facts.text(file).is_none()) {
+        if lacks(name, file) && !(name == "root" && judged.text(file).is_none()) {
             let finding = found
                 .finding(format!("the image has no {what} `{name}`: it will not start"))
-                .in_image(file, judged.facts.visible().get(file).map(|at| at.layer))
+                .in_image(file, judged.visible().get(file).map(|at| at.layer))
                 .help("write the id as a number, or make the account");
             found.add(finding);
         }

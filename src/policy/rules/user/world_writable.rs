@@ -119,7 +119,7 @@ fn opens(mode: &str) -> bool {
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     let allow: Vec<String> = found.texts("allow").into_iter().map(str::to_owned).collect();
-    for (path, at) in judged.facts.visible() {
+    for (path, at) in judged.visible() {
         let file = at.file;
         let open = match file.kind {
             FileKind::File | FileKind::Hardlink(_) => file.mode & 0o002 != 0,
@@ -134,7 +134,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
         }
         let finding = found
             .finding(format!("anybody may change `{path}`"))
-            .in_image(path, Some(at.layer))
+            .in_image(*path, Some(at.layer))
             .evidence("mode", format!("{:04o}", file.mode))
             .help("755 or 644");
         found.add(origin(finding, judged, at.layer));

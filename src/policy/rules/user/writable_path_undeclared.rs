@@ -3,6 +3,7 @@
 use crate::facts::FileKind;
 use crate::policy::rules::origin;
 use crate::policy::{Found, Judged, Rule};
+use std::collections::BTreeSet;
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "writable-path-undeclared",
     title: "An image that can run with a read-only root says where it writes.",
@@ -17,14 +18,21 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
-    let Some(who) = judged.facts.identity().filter(|who| who.uid != 0) else { return };
+    let Some(who) = judged.facts.identity(judged.visible()).filter(|who| who.uid != 0) else {
+        return;
+    };
     let config = &judged.facts.config.config;
-    let mut declared: Vec<String> =
-        ["/tmp", "/var/tmp", "/run", "/var/run", "/dev", "/proc", "/sys"].map(str::to_owned).into();
-    declared.extend(config.volumes.iter().map(|path| path.trim_end_matches('/').to_owned()));
+    let mut declared: BTreeSet<&str> =
+        ["/tmp", "/var/tmp", "/run", "/var/run", "/dev", "/proc", "/sys"].into();
+    declared.extend(config.volumes.iter().map(|path| path.trim_end_matches('/')));
     if who.home.len() > 1 {
-        declared.push(who.home.trim_end_matches('/').to_owned());
+        declared.insert(who.home.trim_end_matches('/'));
     }
+    // Each folder above is looked up: a config may name a million volumes.
+    let is_declared = |path: &str| {
+        declared.contains(path)
+            || path.match_indices('/').any(|(at, _)| declared.contains(&path[..at]))
+    };
     let below = |path: &str, top: &str| {
         path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
@@ -32,7 +40,7 @@ fn check_image(judged: &Judged<'_>, found: &mut Found<'_>) {
     for (path, at) in judged.visible() {
         if at.file.kind != FileKind::Dir
             || !who.may_write(at.file)
-            || declared.iter().any(|top| below(path, top))
+            || is_declared(path)
             || last.is_some_and(|last| below(path, last))
         {
             continue;
