@@ -21,7 +21,7 @@ use rbuild::input::Context;
 use rbuild::layer::Compression;
 use rbuild::output::Target;
 use rbuild::plan::Request;
-use rbuild::policy::{Bases, Policy};
+use rbuild::policy::Policy;
 use rbuild::registry::{Credentials, Network, Registry, RegistryConfig};
 use rbuild::rootfs::Stacking;
 use rbuild::sandbox::{Cancel, Hardening, Isolation};
@@ -69,16 +69,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
     let mut request = Request::new(Platform::host());
     request.named_contexts = named.iter().map(|(name, what)| (name.clone(), what.kind())).collect();
     let file = context.join("Dockerfile");
-    let job = Job {
-        name: file.display().to_string(),
-        text: std::fs::read(&file)?,
-        request,
-        squash: false,
-        today: None,
-        known: Bases::none(),
-        tags: None,
-        files: None,
-    };
+    let job = Job::new(file.display().to_string(), std::fs::read(&file)?, request);
     let policy = Policy::builtin("hardened").expect("a built-in profile");
     let resolver = Resolver::new(&store, &registry, &events, &named);
     let prepared = prepare(&job, &policy, &resolver).map_err(|not| {

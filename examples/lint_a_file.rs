@@ -12,7 +12,7 @@ use rbuild::base::Platform;
 use rbuild::build::{Job, prepare};
 use rbuild::diag::Diagnostic;
 use rbuild::plan::{Found, Request, Wanted};
-use rbuild::policy::{Bases, Policy};
+use rbuild::policy::Policy;
 
 fn main() -> ExitCode {
     let Some(path) = std::env::args().nth(1) else {
@@ -26,16 +26,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let job = Job {
-        name: path,
-        text,
-        request: Request::new(Platform::host()),
-        squash: false,
-        today: None,
-        known: Bases::none(),
-        tags: None,
-        files: None,
-    };
+    let job = Job::new(path, text, Request::new(Platform::host()));
     let policy = Policy::builtin("hardened").expect("a built-in profile");
     // A base could be looked up here; without one, rules that need it are told as skipped.
     let bases = |_: &Wanted| -> Result<Found, Diagnostic> { Ok(Found::Unread) };

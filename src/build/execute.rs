@@ -184,19 +184,15 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
             Some(step) => Origin::Step(work.prepared.plan.steps[step].span),
             None => Origin::Base,
         };
-        let same = || {
-            let same = |(_, old): &(&LayerFacts, &BuiltLayer)| old.layer.diff == layer.layer.diff;
-            layers.iter().zip(&built.layers).find(same).map(|(facts, _)| Arc::clone(&facts.table))
-        };
-        let (table, steps) = match work.options.tables {
-            true => (
-                match same() {
-                    Some(table) => table,
-                    None => Arc::new(table(work, &layer.layer)?),
-                },
-                steps(work, layer),
-            ),
-            false => Default::default(),
+        let (table, steps) = if work.options.tables {
+            let mut before = layers.iter().zip(&built.layers);
+            let table = match before.find(|(_, old)| old.layer.diff == layer.layer.diff) {
+                Some((same, _)) => Arc::clone(&same.table),
+                None => Arc::new(table(work, &layer.layer)?),
+            };
+            (table, steps(work, layer))
+        } else {
+            Default::default()
         };
         layers.push(LayerFacts { table, origin, leaks, steps });
     }

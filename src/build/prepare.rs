@@ -30,6 +30,20 @@ pub struct Job {
 }
 
 impl Job {
+    /// A file of which nothing else is known or asked.
+    pub fn new(name: impl Into<String>, text: impl Into<Vec<u8>>, request: Request) -> Self {
+        Job {
+            name: name.into(),
+            text: text.into(),
+            request,
+            squash: false,
+            today: None,
+            known: Bases::none(),
+            tags: None,
+            files: None,
+        }
+    }
+
     fn context(&self) -> Option<&dyn ContextFiles> {
         self.files.as_deref().map(|files| files as &dyn ContextFiles)
     }
@@ -207,16 +221,7 @@ mod tests {
     use crate::plan::{Found, Wanted};
 
     fn check(text: &[u8]) -> Result<usize, Vec<String>> {
-        let job = Job {
-            name: "Dockerfile".into(),
-            text: text.to_vec(),
-            request: Request::new(Platform::host()),
-            squash: false,
-            today: None,
-            known: Bases::none(),
-            tags: None,
-            files: None,
-        };
+        let job = Job::new("Dockerfile", text, Request::new(Platform::host()));
         let policy = Policy::builtin("none").unwrap();
         match prepare(&job, &policy, &|_: &Wanted| Ok(Found::Unread)) {
             Ok(prepared) => Ok(prepared.plan.steps.len()),

@@ -202,7 +202,6 @@ mod tests {
     use super::*;
     use rbuild::base::Platform;
     use rbuild::plan::Request;
-    use rbuild::policy::Bases;
 
     pub(super) fn prepared(text: &str, set: impl FnOnce(&mut Request)) -> Prepared {
         let job = job(text, set);
@@ -217,16 +216,7 @@ mod tests {
     fn job(text: &str, set: impl FnOnce(&mut Request)) -> Job {
         let mut request = Request::new(Platform::parse("linux/amd64").unwrap());
         set(&mut request);
-        Job {
-            name: "Dockerfile".to_owned(),
-            text: text.as_bytes().to_vec(),
-            request,
-            squash: false,
-            today: None,
-            known: Bases::none(),
-            tags: None,
-            files: None,
-        }
+        Job::new("Dockerfile", text, request)
     }
 
     #[test]

@@ -239,6 +239,7 @@ mod tests {
         let (named, all) = varying(&many, &[], times).unwrap();
         assert_eq!((named.len(), all), (MOST, MOST + 7), "few are named, all are counted");
     }
+
     #[test]
     fn what_the_second_run_did_is_judged_with_the_first() {
         use crate::facts::Connected;

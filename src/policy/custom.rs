@@ -566,12 +566,18 @@ mod tests {
     fn files_are_looked_at_only_for_rules_that_want_them() {
         let image = ("i.rego", "package main\ndeny[msg] { msg := input.image.digest }\n");
         let custom = "extends = \"none\"\n[custom]\nrego = [\"*.rego\"]\n";
+        let waived = format!(
+            "extends = \"none\"\n[[exceptions]]\nrules = [\"build-secret-leaked\"]\nsha256 = [\"{}\"]\n\
+             reason = \"r\"\nowner = \"o\"\nexpires = 2027-01-01\n",
+            "a".repeat(64)
+        );
         for (files, policy, want) in [
             (&[][..], "extends = \"none\"\n", false),
             (&[], "extends = \"none\"\n[rules]\nsetuid-file = \"warn\"\n", true),
             (&[], "extends = \"hardened\"\n", true),
             (&[("a.rego", RULE)], custom, false),
             (&[image], custom, true),
+            (&[], &waived, true),
         ] {
             assert_eq!(check(files, policy).unwrap().looks_at_files(), want, "{files:?} {policy}");
         }

@@ -475,11 +475,12 @@ impl Policy {
         grace.and_then(super::units::millis).unwrap_or(0)
     }
 
-    /// Tells whether a rule that is on looks at the files of the image.
+    /// Tells whether a rule that is on looks at the files of the image, or an exception at their contents.
     pub fn looks_at_files(&self) -> bool {
         let looks = |rule: &Rule| rule.image_check.is_some() && rule.files;
         rules::RULES.iter().any(|rule| looks(rule) && self.setting(rule.id).on())
             || self.custom.at(super::Moment::Image).any(|rule| self.is_on(rule.id))
+            || self.exceptions.iter().any(|exception| !exception.sha256.is_empty())
     }
 
     /// Returns the policy as one JSON document, keys sorted: what its digest is of.

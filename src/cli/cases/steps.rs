@@ -10,7 +10,7 @@ use rbuild::base::Platform;
 use rbuild::build::{Job, NamedSource, prepare};
 use rbuild::diag::Diagnostic;
 use rbuild::plan::{Found, Request, Wanted};
-use rbuild::policy::{Bases, Policy};
+use rbuild::policy::Policy;
 use serde_json::{Value, json};
 
 use super::{Args, Case, Files, Row, Seen, demanded};
@@ -178,16 +178,7 @@ fn absent(text: &str, given: &[KeyValue]) -> Result<Vec<String>, Stop> {
             .map_err(|error| Stop::usage(format!("--build-context {}: {error}", pair.key)))?;
         request.named_contexts.insert(pair.key.clone(), source.kind());
     }
-    let job = Job {
-        name: "Dockerfile".into(),
-        text: text.as_bytes().to_vec(),
-        request,
-        squash: false,
-        today: None,
-        known: Bases::none(),
-        tags: None,
-        files: None,
-    };
+    let job = Job::new("Dockerfile", text, request);
     let asked = Mutex::new(BTreeSet::new());
     let lookup = |wanted: &Wanted| -> Result<Found, Diagnostic> {
         if wanted.reference.is_some() {

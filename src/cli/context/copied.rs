@@ -9,7 +9,7 @@ use rbuild::diag::{Diagnostic, chain};
 use rbuild::input::{Context, Pick, select};
 use rbuild::layer::Entry;
 use rbuild::plan::{Found, From, Op, Request, Source, Wanted};
-use rbuild::policy::{Bases, Policy};
+use rbuild::policy::Policy;
 
 use super::super::exit::Exit;
 use super::super::shared::{Stop, say};
@@ -24,16 +24,7 @@ pub(super) fn copied(
     let (name, text) = super::super::build::read_dockerfile(dockerfile)?;
     let mut request = Request::new(Platform::host());
     request.target = target.map(str::to_owned);
-    let job = Job {
-        name,
-        text,
-        request,
-        squash: false,
-        today: None,
-        known: Bases::none(),
-        tags: None,
-        files: None,
-    };
+    let job = Job::new(name, text, request);
     let policy = Policy::builtin("none").expect("a built-in profile");
     if let Ok(instructions) = rbuild::build::parse(&job, &policy) {
         super::super::arguments::check_target(target, &instructions)?;
