@@ -81,6 +81,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
 
     let options = Options {
         jobs: 2,
+        threads: 2,
         no_cache: false,
         no_cache_stages: Default::default(),
         times: Times::Fixed(Timestamp::BUILD_DEFAULT),

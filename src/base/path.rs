@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// An absolute path in an image: starts with `/`, has no empty, `.` or `..` component, no NUL and
 /// no trailing slash (but the root itself, which is `/`).
 ///
 /// Bytes, not text: Linux file names need not be UTF-8. It is on purpose not `AsRef<Path>`, so
-/// that the standard library cannot open it on the host; the way in is `sys::Root`.
+/// that the standard library cannot open it on the host; the way in is `sys::Root`. A copy shares the
+/// bytes: a file's path stands in its entry, in where its content is, and in what it becomes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ImagePath(Vec<u8>);
+pub struct ImagePath(Arc<[u8]>);
 
 /// Why bytes are no path of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +31,7 @@ pub enum PathError {
 impl ImagePath {
     /// The root, `/`.
     pub fn root() -> Self {
-        ImagePath(b"/".to_vec())
+        ImagePath(Arc::from(&b"/"[..]))
     }
 
     /// Takes the name of an archive entry: leading slashes and `.` components are dropped, `..` is
@@ -54,7 +56,10 @@ impl ImagePath {
         if path.contains(&0) {
             return Err(PathError::Nul);
         }
-        let mut out = if start == b"/" { Vec::new() } else { start.to_vec() };
+        let mut out = Vec::with_capacity(start.len() + 1 + path.len());
+        if start != b"/" {
+            out.extend_from_slice(start);
+        }
         for part in path.split(|byte| *byte == b'/') {
             match part {
                 b"" | b"." => {}
@@ -76,7 +81,7 @@ impl ImagePath {
         if out.is_empty() {
             out.push(b'/');
         }
-        Ok(ImagePath(out))
+        Ok(ImagePath(out.into()))
     }
 
     /// Returns the bytes, with the leading slash.
@@ -92,7 +97,7 @@ impl ImagePath {
 
     /// Tells whether this is `/`.
     pub fn is_root(&self) -> bool {
-        self.0 == b"/"
+        *self.0 == *b"/"
     }
 
     /// Returns the parent; `None` for the root.
@@ -102,7 +107,7 @@ impl ImagePath {
         }
         match self.0.iter().rposition(|byte| *byte == b'/') {
             Some(0) | None => Some(Self::root()),
-            Some(at) => Some(ImagePath(self.0[..at].to_vec())),
+            Some(at) => Some(ImagePath(self.0[..at].into())),
         }
     }
 

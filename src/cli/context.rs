@@ -222,7 +222,7 @@ fn ls(
         }
         None => {
             let all = Pick { sources: vec![".".to_owned()], ..Pick::default() };
-            let found = select(&context, &all).map_err(|error| Stop::usage(chain(&error)))?;
+            let found = select(&context, &all, None).map_err(|error| Stop::usage(chain(&error)))?;
             found.entries().cloned().collect()
         }
     };

@@ -1,10 +1,12 @@
 //! COPY, ADD and WORKDIR: entries from a context or a tree, streamed into a layer, and put into a
 //! tree when a later step will look.
 
+use std::cell::OnceCell;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::key::{CONTENT, Files, Request};
+use super::copied::Files;
+use super::key::{CONTENT, Request};
 use super::mounts::no_context;
 use super::pack::Job;
 use super::stack::{Cell, Stack};
@@ -19,9 +21,6 @@ use crate::plan::{Copy, From, Source, Step, Workdir};
 use crate::rootfs::{self, Change, Lookup, Nothing, passwd};
 use crate::store::{Mark, Marks, TreeId};
 use crate::sys::Root;
-
-/// The kind of facts under which a copy's list of files is kept, by the layer's diff id.
-pub(super) const FILES: &str = "copied-1";
 
 /// The name of a file whose URL has none, in a folder that was not written as one; as in BuildKit.
 const UNNAMED: &str = "__unnamed__";
@@ -68,11 +67,12 @@ impl Execution<'_> {
         } else {
             let (digest, read) = self.digest(&taken, &Marks::default())?;
             request.input(CONTENT, digest);
-            let list = || files_of(&taken, &read);
-            if let Some(cell) = self.cached(id, step, &mut request, parents, Some(&list))? {
+            let list = OnceCell::new();
+            let named = || list.get_or_init(|| files_of(&taken, &read)).clone();
+            if let Some(cell) = self.cached(id, step, &mut request, parents, Some(&named))? {
                 return Ok(cell);
             }
-            files = Some(list());
+            files = Some(named());
         }
         let _slot = self.jobs.take();
         let taken = self.lay_out(taken, copy).map_err(|failure| located(failure, step.span))?;
@@ -251,8 +251,9 @@ impl Execution<'_> {
                         exclude: copy.exclude.clone(),
                         parents: copy.parents,
                     };
-                    let selection = input::select(context, &pick)
-                        .map_err(|error| located(input_failure(error), *span))?;
+                    let selection =
+                        input::select(context, &pick, Some(self.services.store.stat_cache()))
+                            .map_err(|error| located(input_failure(error), *span))?;
                     Ok(Taken::Selection(selection))
                 }
                 Source::Inline(file) => Ok(Taken::Inline {
@@ -315,7 +316,7 @@ impl Execution<'_> {
             self.checkouts.lock().unwrap_or_else(PoisonError::into_inner).push(checkout);
             let sources = vec!["/".to_owned()];
             let pick = Pick { sources, exclude: copy.exclude.clone(), parents: false };
-            Ok(Taken::Selection(input::select(&context, &pick).map_err(input_failure)?))
+            Ok(Taken::Selection(input::select(&context, &pick, None).map_err(input_failure)?))
         };
         taken.into_iter().map(lay_out).collect()
     }
@@ -382,19 +383,21 @@ pub(super) type Read = Vec<Vec<Option<Mark>>>;
 
 /// What was taken, file by file: what a miss is told by. `read` is what [`Execution::digest`] gave.
 pub(super) fn files_of(taken: &[Taken], read: &Read) -> Files {
-    let mut files = Files::new();
+    let mut files = Files::default();
     for (taken, marks) in taken.iter().zip(read) {
         match taken {
-            Taken::Selection(selection) => selection.each_file(marks, &mut |path, mark| {
-                files.insert(path.display().trim_start_matches('/').to_owned(), mark);
+            Taken::Selection(selection) => selection.each_file(marks, &mut |entry, mark| {
+                let path = entry.path.display();
+                let mark = mark.map_or(String::new(), |mark| mark.hex());
+                files.add(path.trim_start_matches('/'), format_args!("{:o} {mark}", entry.mode));
             }),
             Taken::Inline { .. } => {}
             Taken::Fetched(fetched) => {
                 let name = fetched.name.as_deref().unwrap_or(UNNAMED);
-                files.insert(name.to_owned(), fetched.digest.hex());
+                files.add(name, format_args!("{}", fetched.digest.hex()));
             }
             Taken::Repository(remote, resolved) => {
-                files.insert(remote.to_string(), resolved.id.to_string());
+                files.add(&remote.to_string(), format_args!("{}", resolved.id));
             }
         }
     }

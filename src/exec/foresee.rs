@@ -1,8 +1,9 @@
 //! What a build would find in the store: the key of each step, and whether there is a result.
 //! Nothing runs, and nothing is fetched by whoever hands in services without a network.
 
+use super::copied::Files;
 use super::copy::files_of;
-use super::key::{CONTENT, Files, Request};
+use super::key::{CONTENT, Request};
 use super::promise::Keeper;
 use super::run::stages_read;
 use super::stack::{Cell, Stack};

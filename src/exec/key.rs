@@ -6,8 +6,7 @@
 //! input (parents by result, content by digest) follow. Every record keeps its parts, so that a
 //! miss always tells its cause. Secrets are in a key by id, target and mode, never by value.
 
-use std::collections::BTreeMap;
-
+use super::copied::Files;
 use crate::base::{Cache, Digest, Hasher};
 use crate::store::{CacheRecord, KeyPart};
 
@@ -79,11 +78,16 @@ impl Request {
         for part in &now {
             match last.parts.iter().find(|old| old.name == part.name) {
                 Some(old) if old.value == part.value => {}
-                Some(_) if part.name == CONTENT && files.is_some_and(|(then, now)| then != now) => {
-                    let (then, now) = files.expect("just looked");
-                    changes.extend(changed_files(then, now));
+                Some(old) => {
+                    let content = files.filter(|_| part.name == CONTENT);
+                    let names = content.map_or(Vec::new(), |(then, now)| now.changes_since(then));
+                    match names.is_empty() {
+                        true => {
+                            changes.push(change(&part.name, Some(&old.value), Some(&part.value)));
+                        }
+                        false => changes.extend(names),
+                    }
                 }
-                Some(old) => changes.push(change(&part.name, Some(&old.value), Some(&part.value))),
                 None => changes.push(change(&part.name, None, Some(&part.value))),
             }
         }
@@ -113,24 +117,6 @@ pub(super) const BEFORE: &str = "result of the steps before";
 
 /// The part that holds the digest over all that is copied.
 pub(super) const CONTENT: &str = "content";
-
-/// What a COPY takes: path and digest (of content and metadata). Kept beside the layer, not in the
-/// record, which is read at every build.
-pub(super) type Files = BTreeMap<String, String>;
-
-fn changed_files(then: &Files, now: &Files) -> Vec<String> {
-    let mut changes: Vec<(&String, &str)> = now
-        .iter()
-        .filter_map(|(path, digest)| match then.get(path) {
-            Some(old) if old == digest => None,
-            Some(_) => Some((path, "changed")),
-            None => Some((path, "new")),
-        })
-        .chain(then.keys().filter(|path| !now.contains_key(*path)).map(|path| (path, "gone")))
-        .collect();
-    changes.sort();
-    changes.into_iter().map(|(path, how)| format!("{how}: {path}")).collect()
-}
 
 fn change(name: &str, old: Option<&str>, new: Option<&str>) -> String {
     let short = |value: &str| -> String {
@@ -198,7 +184,9 @@ mod tests {
     #[test]
     fn a_miss_of_a_copy_names_the_files() {
         let files = |list: &[(&str, &str)]| -> Files {
-            list.iter().map(|(path, digest)| ((*path).to_owned(), (*digest).to_owned())).collect()
+            let mut files = Files::default();
+            list.iter().for_each(|(path, digest)| files.add(path, format_args!("{digest}")));
+            files
         };
         let check = |now: &[(&str, &str)], want: &str| {
             let (then, now) = (files(&[("a", "1"), ("b", "1")]), files(now));

@@ -16,6 +16,7 @@ mod again;
 mod assemble;
 mod authorities;
 mod behaviour;
+mod copied;
 mod copy;
 mod failure;
 mod foresee;
@@ -77,8 +78,10 @@ impl Times {
 /// How a plan is carried out.
 #[derive(Debug)]
 pub struct Options {
-    /// Steps that run at once, and threads that compress.
+    /// Steps that run at once (at least 1).
     pub jobs: usize,
+    /// Threads that compress one layer, or unpack (at least 1).
+    pub threads: usize,
     /// Cache records are not read.
     pub no_cache: bool,
     /// Stages, by their number in the file, whose steps' cache records are not read.

@@ -91,7 +91,8 @@ impl Execution<'_> {
                 failure.diagnostic.span = Some(span);
                 failure
             };
-            let selection = input::select(context, &pick).map_err(place)?;
+            let selection = input::select(context, &pick, Some(self.services.store.stat_cache()))
+                .map_err(place)?;
             let digest = selection.digest(self.services.store).map_err(place)?;
             // The files lie at the path that the mount names, so that a file's own name is kept.
             let dest = match source.parent() {
@@ -301,7 +302,7 @@ impl Execution<'_> {
                 parents: false,
             };
             let context = Context::tree(tree, self.services.id_mode);
-            let selection = input::select(&context, &pick).map_err(input_failure)?;
+            let selection = input::select(&context, &pick, None).map_err(input_failure)?;
             let placement = Placement {
                 dest: &ImagePath::root(),
                 directory: true,

@@ -4,8 +4,9 @@
 use std::io::{self, Write};
 use std::sync::{Arc, PoisonError};
 
+use super::copied::Files;
 use super::copy::Reading;
-use super::key::{CONTENT, Files, Request};
+use super::key::{CONTENT, Request};
 use super::promise::Keeper;
 use super::stack::{Cell, Done, Stack, StepResult, add_parents};
 use super::stage::{Execution, Packers};
@@ -96,10 +97,8 @@ impl Execution<'_> {
             self.bind_tree(written.diff, tree)?;
         }
         let mut request = job.request.clone();
-        let put_files = |files: &Files| {
-            let bytes = serde_json::to_vec(files).expect("a map of strings");
-            store.put_facts(written.diff, copy::FILES, &bytes)
-        };
+        let put_files =
+            |files: &Files| store.put_facts(written.diff, Files::KIND, files.as_bytes());
         match &job.reading {
             Reading::Nothing => {}
             Reading::Done(files) => put_files(files)?,
@@ -150,7 +149,7 @@ impl Execution<'_> {
         } else {
             (Sink::Nowhere, Compression::None)
         };
-        let mut out = LayerWriter::new(sink, compression, self.options.jobs, observers)?;
+        let mut out = LayerWriter::new(sink, compression, self.options.threads, observers)?;
         fill(&mut out)?;
         let (sink, written) = out.finish()?;
 

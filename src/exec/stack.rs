@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::copied::Files;
 use super::key::{BASE, BEFORE, Request};
 use super::promise::{Promise, Stopped};
 use super::stage::Execution;
@@ -230,7 +231,7 @@ impl Execution<'_> {
             let next = AtomicUsize::new(0);
             let failed = Mutex::new(None);
             std::thread::scope(|scope| {
-                for _ in 0..self.options.jobs.clamp(1, 8).min(missing.len()) {
+                for _ in 0..self.options.threads.clamp(1, 8).min(missing.len()) {
                     scope.spawn(|| {
                         while let Some(index) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
                             if let Err(failure) = self.tree(stack, *index, false) {
@@ -466,9 +467,9 @@ impl Execution<'_> {
     }
 
     /// The files that a COPY took when the record was made.
-    pub(super) fn copied_files(&self, record: &CacheRecord) -> Option<super::key::Files> {
+    pub(super) fn copied_files(&self, record: &CacheRecord) -> Option<Files> {
         let result: StepResult = serde_json::from_value(record.result.clone()).ok()?;
-        serde_json::from_slice(&self.services.store.facts(result.diff, super::copy::FILES)?).ok()
+        Files::from_bytes(self.services.store.facts(result.diff, Files::KIND)?)
     }
 }
 

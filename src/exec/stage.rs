@@ -17,7 +17,8 @@ use crate::plan::{Base, Op, Plan, Step};
 use crate::sandbox::{Cancel, Foreign};
 use crate::store::{CacheRecord, TreeId};
 
-use super::key::{Files, Request};
+use super::copied::Files;
+use super::key::Request;
 
 /// How many stages are under way at once. They wait for each other more than they work; the jobs
 /// bound the work.

@@ -8,8 +8,8 @@ use super::ignore::Verdict;
 use super::{Error, Ignore};
 use crate::base::ImagePath;
 use crate::layer::{Entry, EntryKind};
-use crate::rootfs::{self, Lookup, entry_at};
-use crate::store::{Store, TreeDraft};
+use crate::rootfs::{self, Lookup, entry_unless_plain};
+use crate::store::{FileStamp, StatCache, Store, TreeDraft};
 use crate::sys::{Dir, FileKind, Follow, IdMode, Root, Stat};
 
 /// Whose the files are.
@@ -96,18 +96,24 @@ impl Context {
         matches!(self.owners, Owners::Kept(_))
     }
 
-    /// Returns what is at `name` in `dir`, as a source.
+    /// Returns what is at `name` in `dir`, as a source. Files that `seen` knows to have no attributes
+    /// are not asked for them.
     pub(super) fn entry_in(
         &self,
         dir: &Dir,
         name: &[u8],
         path: &ImagePath,
+        seen: Option<&StatCache>,
     ) -> Result<Option<(Entry, Stat)>, Error> {
         let mode = match self.owners {
             Owners::Root => IdMode::Root,
             Owners::Kept(mode) => mode,
         };
-        let Some((mut entry, stat)) = entry_at(dir, name, path, mode)? else { return Ok(None) };
+        let plain = |stat: &Stat| {
+            seen.filter(|_| self.lasts()).is_some_and(|seen| seen.is_plain(&FileStamp::of(stat)))
+        };
+        let found = entry_unless_plain(dir, name, path, mode, plain)?;
+        let Some((mut entry, stat)) = found else { return Ok(None) };
         if self.owners == Owners::Root {
             (entry.uid, entry.gid) = (0, 0);
             // Attributes that mean something to us mean nothing on files of others.
@@ -155,7 +161,7 @@ impl Lookup for Context {
         if !self.may_be_seen(path, stat.kind == FileKind::Dir) {
             return Ok(None);
         }
-        match self.entry_in(&dir, &name, path) {
+        match self.entry_in(&dir, &name, path, None) {
             Ok(found) => Ok(found.map(|(entry, _)| entry)),
             Err(Error::Tree(error)) => Err(error),
             Err(other) => Err(io(std::io::Error::other(other.to_string()))),

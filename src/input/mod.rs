@@ -6,6 +6,7 @@
 //! that makes of a destination, as a sorted list of `rootfs::Change`s, which goes into a layer or a
 //! tree. Rules where a choice was open are BuildKit's.
 
+mod ahead;
 mod archive;
 mod artifact;
 mod base;

@@ -107,7 +107,7 @@ pub fn place(
 
 fn single(entry: Entry, content: Content) -> Group {
     let (name, path) = (entry.path.name().to_vec(), entry.path.clone());
-    let item = Item { below: Vec::new(), entry, content, inode: None, on_the_way: false };
+    let item = Item::alone(entry, content);
     Group { name, path, items: vec![item] }
 }
 
@@ -225,7 +225,7 @@ impl Placer<'_> {
         }
         let mut inodes = BTreeMap::new();
         for item in rest {
-            let path = join(&target, &item.below)?;
+            let path = join(&target, item.below())?;
             self.put(item, path, &mut inodes)?;
         }
         Ok(())

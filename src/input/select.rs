@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Scope;
 
+use super::ahead::{Ahead, Listing, Ticket};
 use super::glob::{Glob, has_wildcard};
 use super::ignore::Verdict;
 use super::{Context, Error, Ignore};
@@ -46,8 +48,8 @@ pub(super) struct Group {
 /// One file or folder of a group.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
-    /// The path below the source; empty for the source itself.
-    pub(super) below: Vec<u8>,
+    /// Where in the path of `entry` that begins what is below the source.
+    start: usize,
     /// What it is, with its path in the context.
     pub(super) entry: Entry,
     pub(super) content: Content,
@@ -55,6 +57,19 @@ pub(super) struct Item {
     pub(super) inode: Option<(u64, u64)>,
     /// A folder that is there because of what is below it, not because it was asked for.
     pub(super) on_the_way: bool,
+}
+
+impl Item {
+    /// A source that is one thing.
+    pub(super) fn alone(entry: Entry, content: Content) -> Item {
+        let start = entry.path.as_bytes().len();
+        Item { start, entry, content, inode: None, on_the_way: false }
+    }
+
+    /// The path below the source; empty for the source itself.
+    pub(super) fn below(&self) -> &[u8] {
+        &self.entry.path.as_bytes()[self.start..]
+    }
 }
 
 impl Selection {
@@ -89,8 +104,7 @@ impl Selection {
         store: &Store,
         known: &Marks,
     ) -> Result<(Digest<Cache>, Vec<Option<Mark>>), Error> {
-        let files: Vec<&Content> = self.items().map(|item| &item.content).collect();
-        let marks = self.marks(&files, store, known)?;
+        let marks = self.marks(store, known)?;
         let mut hasher = Hasher::new();
         let mut next = marks.iter();
         for group in &self.groups {
@@ -109,13 +123,16 @@ impl Selection {
         Ok((hasher.finish(), marks))
     }
 
-    /// Tells each path that is no folder, with what changes when the file does. The `marks` are those that
+    /// Tells all that is no folder, with the mark of what it holds. The `marks` are those that
     /// [`Selection::digest_with`] gave.
-    pub fn each_file(&self, marks: &[Option<Mark>], tell: &mut dyn FnMut(&ImagePath, String)) {
+    pub fn each_file<'a>(
+        &'a self,
+        marks: &'a [Option<Mark>],
+        tell: &mut dyn FnMut(&'a Entry, Option<&'a Mark>),
+    ) {
         for (item, mark) in self.items().zip(marks) {
             if item.entry.kind != EntryKind::Dir {
-                let mark = mark.map_or(String::new(), |mark| mark.hex());
-                tell(&item.entry.path, format!("{:o} {mark}", item.entry.mode));
+                tell(&item.entry, mark.as_ref());
             }
         }
     }
@@ -125,17 +142,14 @@ impl Selection {
     }
 
     /// Reads what has to be read on several threads; the answers keep the order.
-    fn marks(
-        &self,
-        files: &[&Content],
-        store: &Store,
-        known: &Marks,
-    ) -> Result<Vec<Option<Mark>>, Error> {
+    fn marks(&self, store: &Store, known: &Marks) -> Result<Vec<Option<Mark>>, Error> {
         let cache = self.lasts.then(|| store.stat_cache());
+        let files: Vec<&Item> = self.items().collect();
         let mut marks: Vec<Option<Mark>> =
-            files.iter().map(|content| known_mark(content, cache, known)).collect();
-        let unread: Vec<usize> =
-            (0..files.len()).filter(|at| marks[*at].is_none() && has_mark(files[*at])).collect();
+            files.iter().map(|item| known_mark(item, cache, known)).collect();
+        let unread: Vec<usize> = (0..files.len())
+            .filter(|at| marks[*at].is_none() && has_mark(&files[*at].content))
+            .collect();
         let threads = if unread.len() < 64 { 1 } else { 4 };
         let next = AtomicUsize::new(0);
         let work = || {
@@ -169,19 +183,20 @@ fn has_mark(content: &Content) -> bool {
 }
 
 // The mark of a file that was packed or read before.
-fn known_mark(content: &Content, cache: Option<&StatCache>, known: &Marks) -> Option<Mark> {
-    let Content::File { stamp, .. } = content else { return None };
+fn known_mark(item: &Item, cache: Option<&StatCache>, known: &Marks) -> Option<Mark> {
+    let Content::File { stamp, .. } = &item.content else { return None };
     // What was packed is what counts.
     if let Some(mark) = known.get(stamp) {
         if let Some(cache) = cache {
-            cache.put(*stamp, mark);
+            cache.put(*stamp, mark, item.entry.xattrs.is_empty());
         }
         return Some(mark);
     }
     cache.and_then(|cache| cache.get(stamp))
 }
 
-fn read_mark(content: &Content, cache: Option<&StatCache>) -> Result<Mark, Error> {
+fn read_mark(item: &Item, cache: Option<&StatCache>) -> Result<Mark, Error> {
+    let content = &item.content;
     let mut reader = content.open()?;
     let mut marker = Marker::default();
     let mut buffer = vec![0; 128 * 1024];
@@ -200,7 +215,7 @@ fn read_mark(content: &Content, cache: Option<&StatCache>) -> Result<Mark, Error
     }
     let mark = marker.finish();
     if let (Some(cache), Content::File { stamp, .. }) = (cache, content) {
-        cache.put(*stamp, mark);
+        cache.put(*stamp, mark, item.entry.xattrs.is_empty());
     }
     Ok(mark)
 }
@@ -216,7 +231,7 @@ fn hash_item(hasher: &mut Hasher, item: &Item) {
         EntryKind::Fifo => ("fifo", 0, 0),
         EntryKind::Hardlink(_) | EntryKind::Whiteout | EntryKind::Opaque => ("none", 0, 0),
     };
-    hasher.field(&item.below);
+    hasher.field(item.below());
     hasher.field(kind.as_bytes());
     // The mode of a symlink means nothing.
     let mode = if kind == "symlink" { 0 } else { entry.mode };
@@ -237,8 +252,12 @@ fn hash_item(hasher: &mut Hasher, item: &Item) {
 ///
 /// A path must exist; a pattern may match nothing. Links on the way to a source, and a source that
 /// is one, are followed inside the context; links in a folder that is taken are kept. Matches come
-/// sorted by name.
-pub fn select(context: &Context, pick: &Pick) -> Result<Selection, Error> {
+/// sorted by name. Files that `seen` knows are not asked for attributes that they do not have.
+pub fn select(
+    context: &Context,
+    pick: &Pick,
+    seen: Option<&StatCache>,
+) -> Result<Selection, Error> {
     let exclude = match pick.exclude.is_empty() {
         true => None,
         false => Some(Ignore::from_patterns(&pick.exclude)?),
@@ -246,7 +265,7 @@ pub fn select(context: &Context, pick: &Pick) -> Result<Selection, Error> {
     let mut selection = Selection { groups: Vec::new(), lasts: context.lasts() };
     for source in &pick.sources {
         if pick.parents {
-            let group = with_parents(context, source, exclude.as_ref())?;
+            let group = with_parents(context, source, exclude.as_ref(), seen)?;
             selection.groups.push(group);
             continue;
         }
@@ -255,7 +274,7 @@ pub fn select(context: &Context, pick: &Pick) -> Result<Selection, Error> {
             .map_err(|error| not_possible(source, error))?;
         for path in matches(context, source, &clean)? {
             let filter = Filter { exclude: exclude.as_ref(), include: None };
-            match group(context, &path, &filter)? {
+            match group(context, &path, &filter, seen)? {
                 Some(group) => selection.groups.push(group),
                 None if has_wildcard(clean.as_bytes()) => {}
                 None => return Err(not_found(context, &clean)),
@@ -343,7 +362,12 @@ struct Include {
 }
 
 /// Takes what is at `path`; `None` if nothing is, or nothing of it may be seen.
-fn group(context: &Context, path: &ImagePath, filter: &Filter<'_>) -> Result<Option<Group>, Error> {
+fn group(
+    context: &Context,
+    path: &ImagePath,
+    filter: &Filter<'_>,
+    seen: Option<&StatCache>,
+) -> Result<Option<Group>, Error> {
     let real = resolve(context, path, Follow::InRoot)?;
     let top = if real.is_root() {
         // Its metadata is never used: the destination has its own.
@@ -353,24 +377,29 @@ fn group(context: &Context, path: &ImagePath, filter: &Filter<'_>) -> Result<Opt
             None => None,
             Some(_) => {
                 let (dir, name) = context.root().parent(&real).map_err(Error::io("read", &real))?;
-                context.entry_in(&dir, &name, &real)?.map(|(entry, stat)| (entry, Some(stat)))
+                context.entry_in(&dir, &name, &real, seen)?.map(|(entry, stat)| (entry, Some(stat)))
             }
         }
     };
     let Some((entry, stat)) = top else { return Ok(None) };
     let is_dir = entry.kind == EntryKind::Dir;
-    let source = item(context, Vec::new(), entry, stat.as_ref());
+    let start = entry.path.as_bytes().len();
+    let source = item(context, start, entry, stat.as_ref());
     let mut items = vec![source];
     if is_dir {
-        let seen = walk(context, &real, filter, &mut items)?;
-        if !seen && context.judge(&real).excluded {
+        let ahead = Ahead::new(context, seen);
+        let visible = std::thread::scope(|scope| {
+            let _walking = ahead.walking();
+            walk(context, &real, filter, scope, &ahead, &mut items)
+        })?;
+        if !visible && context.judge(&real).excluded {
             return Ok(None);
         }
     }
     Ok(Some(Group { name: path.name().to_vec(), path: path.clone(), items }))
 }
 
-fn item(context: &Context, below: Vec<u8>, entry: Entry, stat: Option<&Stat>) -> Item {
+fn item(context: &Context, start: usize, entry: Entry, stat: Option<&Stat>) -> Item {
     let content = match (&entry.kind, stat) {
         (EntryKind::File { size }, Some(stat)) if *size > 0 => Content::File {
             root: Arc::clone(context.root()),
@@ -385,69 +414,130 @@ fn item(context: &Context, below: Vec<u8>, entry: Entry, stat: Option<&Stat>) ->
     let inode = stat
         .filter(|stat| stat.links > 1 && matches!(entry.kind, EntryKind::File { .. }))
         .map(|stat| (stat.dev, stat.ino));
-    Item { below, entry, content, inode, on_the_way: false }
+    Item { start, entry, content, inode, on_the_way: false }
 }
 
 /// A folder that is being read.
 struct Frame {
     /// What is in it and still to be looked at, last name first.
-    rest: Vec<(Vec<u8>, Entry, Stat)>,
+    rest: Vec<Child>,
     /// The folder itself, until something asks for it.
     pending: Option<Item>,
-    below: Vec<u8>,
+    judged: Judged,
+}
+
+/// Something in a folder.
+struct Child {
+    entry: Entry,
+    stat: Stat,
+    /// Of a folder what was judged already, and how it will be read, if it will be.
+    folder: Option<(Judged, Option<Ticket>)>,
+}
+
+/// Whether a path is taken.
+#[derive(Default)]
+struct Judged {
     ignored: Verdict,
     excluded: Verdict,
     included: Verdict,
+    /// Nothing at or below it can be asked for.
+    leads_nowhere: bool,
+}
+
+impl Judged {
+    /// Judges `path` in the folder that was judged; `below` is what of it lies below the source.
+    fn child(
+        &self,
+        path: &ImagePath,
+        below: &[u8],
+        context: &Context,
+        filter: &Filter<'_>,
+    ) -> Judged {
+        if filter.include.is_some_and(|include| !include.may_lead(below)) {
+            return Judged { leads_nowhere: true, ..Judged::default() };
+        }
+        let none = Verdict::default;
+        let ignored = match context.ignore() {
+            Some(ignore) => ignore.judge(path.relative(), &self.ignored),
+            None => none(),
+        };
+        let excluded = match filter.exclude {
+            Some(exclude) => exclude.judge(below, &self.excluded),
+            None => none(),
+        };
+        let included = match filter.include {
+            Some(include) => include.pattern.judge(below, &self.included),
+            None => Verdict { excluded: true, ..none() },
+        };
+        Judged { ignored, excluded, included, leads_nowhere: false }
+    }
+
+    /// Tells whether something in a folder judged so may be taken.
+    fn opens(&self, context: &Context, filter: &Filter<'_>) -> bool {
+        let may_return = |ignore: Option<&Ignore>| ignore.is_some_and(Ignore::brings_back);
+        !self.leads_nowhere
+            && (!self.ignored.excluded || may_return(context.ignore()))
+            && (!self.excluded.excluded || may_return(filter.exclude))
+    }
 }
 
 /// Reads the folder `top` in the order of names, and adds what is taken to `items`. Returns whether
 /// anything could be seen.
-fn walk(
+fn walk<'scope>(
     context: &Context,
     top: &ImagePath,
     filter: &Filter<'_>,
+    scope: &'scope Scope<'scope, '_>,
+    ahead: &'scope Ahead<'_>,
     items: &mut Vec<Item>,
 ) -> Result<bool, Error> {
+    let start = if top.is_root() { 1 } else { top.as_bytes().len() + 1 };
+    let judge = |judged: &Judged, path: &ImagePath| {
+        judged.child(path, &path.as_bytes()[start..], context, filter)
+    };
+    // Folders are judged before the walk comes to them, so that they can be read by then.
+    let open = |listing: Listing, judged: Judged, pending| {
+        let mut rest: Vec<Child> = listing
+            .into_iter()
+            .map(|(entry, stat)| {
+                let is_dir = entry.kind == EntryKind::Dir;
+                let folder = is_dir.then(|| (judge(&judged, &entry.path), None));
+                Child { entry, stat, folder }
+            })
+            .collect();
+        let mut opened: Vec<&mut Child> = rest
+            .iter_mut()
+            .rev()
+            .filter(|child| {
+                child.folder.as_ref().is_some_and(|(judged, _)| judged.opens(context, filter))
+            })
+            .collect();
+        let paths = opened.iter().map(|child| child.entry.path.clone()).collect();
+        for (child, ticket) in opened.iter_mut().zip(ahead.want(scope, paths)) {
+            child.folder.as_mut().expect("only folders are opened").1 = Some(ticket);
+        }
+        Frame { rest, pending, judged }
+    };
+    let judged = Judged { ignored: context.judge(top), ..Judged::default() };
     let mut seen = false;
-    let mut stack = vec![Frame {
-        rest: read(context, top)?,
-        pending: None,
-        below: Vec::new(),
-        ignored: context.judge(top),
-        excluded: Verdict::default(),
-        included: Verdict::default(),
-    }];
+    let mut stack = vec![open(ahead.read(top)?, judged, None)];
     while let Some(frame) = stack.last_mut() {
-        let Some((name, entry, stat)) = frame.rest.pop() else {
+        let Some(Child { entry, stat, folder }) = frame.rest.pop() else {
             stack.pop();
             continue;
         };
-        let mut below = frame.below.clone();
-        if !below.is_empty() {
-            below.push(b'/');
-        }
-        below.extend_from_slice(&name);
-        let is_dir = entry.kind == EntryKind::Dir;
-        if filter.include.is_some_and(|include| !include.may_lead(&below)) {
+        let (judged, ticket) = match folder {
+            Some(folder) => folder,
+            None => (judge(&frame.judged, &entry.path), None),
+        };
+        if judged.leads_nowhere {
             continue;
         }
-        let ignored = match context.ignore() {
-            Some(ignore) => ignore.judge(entry.path.relative(), &frame.ignored),
-            None => Verdict::default(),
-        };
-        let excluded = match filter.exclude {
-            Some(exclude) => exclude.judge(&below, &frame.excluded),
-            None => Verdict::default(),
-        };
-        let included = match filter.include {
-            Some(include) => include.pattern.judge(&below, &frame.included),
-            None => Verdict { excluded: true, ..Verdict::default() },
-        };
-        let hidden = ignored.excluded;
-        let taken = !hidden && !excluded.excluded && included.excluded;
+        let is_dir = entry.kind == EntryKind::Dir;
+        let hidden = judged.ignored.excluded;
+        let taken = !hidden && !judged.excluded.excluded && judged.included.excluded;
         seen |= !hidden;
-        let mut item = item(context, below.clone(), entry, Some(&stat));
-        let path = item.entry.path.clone();
+        let mut item = item(context, start, entry, Some(&stat));
         let mut pending = None;
         if taken {
             for frame in &mut stack {
@@ -457,37 +547,24 @@ fn walk(
         } else if is_dir {
             // Taken if something in it is. To be in the context is one thing, to be asked for
             // another: only the second makes a difference for its owner.
-            item.on_the_way = excluded.excluded || !included.excluded;
+            item.on_the_way = judged.excluded.excluded || !judged.included.excluded;
             pending = Some(item);
         }
-        let may_return = |ignore: Option<&Ignore>| ignore.is_some_and(Ignore::brings_back);
-        if is_dir
-            && (!hidden || may_return(context.ignore()))
-            && (!excluded.excluded || may_return(filter.exclude))
-        {
-            let rest = read(context, &path)?;
-            stack.push(Frame { rest, pending, below, ignored, excluded, included });
+        if let Some(ticket) = ticket {
+            stack.push(open(ahead.take(ticket)?, judged, pending));
         }
     }
     Ok(seen)
 }
 
-/// Returns what is in a folder, last name first.
-fn read(context: &Context, path: &ImagePath) -> Result<Vec<(Vec<u8>, Entry, Stat)>, Error> {
-    let dir = context.root().open_dir(path, Follow::No).map_err(Error::io("read", path))?;
-    let mut found = Vec::new();
-    for (name, _) in dir.list().map_err(Error::io("read", path))?.into_iter().rev() {
-        let inner = path.join(&name).map_err(|error| not_possible(&path.display(), error))?;
-        if let Some((entry, stat)) = context.entry_in(&dir, &name, &inner)? {
-            found.push((name, entry, stat));
-        }
-    }
-    Ok(found)
-}
-
 /// Takes a source with `--parents`: `a/./b/c` starts at `a` and keeps `b`, without `/./` it starts
 /// at the top.
-fn with_parents(context: &Context, source: &str, exclude: Option<&Ignore>) -> Result<Group, Error> {
+fn with_parents(
+    context: &Context,
+    source: &str,
+    exclude: Option<&Ignore>,
+    seen: Option<&StatCache>,
+) -> Result<Group, Error> {
     let (start, pattern) = source.split_once("/./").unwrap_or(("/", source));
     let path = |text: &str| {
         ImagePath::root().resolve(text.as_bytes()).map_err(|error| not_possible(source, error))
@@ -498,7 +575,7 @@ fn with_parents(context: &Context, source: &str, exclude: Option<&Ignore>) -> Re
     if text.is_empty() {
         // The start itself: all that is in it.
         let filter = Filter { exclude, include: None };
-        return group(context, &start, &filter)?.ok_or_else(|| not_found(context, &start));
+        return group(context, &start, &filter, seen)?.ok_or_else(|| not_found(context, &start));
     }
     let include = Include {
         pattern: Ignore::from_patterns(&[text])?,
@@ -509,7 +586,7 @@ fn with_parents(context: &Context, source: &str, exclude: Option<&Ignore>) -> Re
             .collect(),
     };
     let filter = Filter { exclude, include: Some(&include) };
-    let found = group(context, &start, &filter)?.ok_or_else(|| not_found(context, &start))?;
+    let found = group(context, &start, &filter, seen)?.ok_or_else(|| not_found(context, &start))?;
     if found.items.len() == 1 && !wild {
         return Err(not_found(context, &pattern));
     }

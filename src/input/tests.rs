@@ -134,7 +134,7 @@ impl Setup {
             }
         }
         let dest = pick.sources.pop().unwrap();
-        let selection = select(&self.context()?, &pick)?;
+        let selection = select(&self.context()?, &pick, None)?;
         assert_eq!(selection.digest(&self.store)?, selection.digest(&self.store)?);
         let how = Placement {
             dest: &path(&dest),
@@ -395,10 +395,10 @@ fn ignored_files_are_not_there() {
     let ignore = Ignore::parse(b"d\n!d/g/h.md\n").unwrap();
     let context = Context::open(&setup.temp.path().join("ctx"), Some(ignore)).unwrap();
     let pick = Pick { sources: vec![".".into()], ..Pick::default() };
-    let names: Vec<_> = select(&context, &pick).unwrap().groups[0]
+    let names: Vec<_> = select(&context, &pick, None).unwrap().groups[0]
         .items
         .iter()
-        .map(|item| String::from_utf8_lossy(&item.below).into_owned())
+        .map(|item| String::from_utf8_lossy(item.below()).into_owned())
         .collect();
     assert_eq!(names, ["", "d", "d/g", "d/g/h.md"]);
 }
@@ -409,7 +409,7 @@ fn digests_follow_content_and_modes_but_not_times() {
         let setup = setup(context);
         let sources = sources.split(' ').map(str::to_owned).collect();
         let pick = Pick { sources, ..Pick::default() };
-        select(&setup.context().unwrap(), &pick).unwrap().digest(&setup.store).unwrap()
+        select(&setup.context().unwrap(), &pick, None).unwrap().digest(&setup.store).unwrap()
     };
     let first = digest("d/a 1\nd/b 2", "d");
     assert_eq!(digest("d/a 1\nd/b 2\nother 3", "d"), first);
@@ -421,6 +421,80 @@ fn digests_follow_content_and_modes_but_not_times() {
     assert_ne!(digest("a 1\nb 1", "a"), digest("a 1\nb 1", "b"));
 }
 
+// Many folders are read ahead, on several threads.
+#[test]
+fn wide_trees_come_in_order_and_the_first_error_counts() {
+    let setup = setup("ctx-is-made 1");
+    let top = setup.temp.path().join("ctx");
+    let mut want = vec!["ctx-is-made".to_owned()];
+    for outer in 0..40 {
+        want.push(format!("d{outer:02}"));
+        for inner in 0..5 {
+            let folder = format!("d{outer:02}/e{inner}");
+            std::fs::create_dir_all(top.join(&folder)).unwrap();
+            want.push(folder.clone());
+            for file in ["a", "b"] {
+                std::fs::write(top.join(&folder).join(file), file).unwrap();
+                want.push(format!("{folder}/{file}"));
+            }
+        }
+    }
+    let pick = Pick { sources: vec!["/".into()], ..Pick::default() };
+    for _ in 0..5 {
+        let found = select(&setup.context().unwrap(), &pick, None).unwrap();
+        let names: Vec<_> = found.entries().skip(1).map(|entry| &entry.path).collect();
+        let names: Vec<_> = names.iter().map(|path| path.display().into_owned()).collect();
+        assert!(names.iter().map(|name| &name[1..]).eq(want.iter().map(String::as_str)));
+    }
+    // A path that is too long is an error for root too.
+    for at in ["d35/e0", "d07/e3", "d20/e1"] {
+        let mut dir = Root::open_host(&top.join(at)).unwrap().top().try_clone().unwrap();
+        for _ in 0..17 {
+            let name = at[..3].repeat(80);
+            dir.mkdir(name.as_bytes()).unwrap();
+            dir = dir.open_dir(name.as_bytes()).unwrap();
+        }
+    }
+    for _ in 0..5 {
+        let error = select(&setup.context().unwrap(), &pick, None).unwrap_err();
+        assert!(crate::diag::chain(&error).contains("d07/e3/d07"), "{error}");
+    }
+}
+
+// A file that was seen without attributes is not asked again; that it got some shows by its ctime.
+#[test]
+fn attributes_that_come_later_are_seen() {
+    let setup = setup("d/a 1\nd/b 22");
+    let file = std::fs::File::open(setup.temp.path().join("ctx/d/a")).unwrap();
+    if crate::sys::xattr::set(&file, b"user.mine", b"1").is_err() {
+        return; // this file system has none
+    }
+    crate::sys::xattr::remove(&file, b"user.mine").unwrap();
+    // What changed just now is not remembered.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let pick = Pick { sources: vec!["d".into()], ..Pick::default() };
+    let store = Store::open(setup.store.root()).unwrap();
+    let look = || {
+        let seen = Some(store.stat_cache());
+        let found = select(&setup.context().unwrap(), &pick, seen).unwrap();
+        let digest = found.digest(&store).unwrap();
+        let plain = |item: &super::select::Item| match &item.content {
+            crate::rootfs::Content::File { stamp, .. } => store.stat_cache().is_plain(stamp),
+            _ => false,
+        };
+        let items: Vec<_> = found.groups[0].items.iter().skip(1).collect();
+        let count = |item: &&super::select::Item| (item.entry.xattrs.len(), plain(item));
+        (digest, items.iter().map(count).collect::<Vec<_>>())
+    };
+    let (first, seen) = look();
+    assert_eq!(seen, [(0, true), (0, true)]);
+    assert_eq!(look(), (first, vec![(0, true), (0, true)]));
+    crate::sys::xattr::set(&file, b"user.mine", b"1").unwrap();
+    let (then, seen) = look();
+    assert_eq!(seen, [(1, false), (0, true)]);
+    assert_ne!(then, first);
+}
+
 #[test]
 fn what_was_marked_on_the_way_into_a_layer_is_not_read_again() {
     let setup = setup("d/a 1\nd/b 22\nd/empty ");
@@ -429,8 +503,8 @@ fn what_was_marked_on_the_way_into_a_layer_is_not_read_again() {
     let digest = |selection: &Selection, marks: &Marks| {
         selection.digest_with(&setup.store, marks).map(|(digest, _)| digest)
     };
-    let selection = select(&context, &pick).unwrap();
-    let read = digest(&select(&context, &pick).unwrap(), &Marks::default()).unwrap();
+    let selection = select(&context, &pick, None).unwrap();
+    let read = digest(&select(&context, &pick, None).unwrap(), &Marks::default()).unwrap();
 
     let changes = setup.copy("d /x/", &Nothing).unwrap();
     let (mut marks, times) = (Marks::default(), crate::rootfs::Times::Preserve);

@@ -179,7 +179,21 @@ pub fn entry_at(
     path: &ImagePath,
     mode: IdMode,
 ) -> Result<Option<(Entry, Stat)>, Error> {
+    entry_unless_plain(dir, name, path, mode, |_| false)
+}
+
+/// Like [`entry_at`]; a file of which `plain` says so has no attributes, and is not asked for them.
+pub fn entry_unless_plain(
+    dir: &Dir,
+    name: &[u8],
+    path: &ImagePath,
+    mode: IdMode,
+    plain: impl FnOnce(&Stat) -> bool,
+) -> Result<Option<(Entry, Stat)>, Error> {
     let Some(stat) = dir.stat_opt(name).map_err(Error::io("read", path))? else { return Ok(None) };
+    if stat.kind == FileKind::File && plain(&stat) {
+        return entry_of(Place::Plain, stat, path, mode);
+    }
     match is_whiteout(dir, name, &stat).map_err(Error::io("read", path))? {
         true => Ok(None),
         false => entry_of(Place::Name(dir, name), stat, path, mode),
@@ -208,6 +222,8 @@ pub(super) fn entry_of_dir(dir: &Dir, path: &ImagePath, mode: IdMode) -> Result<
 enum Place<'a> {
     Name(&'a Dir, &'a [u8]),
     Open(&'a Dir),
+    /// Of a file without attributes.
+    Plain,
 }
 
 fn entry_of(
@@ -222,7 +238,7 @@ fn entry_of(
         FileKind::Dir => EntryKind::Dir,
         FileKind::Symlink => match &place {
             Place::Name(dir, name) => EntryKind::Symlink(dir.readlink(name).map_err(io)?),
-            Place::Open(_) => return Ok(None),
+            Place::Open(_) | Place::Plain => return Ok(None),
         },
         FileKind::Fifo => EntryKind::Fifo,
         FileKind::Char if stat.is_whiteout() => return Ok(None),
@@ -246,6 +262,7 @@ fn entry_of(
                 Err(error) => Err(error),
             },
             Place::Open(dir) => attributes(dir),
+            Place::Plain => Ok(Vec::new()),
         };
         for (name, value) in attributes.map_err(io)? {
             if name == own::ATTRIBUTE {

@@ -91,7 +91,7 @@ impl Store {
 
     /// Returns the marks of files that were read before.
     pub fn stat_cache(&self) -> &StatCache {
-        self.shared.stat_cache.get_or_init(|| StatCache::new(self.path("records/stat-3")))
+        self.shared.stat_cache.get_or_init(|| StatCache::new(self.path("records/stat-4")))
     }
 
     pub(super) fn path(&self, below: &str) -> PathBuf {

@@ -1,13 +1,13 @@
 //! Marks of files that were read before, so that unchanged ones need not be read again.
 //!
-//! Files that are only ever appended to, of lines of 80 bytes, numbers little endian:
+//! Files that are only ever appended to, of lines of 88 bytes, numbers little endian:
 //!
 //! ```text
-//! 0    8    16   24            32            40              72      80
-//! | dev | ino | size | mtime ns | ctime ns | BLAKE3 (32)  | check |
+//! 0     8     16     24         32         40            72      80      88
+//! | dev | ino | size | mtime ns | ctime ns | BLAKE3 (32) | plain | check |
 //! ```
 //!
-//! `check` is the first 8 bytes of the SHA-256 of what stands before it. Writers hold a lock and
+//! `plain` is 1 of a file without attributes worth a place in an image, else 0. `check` is the first 8 bytes of the SHA-256 of what stands before it. Writers hold a lock and
 //! cut off a torn line first, so a process killed in the middle costs its last lines at most.
 //!
 //! There are 256 such files, and 256 neighbouring inodes are in one of them: a build reads those that its
@@ -26,9 +26,9 @@ use super::tmp::is_at;
 use crate::base::{Blob, Digest};
 use crate::sys::{Stat, stat_of};
 
-const LINE: usize = 80;
+const LINE: usize = 88;
 const PARTS: usize = 256;
-// 6 500 files; 1.6 million in all parts. A longer one is begun anew: files of builds long ago are most of it.
+// 6 000 files; 1.5 million in all parts. A longer one is begun anew: files of builds long ago are most of it.
 const LARGEST: u64 = 512 << 10;
 
 /// What tells that a file is the one that was read before, unchanged.
@@ -92,8 +92,15 @@ pub struct StatCache {
 #[derive(Default)]
 struct Part {
     // Read when it is first asked.
-    known: Option<HashMap<FileStamp, Mark>>,
+    known: Option<HashMap<FileStamp, Known>>,
     fresh: Vec<u8>,
+}
+
+// What is known of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Known {
+    mark: Mark,
+    plain: bool,
 }
 
 impl StatCache {
@@ -110,14 +117,26 @@ impl StatCache {
 
     /// Returns the mark of the file's content, if it was read before and has not changed.
     pub fn get(&self, stamp: &FileStamp) -> Option<Mark> {
-        self.known(&mut self.part(number_of(stamp)), number_of(stamp)).get(stamp).copied()
+        self.look_up(stamp).map(|known| known.mark)
     }
 
-    /// Remembers the mark of a file that had this stamp **before** it was read.
+    /// Tells whether the file is known to have no attributes: whoever sets one changes its `ctime`.
+    pub fn is_plain(&self, stamp: &FileStamp) -> bool {
+        stamp.ctime_ns != FileStamp::ANY_TIME
+            && self.look_up(stamp).is_some_and(|known| known.plain)
+    }
+
+    fn look_up(&self, stamp: &FileStamp) -> Option<Known> {
+        let number = number_of(stamp);
+        self.known(&mut self.part(number), number).get(stamp).copied()
+    }
+
+    /// Remembers the mark of a file that had this stamp **before** it was read, and whether it is
+    /// `plain`: it had no attributes worth a place in an image.
     ///
     /// Files that changed just now are not remembered: a second change within the same tick of
     /// the clock would leave the stamp as it is.
-    pub fn put(&self, stamp: FileStamp, mark: Mark) {
+    pub fn put(&self, stamp: FileStamp, mark: Mark, plain: bool) {
         // Ticks are 10 ms or less, but of file systems without fractions, where they are 1 or 2 s.
         let coarse = stamp.ctime_ns % 1_000_000_000 == 0;
         let tick_ns: i64 = if coarse { 3_000_000_000 } else { 50_000_000 };
@@ -126,8 +145,9 @@ impl StatCache {
         }
         let number = number_of(&stamp);
         let mut part = self.part(number);
-        if self.known(&mut part, number).insert(stamp, mark) != Some(mark) {
-            write_line(&stamp, &mark, &mut part.fresh);
+        let known = Known { mark, plain };
+        if self.known(&mut part, number).insert(stamp, known) != Some(known) {
+            write_line(&stamp, &known, &mut part.fresh);
         }
     }
 
@@ -156,7 +176,7 @@ impl StatCache {
         &self,
         part: &'part mut Part,
         number: usize,
-    ) -> &'part mut HashMap<FileStamp, Mark> {
+    ) -> &'part mut HashMap<FileStamp, Known> {
         part.known.get_or_insert_with(|| {
             let mut bytes = Vec::new();
             if let Ok(file) = File::open(self.path(number)) {
@@ -199,17 +219,18 @@ impl Drop for StatCache {
     }
 }
 
-fn write_line(stamp: &FileStamp, mark: &Mark, out: &mut Vec<u8>) {
+fn write_line(stamp: &FileStamp, known: &Known, out: &mut Vec<u8>) {
     let start = out.len();
     for number in [stamp.dev, stamp.ino, stamp.size, stamp.mtime_ns as u64, stamp.ctime_ns as u64] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    out.extend_from_slice(mark.as_bytes());
+    out.extend_from_slice(known.mark.as_bytes());
+    out.extend_from_slice(&u64::from(known.plain).to_le_bytes());
     let check = Digest::<Blob>::of(&out[start..]);
     out.extend_from_slice(&check.as_bytes()[..8]);
 }
 
-fn read_line(line: &[u8]) -> Option<(FileStamp, Mark)> {
+fn read_line(line: &[u8]) -> Option<(FileStamp, Known)> {
     let (data, check) = line.split_at_checked(LINE - 8)?;
     if Digest::<Blob>::of(data).as_bytes()[..8] != *check {
         return None;
@@ -224,5 +245,6 @@ fn read_line(line: &[u8]) -> Option<(FileStamp, Mark)> {
         mtime_ns: number(3) as i64,
         ctime_ns: number(4) as i64,
     };
-    Some((stamp, Mark::from_bytes(*data[40..].first_chunk()?)))
+    let mark = Mark::from_bytes(*data[40..].first_chunk()?);
+    Some((stamp, Known { mark, plain: number(9) == 1 }))
 }

@@ -234,33 +234,34 @@ fn digests_of_unchanged_files_are_remembered() {
         |ino: u64| FileStamp { dev: 1, ino, size: 3, mtime_ns: -5, ctime_ns: 1_000_000_007 };
     let digest = |ino: u64| Mark::of(&ino.to_le_bytes());
     for ino in 0..3 {
-        store.stat_cache().put(stamp(ino), digest(ino));
+        store.stat_cache().put(stamp(ino), digest(ino), ino == 1);
     }
     // Changed this moment: it may change again without a trace.
     let now = crate::sys::stat_of(fs::File::open(store.root().join("version")).unwrap()).unwrap();
     let now = FileStamp { ctime_ns: i64::MAX, ..FileStamp::of(&now) };
-    store.stat_cache().put(now, digest(9));
+    store.stat_cache().put(now, digest(9), true);
     assert_eq!(store.stat_cache().get(&now), None);
     let root = store.root().to_owned();
     drop(store);
     // A writer that was killed in the middle of a line.
-    let mut file = fs::File::options().append(true).open(root.join("records/stat-3/01")).unwrap();
+    let mut file = fs::File::options().append(true).open(root.join("records/stat-4/01")).unwrap();
     file.write_all(&[7; 33]).unwrap();
     let store = Store::open(&root).unwrap();
-    store.stat_cache().put(stamp(7), digest(7));
+    store.stat_cache().put(stamp(7), digest(7), true);
     store.stat_cache().flush().unwrap();
     let again = Store::open(&root).unwrap();
     for ino in [0, 1, 2, 7] {
         assert_eq!(again.stat_cache().get(&stamp(ino)), Some(digest(ino)));
+        assert_eq!(again.stat_cache().is_plain(&stamp(ino)), [1, 7].contains(&ino));
     }
     // Files far away are elsewhere, and are read only when they are asked for.
     let far = stamp(1 << 20 | 5 << 8);
-    again.stat_cache().put(far, digest(8));
+    again.stat_cache().put(far, digest(8), false);
     again.stat_cache().flush().unwrap();
-    assert!(root.join("records/stat-3/06").exists());
+    assert!(root.join("records/stat-4/06").exists());
     let other = FileStamp { size: 4, ..stamp(0) };
     assert_eq!(again.stat_cache().get(&other), None);
-    assert_eq!(fs::metadata(root.join("records/stat-3/01")).unwrap().len(), 4 * 80);
+    assert_eq!(fs::metadata(root.join("records/stat-4/01")).unwrap().len(), 4 * 88);
 }
 
 // What a process leaves that is killed between making a tree and saying of which layer it is: the

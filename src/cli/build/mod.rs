@@ -44,6 +44,9 @@ use super::exit::Exit;
 use super::progress::{Format, Progress};
 use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs, attributes, say};
 
+/// Steps that run at once where nobody says how many: they wait for the network more than they compute.
+const LEAST_STEPS: usize = 4;
+
 /// Build an image from a Dockerfile.
 ///
 /// Prints one line on stdout, the digest of the manifest; all talk goes to stderr.
@@ -133,7 +136,8 @@ pub(crate) struct Args {
     /// The level of the compression [default: gzip 6, zstd 3]
     #[arg(long, value_name = "N", env = "RBUILD_COMPRESSION_LEVEL")]
     pub(crate) compression_level: Option<u32>,
-    /// How many steps run at once [default: the CPUs this process may use]
+    /// How many steps run at once, and threads pack [default: the CPUs this process may use; of steps 4
+    /// at least, since they wait for the network]
     #[arg(long, value_name = "N", env = "RBUILD_JOBS")]
     pub(crate) jobs: Option<usize>,
     #[command(flatten)]
@@ -589,11 +593,10 @@ impl Command {
 
     fn options(&self, prepared: &Prepared, policy: &Policy) -> Result<Options, Stop> {
         let args = &self.args;
-        let jobs = args.jobs.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-        });
+        let cpus = || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         Ok(Options {
-            jobs: jobs.max(1),
+            jobs: args.jobs.unwrap_or_else(|| cpus().max(LEAST_STEPS)).max(1),
+            threads: args.jobs.unwrap_or_else(cpus).max(1),
             no_cache: args.no_cache,
             no_cache_stages: args.arguments.no_cache_stages(&prepared.instructions)?,
             times: self.times,

@@ -48,7 +48,7 @@ pub(super) fn copied(
                 exclude: copy.exclude.clone(),
                 parents: copy.parents,
             };
-            match select(context, &pick) {
+            match select(context, &pick, None) {
                 Ok(selection) => {
                     found.extend(
                         selection.entries().map(|entry| (entry.path.clone(), entry.clone())),

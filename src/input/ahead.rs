@@ -1,0 +1,162 @@
+//! Reads the folders of a walk before the walk comes to them, on further threads.
+//!
+//! A walk knows which folders it will read as soon as it has read the one that they are in: it asks for
+//! them with [`Ahead::want`], and takes each with [`Ahead::take`] when it gets there. What is found, and
+//! which error comes first, is the same as without: only the walk decides the order.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
+
+use super::{Context, Error};
+use crate::base::ImagePath;
+use crate::layer::Entry;
+use crate::store::StatCache;
+use crate::sys::{Follow, Stat};
+
+/// Threads that read, besides the one that walks. More of them wait for each other in the kernel.
+const THREADS: usize = 3;
+
+/// Folders asked for before a thread is worth its start.
+const WORTH_IT: usize = 4;
+
+/// Entries read and not yet taken: what memory is spent on. One folder may pass it.
+const MOST: usize = 20_000;
+
+/// What is in a folder, last name first.
+pub(super) type Listing = Vec<(Entry, Stat)>;
+
+/// A folder that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Ticket(u64);
+
+/// The folders of one walk.
+pub(super) struct Ahead<'a> {
+    context: &'a Context,
+    seen: Option<&'a StatCache>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    // In the order in which they will be taken.
+    wanted: VecDeque<(Ticket, ImagePath)>,
+    // Looked up alone.
+    done: HashMap<Ticket, Result<Listing, Error>>,
+    kept: usize,
+    next: u64,
+    threads: usize,
+    over: bool,
+}
+
+/// Lets the threads go, however the walk ends.
+pub(super) struct Walking<'w, 'a>(&'w Ahead<'a>);
+
+impl Drop for Walking<'_, '_> {
+    fn drop(&mut self) {
+        self.0.state().over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl<'a> Ahead<'a> {
+    /// Reads folders of `context`; files that `seen` knows are not asked for attributes.
+    pub(super) fn new(context: &'a Context, seen: Option<&'a StatCache>) -> Self {
+        Ahead { context, seen, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Must be held while the walk goes on.
+    pub(super) fn walking(&self) -> Walking<'_, 'a> {
+        Walking(self)
+    }
+
+    /// Asks for folders that will be taken next, in this order, before all that was asked for earlier.
+    pub(super) fn want<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        paths: Vec<ImagePath>,
+    ) -> Vec<Ticket> {
+        let mut state = self.state();
+        let first = state.next;
+        state.next += paths.len() as u64;
+        let tickets: Vec<Ticket> = (first..state.next).map(Ticket).collect();
+        for (ticket, path) in tickets.iter().zip(paths).rev() {
+            state.wanted.push_front((*ticket, path));
+        }
+        if state.wanted.len() >= WORTH_IT {
+            while state.threads < THREADS {
+                state.threads += 1;
+                let thread = std::thread::Builder::new().name("ahead".to_owned());
+                // Without them the walk reads all itself.
+                if thread.spawn_scoped(scope, || self.read_on()).is_err() {
+                    break;
+                }
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+        tickets
+    }
+
+    /// Returns what is in a folder that was asked for; once for each.
+    pub(super) fn take(&self, ticket: Ticket) -> Result<Listing, Error> {
+        let mut state = self.state();
+        loop {
+            if let Some(listing) = state.done.remove(&ticket) {
+                state.kept -= weight(&listing);
+                self.changed.notify_all();
+                return listing;
+            }
+            if let Some(at) = state.wanted.iter().position(|(wanted, _)| *wanted == ticket) {
+                let (_, path) = state.wanted.remove(at).expect("it was found there");
+                drop(state);
+                return self.read(&path);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn read_on(&self) {
+        let mut state = self.state();
+        while !state.over {
+            let next = if state.kept < MOST { state.wanted.pop_front() } else { None };
+            let Some((ticket, path)) = next else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(state);
+            let listing = self.read(&path);
+            state = self.state();
+            state.kept += weight(&listing);
+            state.done.insert(ticket, listing);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Reads a folder.
+    pub(super) fn read(&self, path: &ImagePath) -> Result<Listing, Error> {
+        let root = self.context.root();
+        let dir = root.open_dir(path, Follow::No).map_err(Error::io("read", path))?;
+        let mut found = Vec::new();
+        for (name, _) in dir.list().map_err(Error::io("read", path))?.into_iter().rev() {
+            let inner = path.join(&name).map_err(|error| Error::Io {
+                what: "use the source",
+                path: path.display().into_owned(),
+                source: std::io::Error::other(error),
+            })?;
+            if let Some((entry, stat)) = self.context.entry_in(&dir, &name, &inner, self.seen)? {
+                found.push((entry, stat));
+            }
+        }
+        Ok(found)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn weight(listing: &Result<Listing, Error>) -> usize {
+    listing.as_ref().map_or(1, |listing| listing.len() + 1)
+}
