@@ -7,7 +7,7 @@ import debian
 import inputs
 from registry import Registry, blob
 from small_rows import tiny_files
-from workloads import Contender, Target, Workload, has, limit, quiet, rows
+from workloads import Contender, Target, Workload, has, limit, quiet, rows, there
 
 
 @rows(("one file onto a base of 8 layers, 700 MiB",))
@@ -38,7 +38,9 @@ def unzip():
 def pull_large_base(bench):
     base = bench.large_base()
     case = bench.case("unpack", "FROM base\nRUN echo hello > /greeting\n", base)
-    targets = [Target("wall", 2.5)]
+    bare = bench.path("bare")
+    way = f"{unzip().split()[0]} \\| tar x, 2 at a time"
+    targets = there("wall", 2.5, 0.95, way)
     builds = []
     if Registry.there():
         bench.registry.empty()
@@ -54,11 +56,9 @@ def pull_large_base(bench):
                 command=lambda: f"{pull} && {bench.buildah.build(case)}"))
     else:
         builds = bench.builds(case, 1, True, base_in_store=False, entries=1)[:1]
-    bare = bench.path("bare")
     script = (f"mkdir {bare}; printf '%s\\n' {packed_layers(base)} | "
               f"xargs -P2 -I@ sh -c 'd=$(mktemp -d {bare}/XXXXXX); {unzip()} @ | tar -C $d -xf -'")
-    return Workload(builds + [limit(f"{unzip().split()[0]} \\| tar x, 2 at a time", script,
-                                    lambda: builders.remove(bare))], targets)
+    return Workload(builds + [limit(way, script, lambda: builders.remove(bare))], targets)
 
 
 @rows(("audit of that base",))

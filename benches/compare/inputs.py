@@ -1,4 +1,4 @@
-"""Contexts, Dockerfiles and bases that the workloads build from: the same bytes each time."""
+"""Contexts, Dockerfiles and bases that the workloads build from: the same bytes each time, on one machine."""
 
 import hashlib
 import io
@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from dataclasses import dataclass
 
 WORDS = [w.encode() for w in
@@ -33,18 +34,39 @@ def text(rng, size):
     return bytes(out[:size])
 
 
+def of_this_machine():
+    """What is really in images: this machine's programs, libraries and documents, in pieces of 1 MiB, again
+    and again. No two rounds are equal: a builder must not gain by finding repeats."""
+    rng, piece = random.Random(1), bytearray()
+    while True:
+        for top in ("/usr/bin", "/usr/lib", "/usr/share"):
+            for where, folders, names in os.walk(top):
+                folders.sort()
+                for name in sorted(names):
+                    path = os.path.join(where, name)
+                    if os.path.islink(path) or not os.path.isfile(path):
+                        continue
+                    try:
+                        with open(path, "rb") as file:
+                            data = file.read(64 << 20)
+                    except PermissionError:
+                        continue
+                    piece += rng.randbytes(16) + data
+                    while len(piece) >= 1 << 20:
+                        yield bytes(piece[:1 << 20])
+                        del piece[:1 << 20]
+
+
 def big_files(folder, count, size):
-    """`count` files of `size` bytes each: blocks of text and of noise."""
+    """`count` files of `size` bytes each."""
     os.makedirs(folder, exist_ok=True)
-    rng = random.Random(1)
-    block = text(rng, 3 << 20) + rng.randbytes(1 << 20)
+    pieces = of_this_machine()
     for number in range(count):
         with open(os.path.join(folder, f"big{number}"), "wb") as file:
             left = size
             while left > 0:
-                # No two blocks are equal: a builder must not gain by finding repeats.
-                piece = rng.randbytes(64) + block[rng.randrange(4096):]
-                file.write(piece[:left])
+                piece = next(pieces)[:left]
+                file.write(piece)
                 left -= len(piece)
 
 
@@ -59,13 +81,17 @@ def noise(folder, size):
 
 def small_files(folder, count):
     """`count` files of 0.2 to 4 KiB in folders of 200."""
-    rng = random.Random(2)
+    rng, pieces, piece = random.Random(2), of_this_machine(), b""
     for number in range(count):
         where = os.path.join(folder, f"d{number // 200:04}")
         if number % 200 == 0:
             os.makedirs(where, exist_ok=True)
+        size = rng.randrange(200, 4096)
+        if len(piece) < size:
+            piece = next(pieces)
         with open(os.path.join(where, f"f{number % 200:03}"), "wb") as file:
-            file.write(text(rng, rng.randrange(200, 4096)))
+            file.write(piece[:size])
+        piece = piece[size:]
 
 
 def layout(folder, layers):
@@ -152,6 +178,17 @@ def busybox(tar):
     for name in "sh true echo mkdir cat cp seq sleep dd touch".split():
         add(tar, f"bin/{name}", link="busybox")
     add(tar, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
+
+
+def busybox_tree(folder):
+    """The same, unpacked."""
+    os.makedirs(folder)
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            busybox(tar)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as tar:
+            tar.extractall(folder, filter="tar")
 
 
 def large_base(folder):

@@ -29,15 +29,21 @@ class Target:
     def judge(self, medians):
         """The target in words, and whether it holds; None where who it speaks of is not here."""
         most, unit = self.most, " MiB" if self.figure == "memory" else " s"
-        words = f"{most:g}{unit}"
+        words = f"{most:.3g}{unit}"
         if self.of:
             if self.of not in medians:
                 return None
             most = most * getattr(medians[self.of], self.figure) + self.plus
-            words = (self.of if self.most == 1 else f"{self.most:g} × {self.of}") + (
+            words = (self.of if self.most == 1 else f"{self.most:.2g} × {self.of}") + (
                 f" + {self.plus:g} s" if self.plus else "")
         why = f" ({self.why})" if self.why else ""
         return f"{self.figure} ≤ {words}{why}", getattr(medians["rbuild"], self.figure) <= most
+
+
+def there(figure, most, limit, of):
+    """A target in seconds, of another machine on which the bare work `of` took `limit` seconds: the same
+    in seconds, and as a ratio, which is what holds on a machine of another speed."""
+    return [Target(figure, most), Target(figure, most / limit, of, why="the same as a ratio")]
 
 
 class Workload:
@@ -93,6 +99,14 @@ class Bench:
                 raise AssertionError(f"the input {name} could not be made")
             self.made.add(path)
         return path
+
+    def bare_steps(self, count):
+        """So many steps that do nothing but what every step must: see benches/micro/bare_step.rs."""
+        program = os.path.join(os.path.dirname(self.rbuild.program), "bare-step")
+        lower, place = self.once("lower", inputs.busybox_tree), self.path("bare-steps")
+        return limit(f"{count} × bare step" if count > 1 else "bare step",
+                     [program, str(count), lower, place, "/bin/true"],
+                     lambda: builders.remove(place))
 
     def drop(self, name):
         """Removes an input that no later row needs."""

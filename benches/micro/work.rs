@@ -105,7 +105,7 @@ fn keying(place: &Path) -> Round {
         let store = Store::open(store.path()).expect("a store");
         let context = Context::open(&files, None).expect("a context");
         let pick = Pick { sources: vec!["/".into()], ..Pick::default() };
-        let found = select(&context, &pick).expect("files");
+        let found = select(&context, &pick, None).expect("files");
         black_box(found.digest(&store).expect("a digest"));
     })
 }
