@@ -188,7 +188,7 @@ def busybox_tree(folder):
             busybox(tar)
         file.seek(0)
         with tarfile.open(fileobj=file) as tar:
-            tar.extractall(folder, filter="tar")
+            tar.extractall(folder)
 
 
 def large_base(folder):

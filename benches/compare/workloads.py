@@ -100,13 +100,15 @@ class Bench:
             self.made.add(path)
         return path
 
-    def bare_steps(self, count):
-        """So many steps that do nothing but what every step must: see benches/micro/bare_step.rs."""
+    def bare_step(self, count, place, *words):
+        """The command for so many steps that do nothing but what every step must: benches/micro/bare_step.rs."""
         program = os.path.join(os.path.dirname(self.rbuild.program), "bare-step")
-        lower, place = self.once("lower", inputs.busybox_tree), self.path("bare-steps")
+        return [program, str(count), self.once("lower", inputs.busybox_tree), place, *words]
+
+    def bare_steps(self, count):
+        place = self.path("bare-steps")
         return limit(f"{count} × bare step" if count > 1 else "bare step",
-                     [program, str(count), lower, place, "/bin/true"],
-                     lambda: builders.remove(place))
+                     self.bare_step(count, place, "/bin/true"), lambda: builders.remove(place))
 
     def drop(self, name):
         """Removes an input that no later row needs."""

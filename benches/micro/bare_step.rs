@@ -1,4 +1,4 @@
-//! The least that a step can cost: `bare-step N LOWER PLACE PROGRAM` makes one user namespace, and then N
+//! The least that a step can cost: `bare-step N LOWER PLACE PROGRAM…` makes one user namespace, and then N
 //! times, one after the other, what every step has: namespaces of its own, an overlay of LOWER and an
 //! empty folder in PLACE as its root, a `/proc`, and PROGRAM, which it waits for. Nothing is checked,
 //! written down or packed.
@@ -10,12 +10,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [count, lower, place, program] = args.as_slice() else {
-        eprintln!("bare-step N LOWER PLACE PROGRAM");
+    let [count, lower, place, program @ ..] = args.as_slice() else {
+        eprintln!("bare-step N LOWER PLACE PROGRAM [ARGUMENT…]");
         return ExitCode::from(2);
     };
     let count: usize = count.parse().expect("a number");
-    let program = text(program);
+    let program: Vec<CString> = program.iter().map(|word| text(word)).collect();
     // SAFETY: these calls take no pointers.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
     // SAFETY: one thread, no pointers.
@@ -68,7 +68,7 @@ impl Step {
         Step { merged: text(&merged.display().to_string()), options: text(&options) }
     }
 
-    fn run(&self, program: &CString) -> ! {
+    fn run(&self, program: &[CString]) -> ! {
         let mount = |what: &str, at: &CString, flags, options: Option<&CString>| {
             let kind = text(what);
             let options = options.map_or(std::ptr::null(), |options| options.as_ptr());
@@ -81,17 +81,19 @@ impl Step {
         mount("none", &text("/"), libc::MS_REC | libc::MS_PRIVATE, None);
         mount("overlay", &self.merged, 0, Some(&self.options));
         let here = text(".");
-        let argv = [program.as_ptr(), std::ptr::null()];
+        let mut argv: Vec<_> = program.iter().map(|word| word.as_ptr()).collect();
+        argv.push(std::ptr::null());
         // SAFETY: all strings end with a zero byte and live on, and the lists end with a null.
         unsafe {
             ok(libc::chdir(self.merged.as_ptr()), "chdir");
+            // While a whole one is in sight: else the kernel gives none.
+            mount("proc", &text("proc"), 0, None);
             ok(
                 libc::syscall(libc::SYS_pivot_root, here.as_ptr(), here.as_ptr()) as i32,
                 "pivot_root",
             );
             ok(libc::umount2(here.as_ptr(), libc::MNT_DETACH), "umount");
-            mount("proc", &text("/proc"), 0, None);
-            libc::execv(program.as_ptr(), argv.as_ptr());
+            libc::execv(argv[0], argv.as_ptr());
         }
         panic!("exec: {}", Error::last_os_error());
     }

@@ -388,7 +388,7 @@ pub(super) fn files_of(taken: &[Taken], read: &Read) -> Files {
         match taken {
             Taken::Selection(selection) => selection.each_file(marks, &mut |entry, mark| {
                 let path = entry.path.display();
-                let mark = mark.map_or(String::new(), |mark| mark.hex());
+                let mark = mark.map_or(String::new(), |mark| mark.hex()[..32].to_owned());
                 files.add(path.trim_start_matches('/'), format_args!("{:o} {mark}", entry.mode));
             }),
             Taken::Inline { .. } => {}
