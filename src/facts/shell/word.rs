@@ -103,9 +103,11 @@ pub(super) fn literal(body: &Body, range: std::ops::Range<usize>) -> Arg {
 
 fn plain(raw: &str) -> bool {
     let odd = |byte: u8| matches!(byte, b'\\' | b'\'' | b'"' | b'$' | b'`' | b'~');
-    !raw.is_empty()
-        && !raw.bytes().any(odd)
-        && !(raw.bytes().any(|byte| byte == HOLE_STARTS) && raw.contains(HOLE))
+    let may = |byte: u8| byte == HOLE_STARTS;
+    if raw.is_empty() || raw.bytes().any(odd) {
+        return false;
+    }
+    !raw.bytes().any(may) || !raw.contains(HOLE)
 }
 
 impl Fold<'_> {

@@ -112,8 +112,8 @@ impl Reader<'_> {
                 return None;
             }
             let mark = self.operator(mark)?;
-            let prefix = (!prefix.is_empty()).then(|| CommandPrefix(prefix));
-            let suffix = (!suffix.is_empty()).then(|| CommandSuffix(suffix));
+            let prefix = (!prefix.is_empty()).then_some(CommandPrefix(prefix));
+            let suffix = (!suffix.is_empty()).then_some(CommandSuffix(suffix));
             return Some((SimpleCommand { prefix, word_or_name: name, suffix }, mark));
         }
     }

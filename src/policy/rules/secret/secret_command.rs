@@ -106,8 +106,8 @@ fn login(command: &Command) -> Option<String> {
                 && args().any(|arg| arg.contains("_authToken") || arg.contains("_password")))
                 || matches!(first, "login" | "adduser")
         }
-        "pip" | "pip3" => first == "config" && args().any(|arg| has_login(arg)),
-        "git" => has("config") && args().any(|arg| has_login(arg)),
+        "pip" | "pip3" => first == "config" && args().any(has_login),
+        "git" => has("config") && args().any(has_login),
         "mysql" | "mysqldump" | "mysqladmin" => args().any(|arg| {
             arg.strip_prefix("-p")
                 .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['o', 'r', 'l']))
