@@ -113,7 +113,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         cancel: &Cancel::new(),
         program: "/proc/self/exe".into(),
         id_mode: entered.mode,
-        stacking: Stacking::probe(&store)?.0,
+        stacking: &|| Stacking::probe(&store).map_or(Stacking::Plain, |(found, _)| found),
         isolation: Isolation::Namespaces,
         context: Some(&main),
         named: &files,

@@ -75,6 +75,16 @@ pub struct Expander {
     budget: u64,
 }
 
+/// Returns what a word is in every scope, where that is plain: it has neither variables nor escapes,
+/// and no quotes but a pair around it.
+pub fn constant(raw: &str, escape: char) -> Option<&str> {
+    let quoted = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let text = quoted.unwrap_or(raw);
+    let special = |byte: u8| matches!(byte, b'$' | b'"' | b'\'') || char::from(byte) == escape;
+    let long = quoted.is_some() && text.len() > EXPANSION_LIMIT;
+    (!long && !text.bytes().any(special)).then_some(text)
+}
+
 // For all words of one build: real files stay under a few MiB.
 const BUDGET: u64 = 1 << 27;
 
@@ -87,9 +97,9 @@ impl Expander {
     /// Expands to one string: variables replaced, quotes removed, escapes resolved. Blanks stay.
     pub fn word(&mut self, raw: &str, scope: &Scope) -> Result<String, ExpandError> {
         // By far the most words have nothing to expand.
-        if !raw.contains(['$', '"', '\'', self.escape]) {
+        if let Some(text) = constant(raw, self.escape) {
             self.pay(raw.len())?;
-            return Ok(raw.to_owned());
+            return Ok(text.to_owned());
         }
         self.run(raw, scope, self.escape, true).map(|(text, _)| text)
     }

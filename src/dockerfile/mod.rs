@@ -13,7 +13,7 @@ mod print;
 mod text;
 mod words;
 
-pub use expand::{ExpandError, Expander, Scope};
+pub use expand::{ExpandError, Expander, Scope, constant};
 pub use heredoc::{Heredoc, Marker, marker};
 pub use parse::parse;
 pub use text::Text;

@@ -47,6 +47,11 @@ impl Text {
         &self.text
     }
 
+    /// Returns the pieces: where each begins in the joined text, and in the file.
+    pub fn runs(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.runs.iter().map(|(here, file)| (*here as usize, *file as usize))
+    }
+
     /// Tells whether there is none.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()

@@ -141,8 +141,8 @@ pub struct Services<'a> {
     pub program: PathBuf,
     /// Which ids there are.
     pub id_mode: IdMode,
-    /// How layers are seen as one tree.
-    pub stacking: Stacking,
+    /// How layers are seen as one tree: asked once, and only if a tree is needed.
+    pub stacking: &'a (dyn Fn() -> Stacking + Sync + 'a),
     /// What stands around a step.
     pub isolation: Isolation,
     /// The build context; `None` if there is none (a Dockerfile alone).

@@ -199,12 +199,8 @@ impl Execution<'_> {
                 let tree = self.tree_of(done.diff).ok_or_else(|| lost(done.diff))?;
                 let root = Root::open_host(&store.tree_path(&tree)).map_err(|_| lost(done.diff))?;
                 let mode = self.services.id_mode;
-                let changes = rootfs::changes(
-                    &Arc::new(root),
-                    self.services.stacking,
-                    mode,
-                    &self.lower(below)?,
-                )?;
+                let changes =
+                    rootfs::changes(&Arc::new(root), self.stacking(), mode, &self.lower(below)?)?;
                 self.write(true, None, |out| {
                     rootfs::pack(&changes, out, rootfs_times(self.options.times))?;
                     Ok(())
@@ -242,7 +238,7 @@ impl Execution<'_> {
             let lower = self.lower(&stack[..below])?;
             layers.push(rootfs::changes(
                 &Arc::new(root),
-                self.services.stacking,
+                self.stacking(),
                 self.services.id_mode,
                 &lower,
             )?);

@@ -104,7 +104,7 @@ impl Execution<'_> {
 
     /// Makes the tree that a step over `layers` works in.
     pub(super) fn place(&self, layers: Vec<PathBuf>, work: &Work) -> Result<Place, Failure> {
-        if self.services.stacking != Stacking::Plain {
+        if self.stacking() != Stacking::Plain {
             return Ok(Place { lowers: layers, upper: work.upper().to_owned(), copy: None });
         }
         let mode = self.services.id_mode;
@@ -138,7 +138,7 @@ impl Execution<'_> {
 
     /// Opens layers (bottom first, one at least) as one folder.
     pub(super) fn opened(&self, layers: Vec<PathBuf>) -> Result<Root, Failure> {
-        let layers = match self.services.stacking {
+        let layers = match self.stacking() {
             Stacking::Overlay { .. } => self.bounded(layers)?,
             Stacking::Plain if layers.len() > 1 => {
                 vec![self.merged(layers)?]
@@ -150,7 +150,7 @@ impl Execution<'_> {
 
     /// Makes one of the lowest layers where there are more than an overlay takes.
     pub(super) fn bounded(&self, mut layers: Vec<PathBuf>) -> Result<Vec<PathBuf>, Failure> {
-        let Stacking::Overlay { most } = self.services.stacking else { return Ok(layers) };
+        let Stacking::Overlay { most } = self.stacking() else { return Ok(layers) };
         // In large steps: a stack that grows by one layer finds the same lowest ones merged.
         let step = most - most / 5;
         let over = layers.len().saturating_sub(most - 1);
@@ -186,7 +186,7 @@ impl Execution<'_> {
         (writable, insecure): (bool, bool),
         loans: &mut Loans,
     ) -> Result<MountKind, Failure> {
-        if self.services.stacking != Stacking::Plain {
+        if self.stacking() != Stacking::Plain {
             let source = Source::Tree { lowers: self.bounded(layers)?, path: path.clone() };
             return Ok(MountKind::Bind { source, writable });
         }

@@ -241,7 +241,7 @@ impl Execution<'_> {
         }
 
         authorities.take_back(&work)?;
-        let mut changes = work.changes(&lower, self.services.stacking, mode)?;
+        let mut changes = work.changes(&lower, self.stacking(), mode)?;
         if !by_record {
             rootfs::forget_nodes(&mut changes, &work.root()?, mode, &lower)?;
         }

@@ -397,7 +397,7 @@ impl Execution<'_> {
             return Ok(Lower::Nothing);
         }
         let layers = self.trees(stack)?;
-        Ok(match self.services.stacking {
+        Ok(match self.stacking() {
             Stacking::Plain => Lower::Stacked(Stacked::open(&layers, mode)?),
             Stacking::Overlay { .. } => Lower::Mounted(self.opened(layers)?, mode),
         })

@@ -14,6 +14,7 @@ use crate::event::{Event, StepName};
 use crate::facts::{Conduct, Leak, Needles};
 use crate::input::git::Checkout;
 use crate::plan::{Base, Op, Plan, Step};
+use crate::rootfs::Stacking;
 use crate::sandbox::{Cancel, Foreign};
 use crate::store::{CacheRecord, TreeId};
 
@@ -56,6 +57,7 @@ pub(super) struct Execution<'a> {
     pub(super) gate: Option<super::behaviour::Gate<'a>>,
     /// How steps are limited, once that is known.
     pub(super) held: OnceLock<super::terms::Held>,
+    stacking: OnceLock<Stacking>,
     /// Files of repositories, kept until all layers are packed.
     pub(super) checkouts: Mutex<Vec<Checkout>>,
     /// See [`super::place`].
@@ -103,6 +105,7 @@ impl<'a> Execution<'a> {
             conduct: Mutex::default(),
             gate,
             held: OnceLock::new(),
+            stacking: OnceLock::new(),
             checkouts: Mutex::default(),
             merged: Mutex::default(),
             failure: Mutex::default(),
@@ -163,6 +166,11 @@ impl<'a> Execution<'a> {
             *first = Some(failure);
         }
         self.services.cancel.cancel();
+    }
+
+    /// How this host shows a stack of layers as one tree.
+    pub(super) fn stacking(&self) -> Stacking {
+        *self.stacking.get_or_init(self.services.stacking)
     }
 
     pub(super) fn cancel(&self) -> &Cancel {

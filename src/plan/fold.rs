@@ -625,8 +625,8 @@ fn names(sources: &[op::Source]) -> String {
         .map(|source| match source {
             op::Source::Path { path, .. } => path.clone(),
             op::Source::Inline(file) => format!("<<{}", file.name),
-            op::Source::Url { url, .. } => transfer::without_login(url),
-            op::Source::Git { remote, .. } => transfer::without_login(remote),
+            op::Source::Url { url, .. } => transfer::without_login(url).into_owned(),
+            op::Source::Git { remote, .. } => transfer::without_login(remote).into_owned(),
         })
         .collect();
     names.join(" ")
@@ -650,14 +650,15 @@ fn title(sources: &Sources, span: Span) -> String {
         if !out.is_empty() {
             out.push(' ');
         }
-        for c in transfer::without_login(word).chars() {
-            count += 1;
-            if count > 200 {
-                out.push('…');
-                return out;
-            }
-            out.push(c);
+        let word = transfer::without_login(word);
+        let length = word.chars().count();
+        if count + length > 200 {
+            out.extend(word.chars().take(200 - count));
+            out.push('…');
+            return out;
         }
+        out.push_str(&word);
+        count += length;
     }
     out
 }

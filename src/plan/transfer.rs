@@ -1,5 +1,7 @@
 //! COPY and ADD after expansion.
 
+use std::borrow::Cow;
+
 use super::op::{InlineFile, Source};
 use crate::base::Span;
 use crate::diag::{Code, Diagnostic};
@@ -49,17 +51,21 @@ pub(super) fn inline(name: String, content: String, span: Span) -> Source {
 
 // An address as it may be shown and shipped: without a password, and over HTTP without any login, as
 // that is where tokens stand.
-pub(super) fn without_login(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+pub(super) fn without_login(url: &str) -> Cow<'_, str> {
+    // Nearly all words end here.
+    if !url.contains('@') {
+        return Cow::Borrowed(url);
+    }
+    let Some((scheme, rest)) = url.split_once("://") else { return Cow::Borrowed(url) };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let lower = scheme.to_ascii_lowercase();
     match authority.rsplit_once('@') {
         Some((login, host))
             if login.contains(':') || lower.ends_with("http") || lower.ends_with("https") =>
         {
-            format!("{scheme}://{host}{path}")
+            Cow::Owned(format!("{scheme}://{host}{path}"))
         }
-        _ => url.to_owned(),
+        _ => Cow::Borrowed(url),
     }
 }
 

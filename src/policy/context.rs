@@ -57,17 +57,25 @@ pub(super) fn sources<'a>(
 
 /// Returns a path of the context without `./`, `..` and slashes at its ends.
 pub(super) fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
+    let mut out = String::with_capacity(path.len());
+    append(&mut out, path);
+    out
+}
+
+/// Goes on from a clean path with another.
+pub(super) fn append(out: &mut String, path: &str) {
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." => {
-                parts.pop();
+            ".." => out.truncate(out.rfind('/').unwrap_or(0)),
+            part => {
+                if !out.is_empty() {
+                    out.push('/');
+                }
+                out.push_str(part);
             }
-            part => parts.push(part),
         }
     }
-    parts.join("/")
 }
 
 /// Tells whether a path is `top`, or below it.

@@ -24,6 +24,17 @@ impl Step<'_, '_> {
 
 /// Returns the commands of a stage's RUNs in order.
 pub(super) fn steps<'o, 'a>(stage: &'o Stage<'a>) -> Vec<Step<'o, 'a>> {
+    let runs = stage.items.iter().filter(|item| item.is_run());
+    let commands =
+        runs.flat_map(|item| item.script().commands.iter().map(move |command| (item, command)));
+    // Several rules ask.
+    let folders = stage.folders.get_or_init(|| folders(stage));
+    let steps = commands.zip(folders);
+    steps.map(|((item, command), cwd)| Step { item, command, cwd: cwd.clone() }).collect()
+}
+
+// The folder of each command.
+fn folders(stage: &Stage<'_>) -> Vec<Option<Rc<str>>> {
     let mut out = Vec::new();
     for item in stage.items.iter().filter(|item| item.is_run()) {
         let mut cwd = item.workdir.clone();
@@ -46,7 +57,7 @@ pub(super) fn steps<'o, 'a>(stage: &'o Stage<'a>) -> Vec<Step<'o, 'a>> {
                     None => None,
                 };
             }
-            out.push(Step { item, command, cwd: cwd.clone() });
+            out.push(cwd.clone());
         }
     }
     out
@@ -267,20 +278,20 @@ pub(super) fn downloads(step: &Step<'_, '_>) -> Vec<Download> {
 
 /// Tells whether a command checks what was fetched, of the file; `script` is what it stands in.
 pub(super) fn verifies(command: &Command, script: &Script, file: &str) -> bool {
-    let args: Vec<&str> = command.args().iter().map(|arg| arg.text.as_str()).collect();
+    let args = || command.args().iter().map(|arg| arg.text.as_str());
     let name = command.name().unwrap_or("");
     let checks = match name {
         "sha1sum" | "sha224sum" | "sha256sum" | "sha384sum" | "sha512sum" | "b2sum" | "shasum"
-        | "md5sum" => args.iter().any(|arg| {
-            *arg == "--check"
+        | "md5sum" => args().any(|arg| {
+            arg == "--check"
                 || (arg.starts_with('-') && !arg.starts_with("--") && arg.contains('c'))
         }),
-        "gpg" | "gpg2" => args.iter().any(|arg| arg.starts_with("--verify")),
+        "gpg" | "gpg2" => args().any(|arg| arg.starts_with("--verify")),
         "gpgv" | "gpgv2" => true,
-        "cosign" | "slsa-verifier" => args.iter().any(|arg| arg.starts_with("verify")),
-        "minisign" => args.iter().any(|arg| arg.starts_with('-') && arg.contains('V')),
-        "signify" => args.contains(&"-V") || args.contains(&"-C"),
-        "openssl" => matches!(args.first(), Some(&("dgst" | "sha256" | "sha512"))),
+        "cosign" | "slsa-verifier" => args().any(|arg| arg.starts_with("verify")),
+        "minisign" => args().any(|arg| arg.starts_with('-') && arg.contains('V')),
+        "signify" => args().any(|arg| matches!(arg, "-V" | "-C")),
+        "openssl" => matches!(args().next(), Some("dgst" | "sha256" | "sha512")),
         "[" | "test" => return compares(command, script, file),
         _ => return false,
     };

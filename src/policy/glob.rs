@@ -2,15 +2,6 @@
 
 /// Tells whether `path` matches `pattern`. Time is bounded by the product of their lengths.
 pub fn matches(pattern: &str, path: &str) -> bool {
-    let wild = ['*', '?'];
-    let (Some(first), Some(last)) = (pattern.find(wild), pattern.rfind(wild)) else {
-        return pattern == path;
-    };
-    // Most paths end here. What follows `**/` may stand without the slash.
-    let end = pattern[last + 1..].trim_start_matches('/');
-    if !path.starts_with(&pattern[..first]) || !path.ends_with(end) {
-        return false;
-    }
     let (pattern, path) = (pattern.as_bytes(), path.as_bytes());
     // What stands before the first and after the last wildcard has to be there: most paths end here.
     let wild = |byte: &u8| matches!(byte, b'*' | b'?');
@@ -21,6 +12,14 @@ pub fn matches(pattern: &str, path: &str) -> bool {
     let tail =
         if pattern[..=last].ends_with(b"**") && !tail.is_empty() { &tail[1..] } else { tail };
     if !path.starts_with(&pattern[..first]) || !path.ends_with(tail) {
+        return false;
+    }
+    // So has each piece between two.
+    let there = |piece: &[u8]| {
+        let piece = piece.strip_prefix(b"/").unwrap_or(piece);
+        piece.is_empty() || path.windows(piece.len()).any(|part| part == piece)
+    };
+    if !pattern[first..=last].split(wild).all(there) {
         return false;
     }
     // reached[i]: the pattern so far matches the first i bytes of the path.

@@ -300,12 +300,13 @@ impl Transfer {
 
 /// Returns a path from the root, without `.` and `..`; a relative one needs the working directory.
 pub(super) fn absolute(path: &str, workdir: Option<&str>) -> Option<String> {
-    let full = if path.starts_with('/') {
-        super::context::clean(path)
-    } else {
-        super::context::clean(&format!("{}/{path}", workdir?))
-    };
-    Some(format!("/{full}"))
+    let mut full = String::with_capacity(path.len() + 1);
+    if !path.starts_with('/') {
+        super::context::append(&mut full, workdir?);
+    }
+    super::context::append(&mut full, path);
+    full.insert(0, '/');
+    Some(full)
 }
 
 /// Returns the variables that a word names: `$A`, `${A}`, `${A:-…}`, with the bytes of each name.

@@ -15,7 +15,7 @@ use super::scripts;
 use super::values::{Snapshot, Values};
 use crate::base::{ImageRef, Span};
 use crate::diag::{Diagnostic, Sources};
-use crate::dockerfile::{Dockerfile, Expander, Scope};
+use crate::dockerfile::{Dockerfile, Expander, Scope, constant};
 use crate::facts::shell::{self, Command, Renames, Script};
 use crate::image::RunConfig;
 use crate::instruction::{From, Instruction};
@@ -78,6 +78,8 @@ pub struct Stage<'a> {
     /// Its instructions after FROM: first the triggers of its base, whose place is that of FROM with a
     /// span of their own, in another text or an earlier stage.
     pub items: Vec<Item<'a>>,
+    /// The folders that the commands of its RUNs run in, where they can be told.
+    pub(super) folders: OnceCell<Vec<Option<Rc<str>>>>,
 }
 
 impl Stage<'_> {
@@ -494,7 +496,16 @@ impl<'a> Builder<'a> {
             BaseName::Scratch | BaseName::Unknown => Vec::new(),
         };
         self.ends.push(end);
-        self.stages.push(Stage { index, from, place, base, config, facts, items: Vec::new() });
+        self.stages.push(Stage {
+            index,
+            from,
+            place,
+            base,
+            config,
+            facts,
+            items: Vec::new(),
+            folders: OnceCell::new(),
+        });
         for trigger in triggers {
             if self.triggers == TRIGGER_LIMIT {
                 break;
@@ -512,8 +523,8 @@ fn onbuild<'a>(item: &Item<'a>) -> Option<&'a Instruction> {
 }
 
 fn expand(raw: &str, values: &Snapshot, escape: char) -> Option<String> {
-    if !raw.contains(['$', '"', '\'', escape]) {
-        return Some(raw.to_owned());
+    if let Some(text) = constant(raw, escape) {
+        return Some(text.to_owned());
     }
     let mut scope = Scope::new();
     for (name, value) in values.mentioned(raw) {

@@ -73,9 +73,7 @@ fn shell_form(
     // `RUN <<EOF` alone: the content is the script, for the shell or for its own `#!`.
     if let Some(only) = alone(text, heredocs) {
         let start = only.span.start as usize;
-        body.push(&only.content, |range| {
-            Span::new(only.span.source, start + range.start, start + range.end)
-        });
+        body.push(&only.content, only.span.source, start);
         let first = only.content.lines().next().unwrap_or("");
         let start = match interpreter(first) {
             Some((interpreter, flags)) => {
@@ -92,13 +90,11 @@ fn shell_form(
     if !SHELLS.contains(&program) {
         return nothing();
     }
-    body.push(text.as_str(), |range| text.span(range));
+    body.push_text(text);
     for heredoc in heredocs {
         let start = heredoc.span.start as usize;
         body.push_at("\n", heredoc.marker);
-        body.push(&heredoc.content, |range| {
-            Span::new(heredoc.span.source, start + range.start, start + range.end)
-        });
+        body.push(&heredoc.content, heredoc.span.source, start);
         body.push_at(&heredoc.name, heredoc.marker);
     }
     if !heredocs.is_empty() {

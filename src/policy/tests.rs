@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 
 use super::*;
-use crate::base::Platform;
+use crate::base::{Digest, Platform};
 use crate::diag::Sources;
 use crate::plan::Request;
 
@@ -648,4 +648,29 @@ fn what_is_of_no_place_is_of_its_subject() {
             assert!(of(Format::Junit).contains(&format!(">{name}:1: x<")));
         }
     }
+}
+
+#[test]
+fn the_digest_is_of_the_policy_without_its_origins() {
+    let files = [
+        "extends = \"hardened\"\nlock = [\"inline\"]\n[rules]\nlabel-missing = \"warn\"\n",
+        "extends = \"none\"\n[registries]\ntrusted = [\"a\", \"b\"]\n[budget]\nmax_growth = 0.1\n",
+        "[[exceptions]]\nrules = [\"DL3007\"]\nfiles = [\"a\"]\nreason = \"r\"\nowner = \"o\"\n\
+         expires = 2027-01-01\n",
+    ];
+    let read = files.map(|text| Policy::read(text, "p.toml", &mut |_| None).unwrap());
+    let built = PROFILES.iter().map(|(name, _)| Policy::builtin(name).unwrap());
+    let digests: Vec<_> = built
+        .chain(read)
+        .map(|policy| {
+            let mut json = policy.to_json();
+            for rule in json["rules"].as_object_mut().unwrap().values_mut() {
+                assert!(rule.as_object_mut().unwrap().remove("origin").is_some());
+            }
+            assert_eq!(policy.digest(), Digest::of(json.to_string().as_bytes()), "{}", policy.name);
+            policy.digest().hex()
+        })
+        .collect();
+    let different: BTreeSet<_> = digests.iter().collect();
+    assert_eq!(different.len(), digests.len());
 }

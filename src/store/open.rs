@@ -1,7 +1,7 @@
 //! Opening the store, and what every part of it shares.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -104,8 +104,12 @@ impl Store {
         self.shared.session.path()
     }
 
-    // Puts a small file in place, whole or not at all; an older one is replaced.
+    // Puts a small file in place, whole or not at all; an older one is replaced. One that says the same
+    // stays: to read it takes a twentieth of the time, and a rename over a file makes ext4 write at once.
     pub(super) fn put_file(&self, path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
+        if holds(path, parts).unwrap_or(false) {
+            return Ok(());
+        }
         let aside = self.tmp_path()?;
         let written = File::create(&aside).and_then(|mut file| {
             parts.iter().try_for_each(|part| file.write_all(part))?;
@@ -116,6 +120,19 @@ impl Store {
             Error::io("write", path)(error)
         })
     }
+}
+
+// Tells whether a file consists of these bytes.
+fn holds(path: &Path, parts: &[&[u8]]) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let size: usize = parts.iter().map(|part| part.len()).sum();
+    if file.metadata()?.len() != size as u64 {
+        return Ok(false);
+    }
+    let mut found = vec![0; size];
+    file.read_exact(&mut found)?;
+    let mut rest = found.as_slice();
+    Ok(parts.iter().all(|part| rest.strip_prefix(*part).map(|left| rest = left).is_some()))
 }
 
 fn check_version(root: &Path) -> Result<(), Error> {

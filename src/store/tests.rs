@@ -394,3 +394,23 @@ fn a_killed_process_leaves_a_good_store() {
     }
     assert!(store.last_of("slot").is_some());
 }
+
+#[test]
+fn what_says_the_same_is_not_written_again() {
+    use std::os::unix::fs::MetadataExt;
+    let (_dir, store) = open();
+    let path = store.path("tmp").join("one");
+    let put = |parts: &[&[u8]]| {
+        store.put_file(&path, parts).unwrap();
+        (fs::metadata(&path).unwrap().ino(), fs::read(&path).unwrap())
+    };
+    let (first, _) = put(&[b"ab", b"c"]);
+    assert_eq!(put(&[b"a", b"bc"]).0, first);
+    for other in [&b"abd"[..], b"ab", b"abcd", b""] {
+        let (_, text) = put(&[other]);
+        assert_eq!(text, other);
+    }
+    // The file of the same size that is not the same.
+    fs::write(&path, "xyz").unwrap();
+    assert_eq!(put(&[b"abc"]).1, b"abc");
+}

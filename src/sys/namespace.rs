@@ -329,7 +329,6 @@ fn write_maps(maps: &Maps, pid: u32) -> Result<(), String> {
                     .arg(pid.to_string())
                     .args(arguments)
                     .env_clear()
-                    .current_dir("/")
                     .stdin(Stdio::null())
                     .output()
                     .map_err(|error| format!("{tool}: {error}"))?;

@@ -425,7 +425,7 @@ impl Command {
             self.failed(exit, &failure, &sources, events.masker());
             return Ok(exit);
         }
-        let stacking = host.stacking(&store, &prepared.plan, &events);
+        let stacking = || host.stacking(&store, &prepared.plan, &events);
         let bases = resolver.images(&prepared.plan);
         let contexts = self.contexts(&means, &events);
         if interrupted().is_some() {
@@ -441,7 +441,7 @@ impl Command {
             cancel: &cancel,
             program: environment::program(),
             id_mode: host.mode,
-            stacking,
+            stacking: &stacking,
             isolation: host.isolation.clone(),
             context: contexts.main.as_ref(),
             named: &contexts.named,
@@ -560,6 +560,7 @@ impl Command {
         let means = Means { store: &store, registry: &registry, git: &git };
         let contexts = self.contexts(&means, &events).ok()?;
         let options = self.options(&prepared, policy).ok()?;
+        let stacking = || host.stacking(&store, &prepared.plan, &events);
         let bases = resolver.images(&prepared.plan);
         let services = Services {
             store: &store,
@@ -569,7 +570,7 @@ impl Command {
             cancel: &cancel,
             program: environment::program(),
             id_mode: host.mode,
-            stacking: host.stacking(&store, &prepared.plan, &events),
+            stacking: &stacking,
             isolation: host.isolation.clone(),
             context: contexts.main.as_ref(),
             named: &contexts.named,

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::base::Span;
+use crate::base::{SourceId, Span};
+use crate::dockerfile::Text;
 
 /// A run of bytes from one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,20 +29,31 @@ impl Body {
         Self::default()
     }
 
-    /// Appends text; `locate` says where a byte range of `text` is written.
-    pub fn push(&mut self, text: &str, locate: impl Fn(Range<usize>) -> Span) {
-        let base = self.text.len();
-        let mut last: Option<Span> = None;
-        for at in 0..text.len() {
-            let span = locate(at..at + 1);
-            let follows =
-                last.is_some_and(|last| last.source == span.source && last.start + 1 == span.start);
-            if !follows {
-                self.map.push(Segment { at: base + at, span, linear: true });
-            }
-            last = Some(span);
+    /// Appends text that is written in one piece, from byte `start` of `source` on.
+    pub fn push(&mut self, text: &str, source: SourceId, start: usize) {
+        self.runs(text, source, [(0, start)]);
+    }
+
+    /// Appends text of a file, wherever its pieces are written.
+    pub fn push_text(&mut self, text: &Text) {
+        self.runs(text.as_str(), text.source(), text.runs());
+    }
+
+    fn runs(
+        &mut self,
+        text: &str,
+        source: SourceId,
+        runs: impl IntoIterator<Item = (usize, usize)>,
+    ) {
+        if !text.is_empty() {
+            let base = self.text.len();
+            self.map.extend(runs.into_iter().map(|(here, start)| Segment {
+                at: base + here,
+                span: Span::new(source, start, start + 1),
+                linear: true,
+            }));
+            self.text.push_str(text);
         }
-        self.text.push_str(text);
     }
 
     /// Appends text that is written nowhere; it is shown at `span`.

@@ -1,7 +1,8 @@
 //! What a shell body runs: a flat list of commands with their words folded as far as constants
 //! go, what each reads from and feeds, and where it stands in the Dockerfile.
 //!
-//! `brush-parser` reads the text; its tree does not leave this module, so that it can be replaced.
+//! `brush-parser` reads the text, or `lower::plain` where there is nothing to it; the tree does not leave
+//! this module, so that the parser can be replaced.
 //! Hostile text costs bounded time: bodies over [`LIMIT`] bytes, or with more nesting than any
 //! script has, are split at unquoted operators instead (`confidence` low).
 
@@ -19,6 +20,7 @@ pub use tools::{Install, Operation, Program, Tools, tools};
 
 use std::collections::BTreeMap;
 
+use self::tools::Tool;
 use crate::base::Span;
 
 /// The longest body that is parsed, in bytes; also what all texts nested in one body may add up to.
@@ -155,6 +157,17 @@ pub struct Command {
     pub depth: u8,
     /// The name of the program, where it is run by that of a copy of it.
     pub renamed: Option<String>,
+    // What follows from the name: every rule asks.
+    known: Known,
+}
+
+/// What follows from a command's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Known {
+    /// Where the name begins in the first word, if that is known.
+    name: Option<usize>,
+    /// What the package manager of that name is called with.
+    manager: Option<&'static Tool>,
 }
 
 /// What becomes of a command's failure.
@@ -221,7 +234,14 @@ pub enum NoteKind {
 impl Command {
     /// Returns the name without its folder, if known; of a copy, that of the program.
     pub fn name(&self) -> Option<&str> {
-        self.renamed.as_deref().or_else(|| self.argv.first().and_then(Arg::name))
+        self.renamed.as_deref().or_else(|| self.argv.first()?.text.get(self.known.name?..))
+    }
+
+    /// Looks up what follows from the name: to be called when it is made and when it is renamed.
+    fn look_up(&mut self) {
+        let first = self.argv.first();
+        self.known.name = first.and_then(|first| Some(first.text.len() - first.name()?.len()));
+        self.known.manager = self.name().and_then(|name| tools().manager(name));
     }
 
     /// Returns the arguments after the name.

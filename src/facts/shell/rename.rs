@@ -47,6 +47,7 @@ impl Script {
         walk(self, known, |at, name| names.push((at, name.to_owned())));
         for (at, name) in names {
             self.commands[at].renamed = Some(name);
+            self.commands[at].look_up();
         }
     }
 

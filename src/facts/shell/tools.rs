@@ -94,7 +94,7 @@ struct Fetcher {
 }
 
 /// A package manager.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tool {
     names: Vec<String>,
@@ -174,7 +174,7 @@ impl Tools {
         name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').trim_end_matches('-')
     }
 
-    fn manager(&self, name: &str) -> Option<&'static Tool> {
+    pub(super) fn manager(&self, name: &str) -> Option<&'static Tool> {
         let managers = &TOOLS.managers;
         managers.get(name).or_else(|| {
             let base = self.base_name(name);
@@ -223,7 +223,7 @@ impl Command {
     /// Returns what it installs, if it does.
     pub fn install(&self) -> Option<Install<'_>> {
         let name = self.name()?;
-        let tool = tools().manager(name)?;
+        let tool = self.known.manager?;
         let mut verb: Option<&str> = None;
         let mut group: Option<&str> = None;
         let (mut packages, mut root) = (Vec::new(), None);
@@ -318,7 +318,7 @@ impl Command {
     /// Returns how it calls a package manager, if it does.
     pub fn operation(&self) -> Option<Operation<'_>> {
         let name = self.name()?;
-        let tool = tools().manager(name)?;
+        let tool = self.known.manager?;
         let mut out = Operation {
             manager: &tool.manager,
             name,

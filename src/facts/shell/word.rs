@@ -6,15 +6,15 @@ use brush_parser::word::{
 
 use super::body::{Body, Segment};
 use super::lower::{Walk, word_too_deep};
-use super::{Arg, HOLE, NoteKind, Pipe};
+use super::{Arg, HOLE, HOLE_STARTS, NoteKind, Pipe};
 use crate::base::Span;
 
 // A value that grows by repetition (`X=$X$X`) stops here.
 const LONGEST: usize = 64 * 1024;
 
 /// A field under construction.
-struct Fold {
-    fields: Vec<Arg>,
+struct Fold<'o> {
+    fields: &'o mut Vec<Arg>,
     text: String,
     map: Vec<Segment>,
     from: Vec<Pipe>,
@@ -22,7 +22,7 @@ struct Fold {
     span: Span,
 }
 
-/// Folds a word at `start` (a byte of `body`) into its fields. Unquoted variables are split at
+/// Adds the fields of a word at `start` (a byte of `body`). Unquoted variables are split at
 /// blanks where `split` says so, as the shell does for arguments but not for assignments.
 pub(super) fn fold(
     walk: &mut Walk<'_>,
@@ -30,20 +30,23 @@ pub(super) fn fold(
     raw: &str,
     start: usize,
     split: bool,
-) -> Vec<Arg> {
+    out: &mut Vec<Arg>,
+) {
     let span = body.span(start..start + raw.len());
+    if plain(raw) {
+        let map = body.segments(start..start + raw.len(), 0);
+        out.push(Arg { text: raw.to_owned(), span, from: Vec::new(), map });
+        return;
+    }
     let mut fold = Fold {
-        fields: Vec::new(),
+        fields: out,
         text: String::new(),
         map: Vec::new(),
         from: Vec::new(),
         quoted: false,
         span,
     };
-    if plain(raw) {
-        fold.literal(body, raw, start);
-        fold.quoted = true;
-    } else if word_too_deep(raw) {
+    if word_too_deep(raw) {
         fold.hole(span);
     } else {
         match brush_parser::word::parse(raw, &walk.options()) {
@@ -54,12 +57,13 @@ pub(super) fn fold(
     if fold.quoted || !fold.text.is_empty() || !fold.from.is_empty() {
         fold.close();
     }
-    fold.fields
 }
 
 /// Folds a word that stays one field.
 pub(super) fn fold_one(walk: &mut Walk<'_>, body: &Body, raw: &str, start: usize) -> Arg {
-    fold(walk, body, raw, start, false).pop().unwrap_or_else(|| Arg {
+    let mut fields = Vec::with_capacity(1);
+    fold(walk, body, raw, start, false, &mut fields);
+    fields.pop().unwrap_or_else(|| Arg {
         text: String::new(),
         span: body.span(start..start + raw.len()),
         from: Vec::new(),
@@ -70,8 +74,9 @@ pub(super) fn fold_one(walk: &mut Walk<'_>, body: &Body, raw: &str, start: usize
 /// Folds the text of a here-document whose marker is not quoted.
 pub(super) fn fold_heredoc(walk: &mut Walk<'_>, body: &Body, raw: &str, start: usize) -> Arg {
     let span = body.span(start..start + raw.len());
+    let mut fields = Vec::new();
     let mut fold = Fold {
-        fields: Vec::new(),
+        fields: &mut fields,
         text: String::new(),
         map: Vec::new(),
         from: Vec::new(),
@@ -83,7 +88,7 @@ pub(super) fn fold_heredoc(walk: &mut Walk<'_>, body: &Body, raw: &str, start: u
         _ => fold.literal(body, raw, start),
     }
     fold.close();
-    fold.fields.pop().expect("closing makes a field")
+    fields.pop().expect("closing makes a field")
 }
 
 /// A word as it is.
@@ -97,10 +102,15 @@ pub(super) fn literal(body: &Body, range: std::ops::Range<usize>) -> Arg {
 }
 
 fn plain(raw: &str) -> bool {
-    !raw.is_empty() && !raw.contains(['\\', '\'', '"', '$', '`', '~', HOLE])
+    let odd = |byte: u8| matches!(byte, b'\\' | b'\'' | b'"' | b'$' | b'`' | b'~');
+    let may = |byte: u8| byte == HOLE_STARTS;
+    if raw.is_empty() || raw.bytes().any(odd) {
+        return false;
+    }
+    !raw.bytes().any(may) || !raw.contains(HOLE)
 }
 
-impl Fold {
+impl Fold<'_> {
     fn close(&mut self) {
         self.fields.push(Arg {
             text: std::mem::take(&mut self.text),

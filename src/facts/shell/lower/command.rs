@@ -47,12 +47,12 @@ impl Walk<'_> {
                     argv.push(self.process(text, kind, &group.list, &group.loc, &mut io));
                 }
                 Item::Word(word) => {
-                    argv.extend(fold(self, body, &word.value, text.start(word), true));
+                    fold(self, body, &word.value, text.start(word), true, &mut argv);
                 }
             }
         }
         if let Some(word) = &simple.word_or_name {
-            argv.extend(fold(self, body, &word.value, text.start(word), true));
+            fold(self, body, &word.value, text.start(word), true, &mut argv);
         }
         let outer = std::mem::replace(&mut self.arguments, false);
         for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
@@ -64,7 +64,7 @@ impl Walk<'_> {
                         let span = body.span(start..start + word.value.len());
                         self.note(NoteKind::Bash("{a,b}"), span);
                     }
-                    argv.extend(fold(self, body, &word.value, text.start(word), true));
+                    fold(self, body, &word.value, text.start(word), true, &mut argv);
                     self.arguments = false;
                 }
                 // `export A=b`, or just `dd if=x`.

@@ -29,7 +29,9 @@ pub(super) fn with_stack<T: Send>(openers: usize, work: impl FnOnce() -> T + Sen
 
 /// Tells whether a text nests more than is parsed.
 pub(super) fn too_deep(text: &str) -> bool {
-    openers(text) > MOST_OPENERS || doubling(text) > MOST_DOUBLING
+    let openers = openers(text);
+    // Whatever doubles is an opener too.
+    openers > MOST_OPENERS || (openers > MOST_DOUBLING && doubling(text) > MOST_DOUBLING)
 }
 
 /// Tells whether a word nests more than is parsed.

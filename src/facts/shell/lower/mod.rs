@@ -5,6 +5,7 @@
 mod cases;
 mod command;
 mod limits;
+mod plain;
 mod run;
 mod text;
 
@@ -49,10 +50,7 @@ pub(super) fn analyse_exec(
                 // JSON escapes move bytes: a word without any maps byte by byte.
                 let length = (span.end - span.start) as usize;
                 if length == word.len() + 2 {
-                    body.push(word, |range| {
-                        let start = span.start as usize + 1;
-                        Span::new(span.source, start + range.start, start + range.end)
-                    });
+                    body.push(word, span.source, span.start as usize + 1);
                 } else {
                     body.push_at(word, *span);
                 }
@@ -389,7 +387,7 @@ impl<'v> Walk<'v> {
             CompoundCommand::ForClause(clause) => {
                 let mut values = Vec::new();
                 for word in clause.values.iter().flatten() {
-                    values.extend(fold(self, &text.body, &word.value, text.start(word), true));
+                    fold(self, &text.body, &word.value, text.start(word), true, &mut values);
                 }
                 self.branch(|walk| {
                     let value = match values.as_slice() {
@@ -455,6 +453,9 @@ impl<'v> Walk<'v> {
 }
 
 fn parse(text: &str, options: &ParserOptions) -> Result<Program, String> {
+    if let Some(program) = plain::program(text) {
+        return Ok(program);
+    }
     let parse = |options: &ParserOptions| {
         let mut parser = brush_parser::Parser::new(text.as_bytes(), options);
         parser.parse_program().map_err(|error| error.to_string())

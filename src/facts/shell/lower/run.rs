@@ -5,7 +5,9 @@ use super::limits::{DEEPEST, MOST_COMMANDS};
 use super::{Io, Walk};
 use crate::base::Span;
 use crate::facts::shell::body::Body;
-use crate::facts::shell::{Arg, Command, Dialect, HOLE, Join, Redirect, Start, Status, effective};
+use crate::facts::shell::{
+    Arg, Command, Dialect, HOLE, Join, Known, Redirect, Start, Status, effective,
+};
 
 impl Walk<'_> {
     /// Takes a finished command: unwraps it, records it, and walks what it runs in turn.
@@ -59,7 +61,7 @@ impl Walk<'_> {
             argv.iter().skip(1).map_while(Arg::known).map(str::to_owned).collect();
         let number = self.out.len();
         let function = name.as_ref().and_then(|name| self.functions.get(name)).cloned();
-        self.out.push(Command {
+        let mut command = Command {
             argv,
             wrapped_by: wrapped_by.clone(),
             assignments,
@@ -73,7 +75,10 @@ impl Walk<'_> {
             dialect: self.dialect,
             depth: self.depth,
             renamed: None,
-        });
+            known: Known::default(),
+        };
+        command.look_up();
+        self.out.push(command);
         self.last = Some(number);
         if let Some(function) = function
             && self.depth < DEEPEST

@@ -81,8 +81,7 @@ fn disables(name: &str, value: &str) -> bool {
 }
 
 fn flag(command: &Command) -> Option<&str> {
-    let args = command.args().iter().filter_map(|arg| arg.known());
-    let mut args = args.collect::<Vec<_>>().into_iter();
+    let mut args = command.args().iter().filter_map(|arg| arg.known());
     match command.name()? {
         "curl" => {
             // Letters that take a value: what follows them is no flag.

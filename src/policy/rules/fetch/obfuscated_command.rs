@@ -71,19 +71,19 @@ fn decoded(script: &Script) -> BTreeSet<Pipe> {
     loop {
         let before = (literal.len(), hidden.len());
         for command in &script.commands {
-            let args: Vec<&str> = command.args().iter().map(|arg| arg.text.as_str()).collect();
-            let has = |words: &[&str]| args.iter().any(|arg| words.contains(arg));
+            let args = || command.args().iter().map(|arg| arg.text.as_str());
+            let has = |words: &[&str]| args().any(|arg| words.contains(&arg));
             let decodes = match command.name() {
                 Some("base64" | "base32") => has(&["-d", "-D", "--decode", "-di", "-id"]),
-                Some("xxd") => args.iter().any(|arg| arg.starts_with("-r") || *arg == "-p"),
+                Some("xxd") => args().any(|arg| arg.starts_with("-r") || arg == "-p"),
                 Some("openssl") => has(&["-d"]) || has(&["base64"]),
                 Some("rev" | "gunzip" | "zcat" | "uudecode") => true,
                 Some("gzip") => has(&["-d", "-dc", "-cd"]),
-                Some("tr") => args.len() >= 2 && !args.iter().any(|arg| arg.starts_with('-')),
+                Some("tr") => args().len() >= 2 && !args().any(|arg| arg.starts_with('-')),
                 _ => false,
             };
             let says = matches!(command.name(), Some("echo" | "printf"));
-            let escapes = says && args.iter().any(|arg| arg.contains("\\x") || arg.contains("\\0"));
+            let escapes = says && args().any(|arg| arg.contains("\\x") || arg.contains("\\0"));
             let here = command.redirects.iter().any(|redirect| {
                 redirect.kind == RedirectKind::Here && redirect.target.known().is_some()
             });

@@ -55,39 +55,39 @@ fn shells(script: &Script) -> Vec<(&Command, String)> {
     let mut out = Vec::new();
     for command in &script.commands {
         let name = command.name().unwrap_or("");
-        let args: Vec<&str> = command.args().iter().map(|arg| arg.text.as_str()).collect();
+        let args = || command.args().iter().map(|arg| arg.text.as_str());
+        let says = |word: &str| args().any(|arg| arg.contains(word));
         let socket = command.redirects.iter().any(|redirect| {
             redirect.target.text.contains("/dev/tcp/") || redirect.target.text.contains("/dev/udp/")
         });
         let shell = command.argv.first().and_then(Arg::known).is_some_and(scripts::is_shell);
         let netcat = matches!(name, "nc" | "ncat" | "netcat");
         let letters = |letter: char| {
-            args.iter().any(|arg| {
+            args().any(|arg| {
                 arg.strip_prefix('-')
                     .is_some_and(|rest| !rest.starts_with('-') && rest.contains(letter))
             })
         };
-        let long = args.iter().any(|arg| matches!(*arg, "--exec" | "--sh-exec"));
-        let fed = command.feeds.iter().any(|pipe| {
+        let long = || args().any(|arg| matches!(arg, "--exec" | "--sh-exec"));
+        let fed = || command.feeds.iter().any(|pipe| {
             script.commands.iter().any(|other| {
                 other.reads.contains(pipe)
                     && other.argv.first().and_then(Arg::known).is_some_and(scripts::is_shell)
             })
         });
-        let text = args.join(" ");
         let what = if socket && (shell || name == "exec" || name.is_empty()) {
             "/dev/tcp".to_owned()
         } else if netcat
-            && (letters('e') || long || letters('c') && args.iter().any(|a| a.contains("sh")))
+            && (letters('e') || long() || letters('c') && says("sh"))
         {
             format!("`{name} -e`")
         } else if netcat && pipes && !command.reads.is_empty() {
             format!("`{name}` on a named pipe")
-        } else if name == "socat" && text.to_ascii_uppercase().contains("EXEC:") {
+        } else if name == "socat" && args().any(|arg| arg.to_ascii_uppercase().contains("EXEC:")) {
             "`socat EXEC`".to_owned()
-        } else if text.contains("pty.spawn") || (text.contains("socket") && text.contains("dup2")) {
+        } else if says("pty.spawn") || (says("socket") && says("dup2")) {
             format!("`{name}`")
-        } else if name == "openssl" && args.first() == Some(&"s_client") && fed {
+        } else if name == "openssl" && args().next() == Some("s_client") && fed() {
             "`openssl s_client`".to_owned()
         } else {
             continue;

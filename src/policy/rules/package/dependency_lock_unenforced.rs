@@ -36,6 +36,9 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         file.path.ends_with("package-lock.json") || file.path.ends_with("npm-shrinkwrap.json")
     });
     for (item, command) in outline.commands() {
+        if !command.name().is_some_and(locks) {
+            continue;
+        }
         let args: Vec<&str> = command.args().iter().map(|arg| arg.text.as_str()).collect();
         let has = |words: &[&str]| {
             args.iter().any(|arg| words.contains(&arg.split('=').next().unwrap_or(arg)))
@@ -129,6 +132,12 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             .help(help);
         found.add(finding);
     }
+}
+
+// What has a list of the versions that were taken.
+fn locks(name: &str) -> bool {
+    let names = ["npm", "yarn", "pnpm", "uv", "poetry", "bundle", "composer", "cargo", "go"];
+    names.contains(&name) || name.starts_with("pip")
 }
 
 fn bundled(outline: &Outline<'_>, item: &Item<'_>) -> bool {

@@ -29,27 +29,27 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         let mut known: Option<(usize, bool)> = None;
         for step in crate::policy::flow::steps(stage) {
             let (item, command) = (step.item, step.command);
-            let args: Vec<&str> = command.args().iter().map(|arg| arg.prefix()).collect();
+            let args = || command.args().iter().map(|arg| arg.prefix());
             let mut checked = || match known {
                 Some((index, answer)) if index == item.place.index => answer,
                 _ => known.insert((item.place.index, checks(item.script()))).1,
             };
             let message = match command.name() {
-                Some("apt-key") if args.iter().any(|arg| matches!(*arg, "add" | "adv")) => {
+                Some("apt-key") if args().any(|arg| matches!(arg, "add" | "adv")) => {
                     "`apt-key` trusts a key for all archives".to_owned()
                 }
                 Some("add-apt-repository") => {
                     "`add-apt-repository` trusts what it is told".to_owned()
                 }
                 Some("rpm")
-                    if args.contains(&"--import")
-                        && args.iter().any(|arg| crate::policy::flow::is_url(arg)) =>
+                    if args().any(|arg| arg == "--import")
+                        && args().any(crate::policy::flow::is_url) =>
                 {
                     "a key is fetched and trusted".to_owned()
                 }
                 Some("gpg" | "gpg2")
                     if !checked()
-                        && args.iter().any(|arg| matches!(*arg, "--dearmor" | "--import"))
+                        && args().any(|arg| matches!(arg, "--dearmor" | "--import"))
                         && outline
                             .feeders(item, command)
                             .any(|name| matches!(name, "curl" | "wget")) =>
@@ -73,7 +73,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 }
                 Some("tee")
                     if !checked()
-                        && args.iter().any(|arg| {
+                        && args().any(|arg| {
                             arg.contains("keyrings/") || arg.contains("trusted.gpg.d/")
                         })
                         && outline

@@ -42,16 +42,16 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
 fn unchecked(command: &Command) -> Option<&str> {
     let name = command.name()?;
     let base = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let args: Vec<&str> = command.args().iter().map(|arg| arg.prefix()).collect();
+    let mut args = command.args().iter().map(|arg| arg.prefix());
     let flags: &[&str] = match base {
         "apt" | "apt-get" | "aptitude" => {
-            let insecure = args.iter().find(|arg| {
+            let insecure = args.clone().find(|arg| {
                 let arg = arg.trim_start_matches("-o").to_ascii_lowercase();
                 arg.starts_with("acquire::allowinsecure")
                     || arg.starts_with("apt::get::allowunauthenticated")
             });
-            if let Some(arg) = insecure {
-                return Some(arg);
+            if insecure.is_some() {
+                return insecure;
             }
             &["--allow-unauthenticated", "--force-yes", "--allow-insecure-repositories"]
         }
@@ -61,14 +61,14 @@ fn unchecked(command: &Command) -> Option<&str> {
         "zypper" => &["--no-gpg-checks", "--allow-unsigned-rpm"],
         "pip" | "uv" => &["--trusted-host", "--allow-insecure-host"],
         "npm" | "pnpm" | "yarn" => {
-            let at = args.iter().position(|arg| *arg == "strict-ssl")?;
-            return (args.get(at + 1) == Some(&"false")).then_some("strict-ssl false");
+            args.find(|arg| *arg == "strict-ssl")?;
+            return (args.next() == Some("false")).then_some("strict-ssl false");
         }
         "gem" => {
-            let at = args.iter().position(|arg| *arg == "-P" || *arg == "--trust-policy")?;
-            return (args.get(at + 1) == Some(&"NoSecurity")).then_some("-P NoSecurity");
+            args.find(|arg| *arg == "-P" || *arg == "--trust-policy")?;
+            return (args.next() == Some("NoSecurity")).then_some("-P NoSecurity");
         }
         _ => return None,
     };
-    args.into_iter().find(|arg| flags.contains(&arg.split('=').next().unwrap_or(arg)))
+    args.find(|arg| flags.contains(&arg.split('=').next().unwrap_or(arg)))
 }

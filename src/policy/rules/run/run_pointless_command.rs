@@ -22,7 +22,8 @@ pub(in crate::policy) static RULE: Rule = Rule {
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let names: Vec<String> = found.texts("commands").into_iter().map(str::to_owned).collect();
     for (item, command) in outline.commands() {
-        let Some(name) = command.name() else { continue };
+        let named = command.name().filter(|name| names.iter().any(|known| known == name));
+        let Some(name) = named else { continue };
         // `ssh -V`, `vim --version`: a question. `systemctl enable` makes a link, and works.
         let args: Vec<&str> = command.args().iter().map(|arg| arg.prefix()).collect();
         let asks = args.iter().any(|arg| matches!(*arg, "-V" | "--version" | "--help"));
@@ -30,7 +31,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             && args.iter().any(|arg| {
                 matches!(*arg, "enable" | "disable" | "mask" | "set-default" | "unmask")
             });
-        if names.iter().any(|known| known == name) && !asks && !links {
+        if !asks && !links {
             let message = format!("`{name}` has no sense in a step");
             found.tell(
                 item.place,

@@ -80,10 +80,10 @@ fn has_login(word: &str) -> bool {
 }
 
 fn login(command: &Command) -> Option<String> {
-    let args: Vec<&str> = command.args().iter().map(|arg| arg.text.as_str()).collect();
-    let has = |word: &str| args.contains(&word);
-    let starts = |word: &str| args.iter().any(|arg| arg.starts_with(word));
-    let first = args.first().copied().unwrap_or("");
+    let args = || command.args().iter().map(|arg| arg.text.as_str());
+    let has = |word: &str| args().any(|arg| arg == word);
+    let starts = |word: &str| args().any(|arg| arg.starts_with(word));
+    let first = args().next().unwrap_or("");
     if let Some((name, _)) = command.assignments.iter().find(|(name, value)| {
         matches!(name.as_str(), "PGPASSWORD" | "MYSQL_PWD" | "SSHPASS")
             && value.known().is_some_and(|v| !v.is_empty())
@@ -103,12 +103,12 @@ fn login(command: &Command) -> Option<String> {
         "npm" | "pnpm" | "yarn" => {
             (has("config")
                 && has("set")
-                && args.iter().any(|arg| arg.contains("_authToken") || arg.contains("_password")))
+                && args().any(|arg| arg.contains("_authToken") || arg.contains("_password")))
                 || matches!(first, "login" | "adduser")
         }
-        "pip" | "pip3" => first == "config" && args.iter().any(|arg| has_login(arg)),
-        "git" => has("config") && args.iter().any(|arg| has_login(arg)),
-        "mysql" | "mysqldump" | "mysqladmin" => args.iter().any(|arg| {
+        "pip" | "pip3" => first == "config" && args().any(has_login),
+        "git" => has("config") && args().any(has_login),
+        "mysql" | "mysqldump" | "mysqladmin" => args().any(|arg| {
             arg.strip_prefix("-p")
                 .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['o', 'r', 'l']))
                 || arg.strip_prefix("--password=").is_some_and(|rest| !rest.is_empty())
