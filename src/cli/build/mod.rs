@@ -589,11 +589,8 @@ impl Command {
 
     fn options(&self, prepared: &Prepared, policy: &Policy) -> Result<Options, Stop> {
         let args = &self.args;
-        let jobs = args.jobs.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-        });
         Ok(Options {
-            jobs: jobs.max(1),
+            jobs: environment::jobs(args.jobs),
             no_cache: args.no_cache,
             no_cache_stages: args.arguments.no_cache_stages(&prepared.instructions)?,
             times: self.times,
