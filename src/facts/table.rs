@@ -447,6 +447,19 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_that_was_spent_stays_so() {
+        let budget = Budget::new(10);
+        budget.take(8);
+        budget.give_back(8);
+        budget.take(10);
+        assert!(!budget.is_spent());
+        budget.take(1);
+        // Some table is not whole since, whatever comes back.
+        budget.give_back(11);
+        assert!(budget.is_spent());
+    }
+
+    #[test]
     fn a_table_is_kept_and_read_back() {
         let mut observer = TableObserver::new();
         let entry = |path: &str, kind, mode| {
