@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 fn audit(path: String) -> Result<bool, Failure> {
     let source = FinishedSource::Folder(path.into(), Selector::Only);
     let image = Finished::open(&source, &Platform::host(), None)?;
-    let facts = look(&image, &Known::default())?;
+    let facts = look(&image, &Known::default(), 1)?;
     for (layer, facts) in image.layers.iter().zip(&facts.layers) {
         println!("{}  {:>6} entries", layer.path(), facts.table.files.len());
     }

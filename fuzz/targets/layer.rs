@@ -9,7 +9,7 @@ use rbuild::layer::{Bounds, Entry, Format, Limits, Reader, decompress};
 const LIMITS: Limits = Limits { metadata: 1 << 16, entries: 1000, content: 1 << 20 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let bounds = Bounds { ratio: 200, grace: 1 << 16, total: 1 << 20 };
+    let bounds = Bounds { grace: 1 << 16, total: 1 << 20, ..Bounds::default() };
     let mut plain = Vec::new();
     if let Ok(mut reader) = decompress(bytes, Format::sniff(bytes), bounds) {
         let _ = reader.read_to_end(&mut plain);

@@ -6,15 +6,16 @@ use std::collections::btree_map::Entry;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use super::ahead::{self, name};
 use super::papers;
-use crate::base::{Blob, Diff, Digest, Hasher};
+use super::pass::{Seen, Way};
 use crate::facts::{
-    FileKind, ImageFacts, LayerFacts, LayerTable, Leak, LeakScan, Mismatch, Needles, Origin,
-    Orphan, TableObserver, Whole,
+    Budget, FileKind, ImageFacts, LayerFacts, Mismatch, Needles, Origin, Orphan, TableObserver,
+    Whole,
 };
 use crate::image::{Config, DocumentError};
-use crate::input::{BaseError, Finished, FinishedLayer};
-use crate::layer::{self, Bounds, DiffReader, Format, Observer, Reader, decompress, observe};
+use crate::input::{BaseError, Finished};
+use crate::layer::{self, Bounds, Format, Observer, Reader, decompress};
 
 /// What an image alone cannot tell.
 #[derive(Clone, Default)]
@@ -57,16 +58,17 @@ fn too_large(why: String) -> BaseError {
     BaseError::Document { name: "image".into(), error: DocumentError::new("manifest", why) }
 }
 
-/// Looks at an image. What does not match its digest is among the facts; an error is about what could
-/// not be had at all.
-pub fn look(image: &Finished<'_>, known: &Known) -> Result<ImageFacts, BaseError> {
-    look_within(ROOM, image, known)
+/// Looks at an image, at as many layers at once as there are jobs, which changes no fact. What does not
+/// match its digest is among the facts; an error is about what could not be had at all.
+pub fn look(image: &Finished<'_>, known: &Known, jobs: usize) -> Result<ImageFacts, BaseError> {
+    look_within(ROOM, image, known, jobs)
 }
 
 fn look_within(
     mut room: u64,
     image: &Finished<'_>,
     known: &Known,
+    jobs: usize,
 ) -> Result<ImageFacts, BaseError> {
     few(image.layers.len())?;
     let mut whole = Whole {
@@ -77,7 +79,8 @@ fn look_within(
     };
     let mut layers = Vec::with_capacity(image.layers.len());
     // A layer may stand in an image a thousand times; it is read once.
-    let mut read: BTreeMap<(&str, Option<u8>), Seen> = BTreeMap::new();
+    let mut read = BTreeMap::new();
+    let mut ahead = ahead::read(image, &known.needles, room, jobs);
     let made: Vec<String> = image
         .config
         .history
@@ -86,18 +89,21 @@ fn look_within(
         .map(|entry| entry.created_by.clone().unwrap_or_default())
         .collect();
     for (index, layer) in image.layers.iter().enumerate() {
-        // What is claimed to be compressed otherwise is read anew.
-        let seen = match read.entry((layer.path(), layer.format.map(|format| format as u8))) {
+        let seen: &mut Seen = match read.entry(name(layer)) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(place) => {
-                let mut pass = Pass::new(&known.needles, room);
-                match image.layer(index, &mut |source| pass.run(source, layer.format)) {
-                    Ok(()) => {}
-                    // Told below, by who has counted the bytes.
-                    Err(error) if error.is_mismatch() => {}
-                    Err(error) => return Err(error),
-                }
-                place.insert(pass.end())
+                let in_its_turn = || {
+                    let way = Way {
+                        needles: &known.needles,
+                        budget: Arc::new(Budget::new(room)),
+                        bounds: Bounds::default(),
+                        apart: jobs > 1,
+                        gives_up: false,
+                    };
+                    Seen::of(image, index, &way)
+                };
+                let seen = ahead.remove(place.key()).unwrap_or_else(in_its_turn)?;
+                place.insert(seen)
             }
         };
         room = room.checked_sub(seen.cost).ok_or_else(|| {
@@ -151,122 +157,6 @@ fn digests(image: &Finished<'_>) -> Vec<(&'static str, Option<usize>, String)> {
     all
 }
 
-/// One layer as it streams by.
-struct Pass {
-    table: TableObserver,
-    leaks: LeakScan,
-    // What was found, once it was read.
-    blob: (Digest<Blob>, u64),
-    content: Result<Digest<Diff>, String>,
-    failed: Option<String>,
-}
-
-/// A layer that was read.
-struct Seen {
-    table: Arc<LayerTable>,
-    leaks: Arc<[Leak]>,
-    cost: u64,
-    blob: (Digest<Blob>, u64),
-    content: Result<Digest<Diff>, String>,
-    failed: Option<String>,
-}
-
-impl Seen {
-    // What is not as this mention of the layer claims.
-    fn wrong(&self, layer: &FinishedLayer) -> Option<String> {
-        if let Some(failed) = &self.failed {
-            return Some(format!("it cannot be read to its end: {failed}"));
-        }
-        let (found, size) = self.blob;
-        match (layer.blob.filter(|wanted| *wanted != self.blob), &self.content) {
-            (Some((digest, wanted)), _) => {
-                Some(format!("wanted {digest} of {wanted} bytes, found {found} of {size}"))
-            }
-            (None, Err(error)) => Some(format!("it is no layer: {error}")),
-            (None, Ok(diff)) if *diff != layer.diff => {
-                Some(format!("its content is {diff}, the config says {}", layer.diff))
-            }
-            (None, Ok(_)) => None,
-        }
-    }
-}
-
-// Counts and hashes what is read.
-struct Checked<R> {
-    source: R,
-    hasher: Hasher,
-    size: u64,
-    failed: Option<String>,
-}
-
-impl<R: Read> Read for Checked<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.source.read(buffer).inspect_err(|error| {
-            if error.kind() != io::ErrorKind::Interrupted {
-                self.failed = Some(error.to_string());
-            }
-        })?;
-        self.hasher.update(&buffer[..got]);
-        self.size += got as u64;
-        Ok(got)
-    }
-}
-
-impl Pass {
-    fn new(needles: &Needles, room: u64) -> Self {
-        Pass {
-            table: TableObserver::within(room),
-            leaks: LeakScan::new(needles.clone()),
-            blob: (Hasher::new().finish(), 0),
-            content: Err("it was not read".into()),
-            failed: None,
-        }
-    }
-
-    fn run(&mut self, source: &mut (dyn Read + Send), format: Option<Format>) {
-        let mut checked = Checked { source, hasher: Hasher::new(), size: 0, failed: None };
-        self.content = self.inside(&mut checked, format).map_err(|error| error.to_string());
-        // To the end, whatever was found: the digest is of all bytes.
-        let rest = io::copy(&mut checked, &mut io::sink());
-        self.failed = checked.failed;
-        if rest.is_err() {
-            self.failed.get_or_insert_with(|| "an error".into());
-        }
-        self.blob = (checked.hasher.finish(), checked.size);
-    }
-
-    fn end(self) -> Seen {
-        let leaks = self.leaks.finish();
-        let found = leaks.iter().map(|leak| (leak.path.len() + leak.secret.len()) as u64);
-        Seen {
-            cost: self.table.cost() + found.sum::<u64>(),
-            table: Arc::new(self.table.finish()),
-            leaks: leaks.into(),
-            blob: self.blob,
-            content: self.content,
-            failed: self.failed,
-        }
-    }
-
-    fn inside<R: Read + Send>(
-        &mut self,
-        source: &mut R,
-        format: Option<Format>,
-    ) -> Result<Digest<crate::base::Diff>, layer::Error> {
-        // Without a claim the first bytes say what it is.
-        let mut start = Vec::new();
-        if format.is_none() {
-            (&mut *source).take(4).read_to_end(&mut start)?;
-        }
-        let format = format.unwrap_or_else(|| Format::sniff(&start));
-        let source = io::Cursor::new(start).chain(source);
-        let plain = decompress(source, format, Bounds::default())?;
-        let reader = Reader::audit(DiffReader::new(plain), layer::Limits::default());
-        let read = observe(reader, &mut [&mut self.table, &mut self.leaks])?;
-        read.finish().map(|(diff, _)| diff)
-    }
-}
-
 /// Blobs that nothing names, and programs of one of them, that are told.
 const TOLD: usize = 20;
 
@@ -296,7 +186,7 @@ fn inside_of(mut source: Box<dyn Read + Send>) -> (&'static str, Vec<String>) {
         return ("data", Vec::new());
     };
     let mut reader = Reader::audit(plain, layer::Limits::default());
-    let mut table = TableObserver::within(ROOM / 8);
+    let mut table = TableObserver::within(&Arc::new(Budget::new(ROOM / 8)));
     let mut found = false;
     while !table.is_full()
         && let Ok(Some(entry)) = reader.next_entry()
@@ -316,8 +206,10 @@ fn inside_of(mut source: Box<dyn Read + Send>) -> (&'static str, Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
-    use crate::base::Platform;
+    use crate::base::{Blob, Digest, Platform};
     use crate::image::{Descriptor, Image, Index, LayerKind, LayerRef, Selector};
     use crate::input::FinishedSource;
 
@@ -336,8 +228,12 @@ mod tests {
         (LayerRef { descriptor: Descriptor::of(TAR, &bytes), kind, diff }, bytes)
     }
 
-    // Looks at an image of these layers, whose bytes are among `blobs`.
-    fn seen(room: u64, layers: &[LayerRef], blobs: &[Vec<u8>]) -> Result<ImageFacts, BaseError> {
+    // Opens an image of these layers, whose bytes are among `blobs`.
+    fn with<T>(
+        layers: &[LayerRef],
+        blobs: &[Vec<u8>],
+        look: impl FnOnce(&Finished<'_>) -> T,
+    ) -> Result<T, BaseError> {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::empty(&Platform::host());
         let image = Image::write(config, layers.to_vec(), &[]);
@@ -353,8 +249,11 @@ mod tests {
             write(&format!("blobs/sha256/{}", Digest::<Blob>::of(bytes).hex()), bytes);
         }
         let source = FinishedSource::Folder(folder.path().to_owned(), Selector::Only);
-        let image = Finished::open(&source, &Platform::host(), None)?;
-        look_within(room, &image, &Known::default())
+        Finished::open(&source, &Platform::host(), None).map(|image| look(&image))
+    }
+
+    fn seen(room: u64, layers: &[LayerRef], blobs: &[Vec<u8>]) -> Result<ImageFacts, BaseError> {
+        with(layers, blobs, |image| look_within(room, image, &Known::default(), 1))?
     }
 
     #[test]
@@ -402,6 +301,95 @@ mod tests {
         let error = seen(a, &[one.clone(), one], &blobs).unwrap_err();
         let text = crate::diag::chain(&error);
         assert!(text.contains("layer 1 holds more files than are looked at"), "{text}");
+    }
+
+    // A layer of these bytes, said to be compressed like this.
+    fn stored(media_type: &str, diff: &[u8], bytes: Vec<u8>) -> (LayerRef, Vec<u8>) {
+        let (kind, diff) = (LayerKind::of(media_type).unwrap(), Digest::of(diff));
+        (LayerRef { descriptor: Descriptor::of(media_type, &bytes), kind, diff }, bytes)
+    }
+
+    // Layers of all kinds, sound and not; the second is not there.
+    fn kinds() -> Vec<(LayerRef, Vec<u8>)> {
+        let gzip = |plain: &[u8]| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            out.write_all(plain).unwrap();
+            out.finish().unwrap()
+        };
+        let names: Vec<String> = (0..30).map(|name| format!("d{}/f{name}", name % 7)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let ((sound, one), (_, many)) = (layer(&["a", "b"]), layer(&names));
+        let (gz, zst) = (format!("{TAR}+gzip"), format!("{TAR}+zstd"));
+        let absent = layer(&["absent"]);
+        let mut cut = gzip(&many);
+        cut.truncate(cut.len() / 2);
+        let mut flipped = gzip(&many);
+        let checksum = flipped.len() - 8;
+        flipped[checksum] ^= 1;
+        // Nothing is wrong with it but its digest of what comes out, and that it asks for 32 MiB.
+        let mut wide = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        wide.set_parameter(zstd::stream::raw::CParameter::WindowLog(25)).unwrap();
+        wide.write_all(&many).unwrap();
+        vec![
+            (sound, one),
+            absent,
+            stored(&gz, &many, gzip(&many)),
+            stored(&gz, &many, cut),
+            stored(&gz, &many, flipped),
+            stored(&zst, b"other", wide.finish().unwrap()),
+        ]
+    }
+
+    #[test]
+    fn how_many_layers_are_read_at_once_changes_nothing() {
+        let kinds = kinds();
+        let there = |kind: &usize| *kind != 1;
+        let blobs: Vec<_> = (0..6).filter(there).map(|kind| kinds[kind].1.clone()).collect();
+        // What one of the larger layers costs, less and more: all of them, one and a half, none.
+        let rooms = [ROOM, 30_000, 1000];
+        let mut told = std::collections::BTreeSet::new();
+        for number in 0..6 * 6 * 6 {
+            let of = [number / 36, number / 6 % 6, number % 6];
+            let layers: Vec<_> = of.iter().map(|kind| kinds[*kind].0.clone()).collect();
+            let (room, jobs) = (rooms[of.iter().sum::<usize>() % 3], 2 + (of[0] + 2 * of[1]) % 3);
+            let check = |image: &Finished<'_>| {
+                let look = |jobs| match look_within(room, image, &Known::default(), jobs) {
+                    Ok(facts) => format!("{facts:?}"),
+                    Err(error) => crate::diag::chain(&error),
+                };
+                let want = look(1);
+                assert_eq!(look(jobs), want, "{of:?} {room} {jobs}");
+                told.insert(want);
+            };
+            with(&layers, &blobs, check).unwrap();
+        }
+        for words in ["No such file", "layer 0 holds more files", "layer 2 holds", "is truncated"] {
+            assert!(told.iter().any(|text| text.contains(words)), "{words}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_ahead_has_no_gap_and_fits() {
+        let kinds = kinds();
+        let layers: Vec<_> = [0, 2, 4, 5, 3].map(|kind| kinds[kind].0.clone()).into();
+        let blobs: Vec<_> = kinds.into_iter().map(|(_, bytes)| bytes).collect();
+        let read = |room| {
+            let known = Known::default();
+            let look = |image: &Finished<'_>| {
+                let read = ahead::read(image, &known.needles, room, 3);
+                let there = image.layers.iter().map(|layer| read.contains_key(&name(layer)));
+                let cost: u64 = read.values().flatten().map(|seen| seen.cost).sum();
+                (there.collect::<Vec<_>>(), cost)
+            };
+            with(&layers, &blobs, look).unwrap()
+        };
+        let (there, all) = read(ROOM);
+        assert_eq!(there, [true; 5]);
+        for room in (0..2 * all + 1000).step_by(1000) {
+            let (there, cost) = read(room);
+            assert!(cost <= room / 2 && there.is_sorted_by(|a, b| a >= b), "{room} {there:?}");
+            assert!(room < 2 * all || there == [true; 5], "{room} {all}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! network it is what `lint` does. [`look`] gathers the facts of a finished image for `audit`. [`execute`] runs the plan, judges the image, and writes it to its
 //! outputs. A refusal at any gate leaves nothing behind.
 
+mod ahead;
 mod audit;
 mod bases;
 #[cfg(feature = "rego")]
@@ -11,6 +12,7 @@ mod custom;
 mod execute;
 mod listing;
 mod papers;
+mod pass;
 mod prepare;
 mod recipe;
 

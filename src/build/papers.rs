@@ -426,7 +426,7 @@ mod tests {
             let selector = Selector::Digest(self.1.digest);
             let source = FinishedSource::Folder(path.to_owned(), selector);
             let image = Finished::open(&source, &Platform::host(), None).unwrap();
-            look(&image, known).unwrap()
+            look(&image, known, 1).unwrap()
         }
     }
 

@@ -383,7 +383,7 @@ mod tests {
         let source = FinishedSource::Folder(folder.path().to_owned(), Selector::Only);
         let image = Finished::open(&source, &recipe.platform().unwrap(), None).unwrap();
         let known = Known { base_layers: recipe.base_layers(), ..Known::default() };
-        look(&image, &known).unwrap()
+        look(&image, &known, 1).unwrap()
     }
 
     #[test]

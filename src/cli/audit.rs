@@ -66,6 +66,9 @@ pub(crate) struct Args {
     /// The largest share that may be wasted of what is added to the first layer
     #[arg(long, value_name = "SHARE", visible_alias = "highestUserWastedPercent")]
     highest_user_wasted_percent: Option<String>,
+    /// How many layers are read at once, 8 at most [default: the CPUs this process may use]
+    #[arg(long, value_name = "N", env = "RBUILD_JOBS")]
+    jobs: Option<usize>,
     /// The report's form: human, json, sarif, github, gitlab, junit, checkstyle or tap
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: String,
@@ -153,6 +156,7 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
         }
     }
 
+    let jobs = environment::jobs(args.jobs);
     let mut judged: Vec<(&str, Report, String)> = Vec::new();
     let mut images = Vec::new();
     let mut exit = Exit::Success;
@@ -163,7 +167,7 @@ fn audit(args: &Args) -> Result<Exit, Stop> {
         if let FinishedSource::Registry(reference) = source {
             known.names.push(reference.familiar());
         }
-        let seen = judged_as(source, &platform, registry.as_ref(), &known, &policy);
+        let seen = judged_as(source, &platform, registry.as_ref(), &known, &policy, jobs);
         let Seen { facts, digest, report } = match seen {
             Ok(seen) => seen,
             Err(stop) => {
@@ -328,8 +332,9 @@ pub(super) fn judged_as(
     registry: Option<&Registry>,
     known: &Known,
     policy: &Policy,
+    jobs: usize,
 ) -> Result<Seen, Stop> {
-    let (facts, digest) = gather(source, platform, registry, known)?;
+    let (facts, digest) = gather(source, platform, registry, known, jobs)?;
     let report = check_image(ImageInput { facts: &facts, text: None }, policy);
     Ok(Seen { facts, digest, report })
 }
@@ -339,9 +344,10 @@ fn gather(
     platform: &Platform,
     registry: Option<&Registry>,
     known: &Known,
+    jobs: usize,
 ) -> Result<(ImageFacts, Option<String>), Stop> {
     let found = Finished::open(source, platform, registry)
-        .and_then(|image| Ok((look(&image, known)?, image.digest)));
+        .and_then(|image| Ok((look(&image, known, jobs)?, image.digest)));
     match found {
         Ok((facts, digest)) => Ok((facts, digest.map(|digest| digest.to_string()))),
         // Bytes that are not what names them are a finding, and the first of all.

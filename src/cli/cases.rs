@@ -417,7 +417,7 @@ fn of_image(case: &Case, recipe: &Recipe, setting: &Setting<'_>) -> Result<Seen,
     let known = facts.known(recipe.base_layers(), keys);
     let source = FinishedSource::Folder(place.path().to_owned(), Selector::Only);
     let platform = recipe.platform().map_err(Stop::usage)?;
-    let seen = audit::judged_as(&source, &platform, None, &known, &policy)?;
+    let seen = audit::judged_as(&source, &platform, None, &known, &policy, 1)?;
     Ok(Seen::Found(rows(&seen.report, &Sources::new())))
 }
 

@@ -25,6 +25,12 @@ pub(crate) fn test_hooks() {
     }
 }
 
+/// How much is done at once: `--jobs`, else the CPUs that this process may use.
+pub(crate) fn jobs(given: Option<usize>) -> usize {
+    let usual = || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    given.unwrap_or_else(usual).max(1)
+}
+
 /// The folder of the store: `--root`, `$XDG_CACHE_HOME/rbuild`, `~/.cache/rbuild`; without a home
 /// that can be written to, a folder of this user's own below the temporary one.
 pub(crate) fn store_root(args: &StoreArgs) -> PathBuf {

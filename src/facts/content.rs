@@ -195,7 +195,9 @@ fn has_nul(data: &[u8]) -> bool {
 fn newlines(data: &[u8]) -> u64 {
     #[cfg(test)]
     tests::COUNTED.set(tests::COUNTED.get() + data.len());
-    data.iter().filter(|byte| **byte == b'\n').count() as u64
+    // In sums of one byte, many of which the processor makes at once; 240 is a multiple of all widths.
+    let sum = |part: &[u8]| u64::from(part.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>());
+    data.chunks(240).map(sum).sum()
 }
 
 // What the word with this number means at this place; its line is the caller's business.

@@ -28,6 +28,6 @@ pub use identity::{Identity, Shadowed};
 pub use leak::{Leak, LeakScan, Needles};
 pub use packages::{Owned, Packages, is_database};
 pub use program::{Elf, Program};
-pub use table::{Anomaly, FileFact, FileKind, LayerTable, TableObserver};
+pub use table::{Anomaly, Budget, FileFact, FileKind, LayerTable, TableObserver};
 pub use view::{Account, ImageFacts, LayerFacts, Origin, View, Visible, accounts};
 pub use whole::{Attestation, Beside, Mismatch, Orphan, Signature, Waste, Whole};

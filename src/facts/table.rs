@@ -5,6 +5,8 @@
 //! line that names the version.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::content::{ContentScan, Mark, MarkKind};
 use super::keep::{Keep, Room};
@@ -178,6 +180,39 @@ impl LayerTable {
     }
 }
 
+/// What tables that are made at once may cost together ([`TableObserver::cost`]).
+#[derive(Debug)]
+pub struct Budget {
+    most: u64,
+    taken: AtomicU64,
+    spent: AtomicBool,
+}
+
+impl Budget {
+    /// Starts with nothing taken.
+    pub fn new(most: u64) -> Self {
+        Budget { most, taken: AtomicU64::new(0), spent: AtomicBool::new(false) }
+    }
+
+    /// Takes so much of it.
+    pub fn take(&self, cost: u64) {
+        let before = self.taken.fetch_add(cost, Ordering::Relaxed);
+        if before.saturating_add(cost) > self.most {
+            self.spent.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives back what a table took that is not there any more.
+    pub fn give_back(&self, cost: u64) {
+        self.taken.fetch_sub(cost, Ordering::Relaxed);
+    }
+
+    /// Tells whether more was wanted than there is, at any time: since then no table is whole.
+    pub fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+}
+
 /// Makes the table of a layer while it is written or read.
 #[derive(Default)]
 pub struct TableObserver {
@@ -187,7 +222,7 @@ pub struct TableObserver {
     content: ContentScan,
     marks: usize,
     cost: u64,
-    most: Option<u64>,
+    budget: Option<Arc<Budget>>,
 }
 
 struct Open {
@@ -205,9 +240,9 @@ impl TableObserver {
         Self::default()
     }
 
-    /// Starts with an empty table that may cost so much: what is more is not seen.
-    pub fn within(most: u64) -> Self {
-        TableObserver { most: Some(most), ..Self::default() }
+    /// Starts with an empty table that takes what it costs from a budget: what is more is not seen.
+    pub fn within(budget: &Arc<Budget>) -> Self {
+        TableObserver { budget: Some(Arc::clone(budget)), ..Self::default() }
     }
 
     /// What the table costs, about as many bytes as it takes in memory; a deep path costs more, since
@@ -216,9 +251,16 @@ impl TableObserver {
         self.cost
     }
 
-    /// Tells whether it would have cost more than it may: the table is not whole then.
+    /// Tells whether it would have cost more than there is: the table is not whole then.
     pub fn is_full(&self) -> bool {
-        self.most.is_some_and(|most| self.cost > most)
+        self.budget.as_ref().is_some_and(|budget| budget.is_spent())
+    }
+
+    fn pay(&mut self, cost: u64) {
+        self.cost += cost;
+        if let Some(budget) = &self.budget {
+            budget.take(cost);
+        }
     }
 
     /// Returns the table of all that was seen.
@@ -312,10 +354,10 @@ impl Observer for TableObserver {
             }
             self.marks += open.fact.marks.len();
         }
-        self.cost += cost(&open.fact);
+        self.pay(cost(&open.fact));
         if let Some(keep) = open.keep {
             let (text, whole) = keep.end();
-            self.cost += text.len() as u64;
+            self.pay(text.len() as u64);
             let path = &open.fact.path;
             match whole {
                 true => self.table.cut.remove(path),
@@ -339,7 +381,7 @@ impl Observer for TableObserver {
             Ok(name) => format!("/{name}"),
             Err(_) => format!("/{}", name.escape_ascii()),
         };
-        self.cost += (path.len() + what.len() + size_of::<Anomaly>()) as u64;
+        self.pay((path.len() + what.len() + size_of::<Anomaly>()) as u64);
         self.table.anomalies.push(Anomaly { path, what: what.to_owned() });
     }
 }
@@ -394,7 +436,7 @@ mod tests {
         assert!(cost("a") > 256 && cost("etc/hosts") > cost("etc/hostx") + 99, "texts count");
         assert!(cost(&"a/".repeat(30)) > cost(&"a/".repeat(20)) + 640, "folders count");
         assert!(cost(&"a/".repeat(500)) > 450 * 1024, "many of them a lot");
-        let mut table = TableObserver::within(10 * cost("a"));
+        let mut table = TableObserver::within(&Arc::new(Budget::new(10 * cost("a"))));
         (0..10).for_each(|_| add(&mut table, "a"));
         assert!(!table.is_full());
         (0..90).for_each(|_| add(&mut table, "etc/hosts"));
@@ -402,6 +444,19 @@ mod tests {
         assert!(table.is_full() && table.cost() < 12 * cost("a"));
         let table = table.finish();
         assert_eq!((table.files.len(), table.texts.len(), table.anomalies.len()), (10, 0, 0));
+    }
+
+    #[test]
+    fn a_budget_that_was_spent_stays_so() {
+        let budget = Budget::new(10);
+        budget.take(8);
+        budget.give_back(8);
+        budget.take(10);
+        assert!(!budget.is_spent());
+        budget.take(1);
+        // Some table is not whole since, whatever comes back.
+        budget.give_back(11);
+        assert!(budget.is_spent());
     }
 
     #[test]

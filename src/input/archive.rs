@@ -130,7 +130,7 @@ impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.decoder.read(buffer)?;
         self.given += got as u64;
-        let Bounds { ratio, grace, total } = self.bounds;
+        let Bounds { ratio, grace, total, .. } = self.bounds;
         let taken = self.taken.load(Ordering::Relaxed);
         let over = |what, limit| Err(layer::Error::Limit { what, limit }.into());
         if self.given > total {

@@ -67,17 +67,18 @@ pub struct Bounds {
     pub grace: u64,
     /// Bytes out in all.
     pub total: u64,
+    /// The largest window of zstd, a power of 2 in bytes of memory.
+    pub window: u32,
 }
 
 impl Default for Bounds {
-    /// 200:1 above 64 MiB, and 64 GiB in all.
+    /// 200:1 above 64 MiB, and 64 GiB in all; a window of 2^27 bytes, what `zstd --long` makes, and
+    /// what other decoders take.
     fn default() -> Self {
-        Bounds { ratio: 200, grace: 64 << 20, total: 64 << 30 }
+        Bounds { ratio: 200, grace: 64 << 20, total: 64 << 30, window: 27 }
     }
 }
 
-// 2^27 bytes: what `zstd --long` makes, and what other decoders take.
-const ZSTD_WINDOW: u32 = 27;
 const BUFFER: usize = 64 << 10;
 
 /// Returns a reader of the decompressed bytes of `source`; neither needs a buffer.
@@ -100,7 +101,7 @@ pub fn decompress<'a, R: Read + Send + 'a>(
         }
         Format::Zstd => {
             let mut decoder = zstd::Decoder::new(source)?;
-            decoder.window_log_max(ZSTD_WINDOW)?;
+            decoder.window_log_max(bounds.window)?;
             Box::new(decoder)
         }
     };
@@ -217,7 +218,7 @@ mod tests {
     use super::*;
     use crate::layer::{Compression, LayerWriter};
 
-    const SMALL: Bounds = Bounds { ratio: 10, grace: 1000, total: 100_000 };
+    const SMALL: Bounds = Bounds { ratio: 10, grace: 1000, total: 100_000, window: 27 };
 
     fn gzip(data: &[u8]) -> Vec<u8> {
         let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));

@@ -10,6 +10,7 @@
 //! The bytes written depend on the entries and the [`Compression`] alone: not on the number of
 //! threads, the sizes of reads and writes, the processor, or the time.
 
+mod apart;
 mod compress;
 mod decompress;
 mod entry;
@@ -23,6 +24,7 @@ mod reader;
 mod sparse;
 mod writer;
 
+pub use apart::{Apart, apart};
 pub use compress::Compression;
 pub use decompress::{Bounds, DiffReader, Format, decompress};
 pub use entry::{Entry, EntryKind};

@@ -50,8 +50,10 @@ fn one_image_is_judged_the_same_in_every_place() {
     assert_eq!(images[0]["worst"][0]["path"], "/big");
     assert_eq!(images[0]["layers"][1]["size"], 3_000_004);
     for other in ["oci:image.oci", "a.tar", "oci-archive:a.tar", "d.tar"] {
-        let done = audit(&place, &["--format=json", other]);
+        let done = audit(&place, &["--format=json", "--jobs=3", other]);
         assert_eq!(found(&done).0, want, "{other}");
+        let alone = audit(&place, &["--format=json", "--jobs=1", other]);
+        assert!(alone.stdout == done.stdout, "{other}");
     }
     // Nothing is left behind.
     assert!(!place.at("home/.cache").exists(), "no store is made");

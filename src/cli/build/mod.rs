@@ -594,10 +594,10 @@ impl Command {
 
     fn options(&self, prepared: &Prepared, policy: &Policy) -> Result<Options, Stop> {
         let args = &self.args;
-        let cpus = || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        let threads = environment::jobs(args.jobs);
         Ok(Options {
-            jobs: args.jobs.unwrap_or_else(|| cpus().max(LEAST_STEPS)).max(1),
-            threads: args.jobs.unwrap_or_else(cpus).max(1),
+            jobs: args.jobs.map_or(threads.max(LEAST_STEPS), |_| threads),
+            threads,
             no_cache: args.no_cache,
             no_cache_stages: args.arguments.no_cache_stages(&prepared.instructions)?,
             times: self.times,
