@@ -51,25 +51,27 @@ pub(super) fn read<'a>(
     }
     let beside = (workers as u64 * BESIDE).min(room / 2);
     let budget = Arc::new(Budget::new(room - beside));
-    let way =
-        |bounds| Way { needles, budget: Arc::clone(&budget), bounds, apart: true, gives_up: true };
-    let (narrow, wide) =
-        (way(Bounds { window: WINDOW, ..Bounds::default() }), Mutex::new(way(Bounds::default())));
+    let way = |bounds, again| {
+        let budget = Arc::clone(&budget);
+        Way { needles, budget, bounds, apart: true, gives_up: true, again }
+    };
+    let narrow = way(Bounds { window: WINDOW, ..Bounds::default() }, true);
+    let wide = Mutex::new(way(Bounds::default(), false));
     let look = |index: usize| -> Result<Seen, BaseError> {
         let seen = Seen::of(image, index, &narrow)?;
         if seen.is_whole() || budget.is_spent() {
             return Ok(seen);
         }
-        let wide = wide.lock().unwrap_or_else(PoisonError::into_inner);
         budget.give_back(seen.cost);
         drop(seen);
+        let wide = wide.lock().unwrap_or_else(PoisonError::into_inner);
         Seen::of(image, index, &wide)
     };
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let done = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| {
+            let work = || {
                 while !stop.load(Ordering::Relaxed) {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(index) = layers.get(at) else { return };
@@ -82,7 +84,11 @@ pub(super) fn read<'a>(
                         done.lock().unwrap_or_else(PoisonError::into_inner).insert(at, seen);
                     }
                 }
-            });
+            };
+            // Without a thread all is read in its turn.
+            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
         }
     });
     let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -99,6 +99,7 @@ fn look_within(
                         bounds: Bounds::default(),
                         apart: jobs > 1,
                         gives_up: false,
+                        again: false,
                     };
                     Seen::of(image, index, &way)
                 };

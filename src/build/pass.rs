@@ -21,6 +21,8 @@ pub(super) struct Way<'a> {
     pub(super) apart: bool,
     /// Whether reading ends where the budget does.
     pub(super) gives_up: bool,
+    /// Whether a layer whose content cannot be read so will be read anew, without these bounds.
+    pub(super) again: bool,
 }
 
 /// A layer that was read.
@@ -122,7 +124,8 @@ impl Pass {
         let mut checked = Checked { source, hasher: Hasher::new(), size: 0, failed: None, budget };
         self.content = self.inside(&mut checked, format, way).map_err(|error| error.to_string());
         // To the end, whatever was found: the digest is of all bytes.
-        if checked.failed.is_none() && io::copy(&mut checked, &mut io::sink()).is_err() {
+        let wanted = self.content.is_ok() || !way.again;
+        if wanted && checked.failed.is_none() && io::copy(&mut checked, &mut io::sink()).is_err() {
             checked.failed.get_or_insert_with(|| "an error".into());
         }
         self.failed = checked.failed;
@@ -158,7 +161,10 @@ impl Pass {
         let source = io::Cursor::new(start).chain(source);
         let plain = decompress(source, format, way.bounds)?;
         match way.apart {
-            true => std::thread::scope(|scope| self.content(apart(scope, plain))),
+            true => std::thread::scope(|scope| match apart(scope, plain) {
+                Ok(plain) => self.content(plain),
+                Err(plain) => self.content(plain),
+            }),
             false => self.content(plain),
         }
     }

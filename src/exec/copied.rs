@@ -43,22 +43,29 @@ impl Files {
         if self.0 == then.0 {
             return Vec::new();
         }
-        // Looked up alone.
-        let old: HashMap<&str, &str> = then.iter().collect();
-        let now: HashMap<&str, &str> = self.iter().collect();
-        let mut changes: Vec<(&str, &str)> = self
+        let (mut then, mut list): (Vec<_>, Vec<_>) = (then.iter().collect(), self.iter().collect());
+        // Most are where they were, as they were: those at both ends need no looking up.
+        let mut same = 0;
+        if then.len() == list.len() {
+            while then.last().is_some_and(|last| list.last() == Some(last)) {
+                then.pop();
+                list.pop();
+            }
+            same = then.iter().zip(&list).take_while(|(old, now)| old == now).count();
+        }
+        // Looked up alone. Of a name that was taken twice the last counts, then and now.
+        let old: HashMap<&str, &str> = then.drain(same..).collect();
+        let now: HashMap<&str, &str> = list.drain(same..).collect();
+        let mut changes: Vec<(&str, &str)> = now
             .iter()
             .filter_map(|(path, what)| match old.get(path) {
-                Some(old) if *old == what => None,
-                Some(_) => Some((path, "changed")),
-                None => Some((path, "new")),
+                Some(old) if old == what => None,
+                Some(_) => Some((*path, "changed")),
+                None => Some((*path, "new")),
             })
-            .chain(
-                then.iter().filter(|(path, _)| !now.contains_key(path)).map(|(p, _)| (p, "gone")),
-            )
+            .chain(old.keys().filter(|path| !now.contains_key(*path)).map(|path| (*path, "gone")))
             .collect();
         changes.sort_unstable();
-        changes.dedup();
         changes.into_iter().map(|(path, how)| format!("{how}: {path}")).collect()
     }
 }
@@ -86,5 +93,7 @@ mod tests {
         check(&then, &[("c", "1"), ("b", "1"), ("a\nx", "1"), ("a", "1"), ("c", "1")], &["new: c"]);
         check(&[], &[("a\0b", "1")], &["new: ab"]);
         check(&[("a", "1"), ("a", "2")], &[("a", "2")], &[]);
+        let twice = [("a", "1"), ("a", "2"), ("b", "1")];
+        check(&twice, &[("a", "1"), ("a", "2"), ("b", "2")], &["changed: b"]);
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Ticket(u64);
 pub(super) struct Ahead<'a> {
     context: &'a Context,
     seen: Option<&'a StatCache>,
+    most: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -48,6 +49,7 @@ struct State {
     next: u64,
     threads: usize,
     over: bool,
+    broken: bool,
 }
 
 /// Lets the threads go, however the walk ends.
@@ -60,10 +62,20 @@ impl Drop for Walking<'_, '_> {
     }
 }
 
+/// Tells the walk that what it may wait for will not come.
+struct Reading<'w, 'a>(&'w Ahead<'a>);
+
+impl Drop for Reading<'_, '_> {
+    fn drop(&mut self) {
+        self.0.state().broken = true;
+        self.0.changed.notify_all();
+    }
+}
+
 impl<'a> Ahead<'a> {
     /// Reads folders of `context`; files that `seen` knows are not asked for attributes.
     pub(super) fn new(context: &'a Context, seen: Option<&'a StatCache>) -> Self {
-        Ahead { context, seen, state: Mutex::default(), changed: Condvar::new() }
+        Ahead { context, seen, most: MOST, state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Must be held while the walk goes on.
@@ -99,7 +111,7 @@ impl<'a> Ahead<'a> {
         tickets
     }
 
-    /// Returns what is in a folder that was asked for; once for each.
+    /// Returns what is in a folder that was asked for; once for each, in the order of the walk.
     pub(super) fn take(&self, ticket: Ticket) -> Result<Listing, Error> {
         let mut state = self.state();
         loop {
@@ -108,11 +120,14 @@ impl<'a> Ahead<'a> {
                 self.changed.notify_all();
                 return listing;
             }
-            if let Some(at) = state.wanted.iter().position(|(wanted, _)| *wanted == ticket) {
-                let (_, path) = state.wanted.remove(at).expect("it was found there");
+            // All that stood before it was taken: by the walk, or by a thread.
+            if state.wanted.front().is_some_and(|(wanted, _)| *wanted == ticket)
+                && let Some((_, path)) = state.wanted.pop_front()
+            {
                 drop(state);
                 return self.read(&path);
             }
+            assert!(!state.broken, "a thread that read ahead has panicked");
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -120,13 +135,15 @@ impl<'a> Ahead<'a> {
     fn read_on(&self) {
         let mut state = self.state();
         while !state.over {
-            let next = if state.kept < MOST { state.wanted.pop_front() } else { None };
+            let next = if state.kept < self.most { state.wanted.pop_front() } else { None };
             let Some((ticket, path)) = next else {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             drop(state);
+            let unless_broken = Reading(self);
             let listing = self.read(&path);
+            std::mem::forget(unless_broken);
             state = self.state();
             state.kept += weight(&listing);
             state.done.insert(ticket, listing);
@@ -159,4 +176,44 @@ impl<'a> Ahead<'a> {
 
 fn weight(listing: &Result<Listing, Error>) -> usize {
     listing.as_ref().map_or(1, |listing| listing.len() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn threads_read_ahead_as_far_as_they_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths: Vec<ImagePath> = (0..30)
+            .map(|number| {
+                let folder = dir.path().join(format!("d{number:02}"));
+                std::fs::create_dir(&folder).unwrap();
+                std::fs::write(folder.join("a"), "").unwrap();
+                std::fs::write(folder.join("b"), "").unwrap();
+                ImagePath::root().join(format!("d{number:02}").as_bytes()).unwrap()
+            })
+            .collect();
+        let context = Context::open(dir.path(), None).unwrap();
+        let ahead = Ahead { most: 5, ..Ahead::new(&context, None) };
+        std::thread::scope(|scope| {
+            let _walking = ahead.walking();
+            let tickets = ahead.want(scope, paths.clone());
+            while ahead.state().kept < ahead.most {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            // Each thread may have begun one more.
+            assert!(ahead.state().kept <= ahead.most + 3 * THREADS);
+            for (ticket, path) in tickets.into_iter().zip(&paths) {
+                let listing = ahead.take(ticket).unwrap();
+                let names: Vec<_> = listing.iter().map(|(entry, _)| entry.path.clone()).collect();
+                assert_eq!(names, [path.join(b"b").unwrap(), path.join(b"a").unwrap()]);
+            }
+        });
+        let state = ahead.state();
+        assert_eq!((state.kept, state.done.len()), (0, 0));
+    }
 }

@@ -178,6 +178,11 @@ impl Selection {
     }
 }
 
+// Which capabilities a program has is told otherwise in another user namespace, with the same times.
+fn is_plain(entry: &Entry) -> bool {
+    entry.xattrs.is_empty() && entry.mode & 0o111 == 0
+}
+
 fn has_mark(content: &Content) -> bool {
     !matches!(content, Content::Empty)
 }
@@ -188,7 +193,7 @@ fn known_mark(item: &Item, cache: Option<&StatCache>, known: &Marks) -> Option<M
     // What was packed is what counts.
     if let Some(mark) = known.get(stamp) {
         if let Some(cache) = cache {
-            cache.put(*stamp, mark, item.entry.xattrs.is_empty());
+            cache.put(*stamp, mark, is_plain(&item.entry));
         }
         return Some(mark);
     }
@@ -215,7 +220,7 @@ fn read_mark(item: &Item, cache: Option<&StatCache>) -> Result<Mark, Error> {
     }
     let mark = marker.finish();
     if let (Some(cache), Content::File { stamp, .. }) = (cache, content) {
-        cache.put(*stamp, mark, item.entry.xattrs.is_empty());
+        cache.put(*stamp, mark, is_plain(&item.entry));
     }
     Ok(mark)
 }
@@ -430,8 +435,8 @@ struct Frame {
 struct Child {
     entry: Entry,
     stat: Stat,
-    /// Of a folder what was judged already, and how it will be read, if it will be.
-    folder: Option<(Judged, Option<Ticket>)>,
+    /// A folder that will be read.
+    ticket: Option<Ticket>,
 }
 
 /// Whether a path is taken.
@@ -495,26 +500,22 @@ fn walk<'scope>(
     let judge = |judged: &Judged, path: &ImagePath| {
         judged.child(path, &path.as_bytes()[start..], context, filter)
     };
-    // Folders are judged before the walk comes to them, so that they can be read by then.
+    // Folders are judged before the walk comes to them, so that they can be read by then; and again when it
+    // does, since to keep what was judged of many would take much.
     let open = |listing: Listing, judged: Judged, pending| {
-        let mut rest: Vec<Child> = listing
-            .into_iter()
-            .map(|(entry, stat)| {
-                let is_dir = entry.kind == EntryKind::Dir;
-                let folder = is_dir.then(|| (judge(&judged, &entry.path), None));
-                Child { entry, stat, folder }
-            })
-            .collect();
+        let mut rest: Vec<Child> =
+            listing.into_iter().map(|(entry, stat)| Child { entry, stat, ticket: None }).collect();
         let mut opened: Vec<&mut Child> = rest
             .iter_mut()
             .rev()
             .filter(|child| {
-                child.folder.as_ref().is_some_and(|(judged, _)| judged.opens(context, filter))
+                child.entry.kind == EntryKind::Dir
+                    && judge(&judged, &child.entry.path).opens(context, filter)
             })
             .collect();
         let paths = opened.iter().map(|child| child.entry.path.clone()).collect();
         for (child, ticket) in opened.iter_mut().zip(ahead.want(scope, paths)) {
-            child.folder.as_mut().expect("only folders are opened").1 = Some(ticket);
+            child.ticket = Some(ticket);
         }
         Frame { rest, pending, judged }
     };
@@ -522,14 +523,11 @@ fn walk<'scope>(
     let mut seen = false;
     let mut stack = vec![open(ahead.read(top)?, judged, None)];
     while let Some(frame) = stack.last_mut() {
-        let Some(Child { entry, stat, folder }) = frame.rest.pop() else {
+        let Some(Child { entry, stat, ticket }) = frame.rest.pop() else {
             stack.pop();
             continue;
         };
-        let (judged, ticket) = match folder {
-            Some(folder) => folder,
-            None => (judge(&frame.judged, &entry.path), None),
-        };
+        let judged = judge(&frame.judged, &entry.path);
         if judged.leads_nowhere {
             continue;
         }

@@ -467,7 +467,9 @@ fn attributes_that_come_later_are_seen() {
     let setup = setup("d/a 1\nd/b 22");
     let file = std::fs::File::open(setup.temp.path().join("ctx/d/a")).unwrap();
     if crate::sys::xattr::set(&file, b"user.mine", b"1").is_err() {
-        return; // this file system has none
+        let why = "this file system has no attributes";
+        crate::base::skipped("attributes_that_come_later_are_seen", why);
+        return;
     }
     crate::sys::xattr::remove(&file, b"user.mine").unwrap();
     // What changed just now is not remembered.

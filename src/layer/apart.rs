@@ -18,19 +18,21 @@ pub struct Apart {
 
 /// Has a thread of `scope` read `source`, and returns a reader of the same bytes, then of the same
 /// error, if there is one; behind that there is nothing more. The thread ends when the reader is dropped,
-/// at the latest when a read of `source` returns.
+/// at the latest when a read of `source` returns. Gives `source` back where no thread is to be had.
 ///
 /// Takes half a megabyte of memory.
-pub fn apart<'scope>(
+pub fn apart<'scope, R: Read + Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
-    mut source: impl Read + Send + 'scope,
-) -> Apart {
+    source: R,
+) -> Result<Apart, R> {
     let (filled, full) = sync_channel(BUFFERS);
     let (empty, emptied) = sync_channel(BUFFERS);
     for _ in 0..BUFFERS {
         let _ = empty.send(vec![0; BUFFER]);
     }
-    scope.spawn(move || {
+    let (give, given) = sync_channel(1);
+    let read = move || {
+        let Ok(mut source) = given.recv() else { return };
         while let Ok(mut buffer) = emptied.recv() {
             let (got, failed) = fill(&mut source, &mut buffer);
             let end = got < buffer.len();
@@ -46,8 +48,12 @@ pub fn apart<'scope>(
                 return;
             }
         }
-    });
-    Apart { full, empty, now: Vec::new(), at: 0 }
+    };
+    if std::thread::Builder::new().name("apart".to_owned()).spawn_scoped(scope, read).is_err() {
+        return Err(source);
+    }
+    let _ = give.send(source);
+    Ok(Apart { full, empty, now: Vec::new(), at: 0 })
 }
 
 // Fills a buffer as far as it goes: less is the end, or stands before an error.
@@ -145,7 +151,7 @@ mod tests {
                 let source = || Source::new(left, piece, error);
                 let want = all(source());
                 assert_eq!((want.0.len(), want.1.as_deref()), (left, error));
-                let got = std::thread::scope(|scope| all(apart(scope, source())));
+                let got = std::thread::scope(|scope| all(apart(scope, source()).ok().unwrap()));
                 assert!(got == want, "{left} {piece} {error:?} {:?}", got.1);
             }
         }
@@ -156,7 +162,7 @@ mod tests {
         let source = Source::new(usize::MAX, usize::MAX, None);
         let reads = Arc::clone(&source.reads);
         std::thread::scope(|scope| {
-            let mut reader = apart(scope, source);
+            let mut reader = apart(scope, source).ok().unwrap();
             reader.read_exact(&mut [0; 9]).unwrap();
         });
         // No more was read than fits into the buffers.

@@ -7,8 +7,9 @@
 //! | dev | ino | size | mtime ns | ctime ns | BLAKE3 (32) | plain | check |
 //! ```
 //!
-//! `plain` is 1 of a file without attributes worth a place in an image, else 0. `check` is the first 8 bytes of the SHA-256 of what stands before it. Writers hold a lock and
-//! cut off a torn line first, so a process killed in the middle costs its last lines at most.
+//! `plain` is 1 of a file without attributes worth a place in an image, else 0. `check` is the first 8 bytes
+//! of the SHA-256 of what stands before it. Writers hold a lock and cut off a torn line first, so a process
+//! killed in the middle costs its last lines at most.
 //!
 //! There are 256 such files, and 256 neighbouring inodes are in one of them: a build reads those that its
 //! own files are in, not all that was ever seen.
