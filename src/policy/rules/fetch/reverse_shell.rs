@@ -69,17 +69,17 @@ fn shells(script: &Script) -> Vec<(&Command, String)> {
             })
         };
         let long = || args().any(|arg| matches!(arg, "--exec" | "--sh-exec"));
-        let fed = || command.feeds.iter().any(|pipe| {
-            script.commands.iter().any(|other| {
-                other.reads.contains(pipe)
-                    && other.argv.first().and_then(Arg::known).is_some_and(scripts::is_shell)
+        let fed = || {
+            command.feeds.iter().any(|pipe| {
+                script.commands.iter().any(|other| {
+                    other.reads.contains(pipe)
+                        && other.argv.first().and_then(Arg::known).is_some_and(scripts::is_shell)
+                })
             })
-        });
+        };
         let what = if socket && (shell || name == "exec" || name.is_empty()) {
             "/dev/tcp".to_owned()
-        } else if netcat
-            && (letters('e') || long() || letters('c') && says("sh"))
-        {
+        } else if netcat && (letters('e') || long() || letters('c') && says("sh")) {
             format!("`{name} -e`")
         } else if netcat && pipes && !command.reads.is_empty() {
             format!("`{name}` on a named pipe")
