@@ -650,3 +650,5 @@ fn bad_name(name: &[u8], reason: &str) -> Error {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod written;
