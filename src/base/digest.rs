@@ -248,10 +248,16 @@ impl std::io::Write for Hasher {
 /// `ChainID(L0) = DiffID(L0)`, `ChainID(L0|…|Ln) = sha256(ChainID(L0|…|Ln-1) + " " + DiffID(Ln))`
 /// over the written forms (OCI image specification, config.md).
 pub fn chain_of(diffs: &[Digest<Diff>]) -> Option<Digest<Chain>> {
-    let (first, rest) = diffs.split_first()?;
-    Some(rest.iter().fold(Digest::from_bytes(first.bytes), |chain: Digest<Chain>, diff| {
-        Digest::of(format!("{chain} {diff}").as_bytes())
-    }))
+    diffs.iter().fold(None, |below, diff| Some(chain_above(below, diff)))
+}
+
+/// Returns the chain id of one layer more: `diff` above those whose chain id is `below`. See
+/// [`chain_of`].
+pub fn chain_above(below: Option<Digest<Chain>>, diff: &Digest<Diff>) -> Digest<Chain> {
+    match below {
+        None => Digest::from_bytes(diff.bytes),
+        Some(below) => Digest::of(format!("{below} {diff}").as_bytes()),
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ mod time;
 
 pub use arena::{Arena, Id, StageId, StageMark, StepId, StepMark};
 pub use digest::{
-    Blob, Cache, Chain, Config, Diff, Digest, DigestError, Hasher, Kind, Manifest, chain_of, hex,
+    Blob, Cache, Chain, Config, Diff, Digest, DigestError, Hasher, Kind, Manifest, chain_above,
+    chain_of, hex,
 };
 pub use path::{ImagePath, PathError};
 pub use platform::{Platform, PlatformError};

@@ -67,17 +67,27 @@ impl From<Failure> for Ended {
 /// No byte is written to an output before the image has passed; each output is replaced whole.
 pub fn execute(work: &Work<'_>) -> Result<Done, Ended> {
     let built = run(work)?;
-    let facts = facts(work, &built)?;
+    let facts = facts(work, &built, &|layer| table(work, layer))?;
     for layer in built.layers.iter().filter(|layer| layer.step.is_none()) {
         verify(work, &layer.layer)?;
     }
-    let text = work.prepared.text_input(work.job);
-    let mut report = judged(work, &built.conduct);
-    let seen = check_image(ImageInput { facts: &facts, text: Some(text) }, work.policy);
-    report.append(seen, work.policy);
+    let report = judged_image(work, &built, &facts);
     if report.verdict(work.policy.fail_on).refused {
         return Err(Ended::Refused(report));
     }
+    deliver(work, Judged { built, report })
+}
+
+/// An image that passed the policy's gates, and is in the store alone.
+#[derive(Debug)]
+pub struct Judged {
+    pub(super) built: Built,
+    pub(super) report: Report,
+}
+
+/// Writes an image to all outputs.
+pub fn deliver(work: &Work<'_>, judged: Judged) -> Result<Done, Ended> {
+    let Judged { built, report } = judged;
     // What leaves has been checked from the outside as well: a bug of ours must not ship.
     if let Some(problem) = validate_documents(&built.image).first() {
         return Err(Failure::new(
@@ -136,8 +146,17 @@ fn run(work: &Work<'_>) -> Result<Built, Ended> {
     }
 }
 
+/// What the policy says of the text, of steps and of the image.
+pub(super) fn judged_image(work: &Work<'_>, built: &Built, facts: &ImageFacts) -> Report {
+    let text = work.prepared.text_input(work.job);
+    let mut report = judged(work, &built.conduct);
+    let seen = check_image(ImageInput { facts, text: Some(text) }, work.policy);
+    report.append(seen, work.policy);
+    report
+}
+
 /// What the policy says of the text and of steps.
-fn judged(work: &Work<'_>, conduct: &BTreeMap<StepId, Conduct>) -> Report {
+pub(super) fn judged(work: &Work<'_>, conduct: &BTreeMap<StepId, Conduct>) -> Report {
     let steps: Vec<StepInput<'_>> = conduct
         .iter()
         .map(|(id, conduct)| StepInput { span: work.prepared.plan.steps[*id].span, conduct })
@@ -171,7 +190,11 @@ fn not_written(error: output::Error) -> Failure {
 
 /// Gathers what is true of the image. Tables of own layers were made while they were packed, those
 /// of unpacked base layers while they were unpacked; what is missing is read once, and kept.
-fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
+pub(super) fn facts(
+    work: &Work<'_>,
+    built: &Built,
+    table: &dyn Fn(&LayerRef) -> Result<LayerTable, Failure>,
+) -> Result<ImageFacts, Failure> {
     let mut layers: Vec<LayerFacts> = Vec::with_capacity(built.layers.len());
     for layer in &built.layers {
         let leaks: Arc<[Leak]> = built
@@ -188,7 +211,7 @@ fn facts(work: &Work<'_>, built: &Built) -> Result<ImageFacts, Failure> {
             let mut before = layers.iter().zip(&built.layers);
             let table = match before.find(|(_, old)| old.layer.diff == layer.layer.diff) {
                 Some((same, _)) => Arc::clone(&same.table),
-                None => Arc::new(table(work, &layer.layer)?),
+                None => Arc::new(table(&layer.layer)?),
             };
             (table, steps(work, layer))
         } else {
@@ -241,11 +264,10 @@ fn steps(work: &Work<'_>, layer: &BuiltLayer) -> BTreeMap<String, Span> {
 }
 
 fn table(work: &Work<'_>, layer: &LayerRef) -> Result<LayerTable, Failure> {
-    let store = work.services.store;
-    let known = store.facts(layer.diff, LayerTable::KIND);
-    if let Some(table) = known.and_then(|bytes| LayerTable::from_bytes(&bytes)) {
+    if let Some(table) = known_table(work, layer) {
         return Ok(table);
     }
+    let store = work.services.store;
     let blob = store.blob(layer.descriptor.digest)?;
     let (table, diff) =
         read_table(blob, layer).map_err(|error| Failure::malformed(layer, &error))?;
@@ -254,6 +276,11 @@ fn table(work: &Work<'_>, layer: &LayerRef) -> Result<LayerTable, Failure> {
     store.note_form_of(layer.descriptor.digest, diff)?;
     store.put_facts(layer.diff, LayerTable::KIND, &table.to_bytes())?;
     Ok(table)
+}
+
+pub(super) fn known_table(work: &Work<'_>, layer: &LayerRef) -> Option<LayerTable> {
+    let known = work.services.store.facts(layer.diff, LayerTable::KIND);
+    known.and_then(|bytes| LayerTable::from_bytes(&bytes))
 }
 
 fn read_table(blob: Blob, layer: &LayerRef) -> Result<(LayerTable, Digest<Diff>), layer::Error> {

@@ -14,6 +14,7 @@ mod listing;
 mod papers;
 mod pass;
 mod prepare;
+mod recall;
 mod recipe;
 
 pub use audit::{Known, broken, look};
@@ -22,7 +23,8 @@ pub use bases::{NamedSource, NamedSourceError, Resolver};
 pub(crate) use custom::rego_main;
 #[cfg(feature = "rego")]
 pub use custom::run_rego;
-pub use execute::{Done, Ended, Work, execute};
+pub use execute::{Done, Ended, Judged, Work, deliver, execute};
 pub use listing::FolderFiles;
-pub use prepare::{Job, NotPrepared, Prepared, parse, prepare};
+pub use prepare::{Job, NotPrepared, Prepared, parse, prepare, prepare_known};
+pub use recall::recall;
 pub use recipe::{Recipe, RecipeEntry, RecipeKind, RecipeLayer, RecipeSignature, Tamper};

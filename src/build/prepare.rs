@@ -116,7 +116,22 @@ struct Parsed {
     diagnostics: Vec<Diagnostic>,
 }
 
+impl Parsed {
+    fn is_wrong(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
 fn parse_job(job: &Job, policy: &Policy) -> Result<Parsed, Box<NotPrepared>> {
+    let parsed = understand(job);
+    if parsed.is_wrong() {
+        let Parsed { sources, file, instructions, diagnostics } = parsed;
+        return Err(not_prepared(job, policy, sources, file, instructions, diagnostics, false));
+    }
+    Ok(parsed)
+}
+
+fn understand(job: &Job) -> Parsed {
     let mut sources = Sources::new();
     let source = sources.add(&job.name, as_text(&job.text));
     let text = sources.get(source).text.clone();
@@ -124,10 +139,7 @@ fn parse_job(job: &Job, policy: &Policy) -> Result<Parsed, Box<NotPrepared>> {
     let (instructions, more) = instruction::parse_all(&file);
     diagnostics.extend(more);
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
-    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-        return Err(not_prepared(job, policy, sources, file, instructions, diagnostics, false));
-    }
-    Ok(Parsed { sources, file, instructions, diagnostics })
+    Parsed { sources, file, instructions, diagnostics }
 }
 
 /// Gives the instructions of a text, or all that is wrong with it by itself, without planning: for
@@ -169,13 +181,31 @@ pub fn prepare(
     bases: &dyn BaseLookup,
 ) -> Result<Prepared, Box<NotPrepared>> {
     let Parsed { mut sources, file, instructions, mut diagnostics } = parse_job(job, policy)?;
-    let mut plan = match plan::plan(&file, &instructions, &job.request, bases, &mut sources) {
-        Ok(plan) => plan,
+    match plan::plan(&file, &instructions, &job.request, bases, &mut sources) {
+        Ok(plan) => {
+            let parsed = Parsed { sources, file, instructions, diagnostics };
+            Ok(judged(job, policy, parsed, plan))
+        }
         Err(errors) => {
             diagnostics.extend(errors);
-            return Err(not_prepared(job, policy, sources, file, instructions, diagnostics, true));
+            Err(not_prepared(job, policy, sources, file, instructions, diagnostics, true))
         }
-    };
+    }
+}
+
+/// As [`prepare`], for who does not ask what is wrong: then nothing is judged.
+pub fn prepare_known(job: &Job, policy: &Policy, bases: &dyn BaseLookup) -> Option<Prepared> {
+    let mut parsed = understand(job);
+    if parsed.is_wrong() {
+        return None;
+    }
+    let Parsed { sources, file, instructions, .. } = &mut parsed;
+    let plan = plan::plan(file, instructions, &job.request, bases, sources).ok()?;
+    Some(judged(job, policy, parsed, plan))
+}
+
+fn judged(job: &Job, policy: &Policy, parsed: Parsed, mut plan: Plan) -> Prepared {
+    let Parsed { mut sources, file, instructions, mut diagnostics } = parsed;
     diagnostics.append(&mut plan.warnings);
     plan.warnings = diagnostics;
     let looked_up = plan.bases.iter().any(|(_, base)| base.image.is_some());
@@ -201,7 +231,7 @@ pub fn prepare(
         prepared.report.findings.iter().any(|finding| {
             finding.rule == "single-stage-unsquashed" && finding.level == Level::Note
         });
-    Ok(prepared)
+    prepared
 }
 
 /// Bytes as text: what is not UTF-8 becomes `?`, one for each byte, so that offsets stay.

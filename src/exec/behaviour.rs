@@ -72,7 +72,7 @@ impl Execution<'_> {
     }
 
     /// Notes what is known of a step whose result was in the store.
-    pub(super) fn recall(
+    pub(super) fn remember(
         &self,
         step: StepId,
         diff: Digest<Diff>,

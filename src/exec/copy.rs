@@ -17,7 +17,7 @@ use crate::diag::chain;
 use crate::input::git::{self, Remote, Resolved};
 use crate::input::http::{self, Fetched};
 use crate::input::{self, Chmod, Context, Part, Pick, Placement, Selection};
-use crate::plan::{Copy, From, Source, Step, Workdir};
+use crate::plan::{Copy, From, InlineFile, Source, Step, Workdir};
 use crate::rootfs::{self, Change, Lookup, Nothing, passwd};
 use crate::store::{Mark, Marks, TreeId};
 use crate::sys::Root;
@@ -41,6 +41,14 @@ pub(super) enum Taken {
     Inline { name: String, content: Arc<[u8]> },
     Fetched(Fetched),
     Repository(Remote, Resolved),
+}
+
+impl Taken {
+    /// A file whose content the instruction has.
+    pub(super) fn inline(file: &InlineFile) -> Taken {
+        let content = file.content.clone().into_bytes().into();
+        Taken::Inline { name: file.name.clone(), content }
+    }
 }
 
 impl Execution<'_> {
@@ -256,10 +264,7 @@ impl Execution<'_> {
                             .map_err(|error| located(input_failure(error), *span))?;
                     Ok(Taken::Selection(selection))
                 }
-                Source::Inline(file) => Ok(Taken::Inline {
-                    name: file.name.clone(),
-                    content: file.content.clone().into_bytes().into(),
-                }),
+                Source::Inline(file) => Ok(Taken::inline(file)),
                 Source::Url { url, span } => {
                     self.fetch_file(url, copy).map_err(|failure| located(failure, *span))
                 }

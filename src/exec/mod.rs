@@ -26,6 +26,7 @@ mod mounts;
 mod pack;
 mod place;
 mod promise;
+mod recall;
 mod run;
 mod search;
 mod ssh;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 pub use failure::{Cause, Failure, cause_of_base};
 pub use foresee::{Foreseen, foresee};
 pub use grants::{GrantError, Grants};
+pub use recall::recall;
 pub use ssh::{Agent, AgentSocket, KEY_LIMIT, KeyError, Keyring};
 pub use terms::StepTerms;
 

@@ -3,14 +3,14 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::copied::Files;
 use super::key::{BASE, BEFORE, Request};
 use super::promise::{Promise, Stopped};
 use super::stage::Execution;
 use super::{Cause, Failure, Packed, packed_kind};
-use crate::base::{Diff, Digest, Hasher, ImagePath, StepId, chain_of};
+use crate::base::{Chain, Diff, Digest, Hasher, ImagePath, StepId, chain_above};
 use crate::facts::{LayerTable, TableObserver};
 use crate::image::{Descriptor, LayerKind, LayerRef};
 use crate::layer::{Bounds, Compression, DiffReader, Observer, decompress};
@@ -37,6 +37,10 @@ struct State {
     origin: Origin,
     done: Promise<Done>,
     tree: Mutex<Option<PathBuf>>,
+    // See `chain`.
+    chain: OnceLock<Digest<Chain>>,
+    // The form in which it ships, where that was in the store when it was found there.
+    packed: Option<LayerRef>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,20 +55,27 @@ pub(super) type Stack = Vec<Cell>;
 impl Cell {
     /// A layer of a step that was just made: its tree is there (if it has one), its digest is not.
     pub(super) fn fresh(step: StepId, tree: Option<PathBuf>) -> Self {
-        Cell(Arc::new(State {
-            origin: Origin::Step(step),
-            done: Promise::new(),
-            tree: Mutex::new(tree),
-        }))
+        Cell::new(Origin::Step(step), Promise::new(), tree, None)
     }
 
-    /// A layer of a step that was found in the store.
-    pub(super) fn found(step: StepId, done: Done) -> Self {
-        Cell(Arc::new(State {
-            origin: Origin::Step(step),
-            done: Promise::kept(done),
-            tree: Mutex::default(),
-        }))
+    /// A layer of a step that was found in the store, packed as it ships or not.
+    pub(super) fn found(step: StepId, done: Done, packed: Option<LayerRef>) -> Self {
+        Cell::new(Origin::Step(step), Promise::kept(done), None, packed)
+    }
+
+    fn new(
+        origin: Origin,
+        done: Promise<Done>,
+        tree: Option<PathBuf>,
+        packed: Option<LayerRef>,
+    ) -> Self {
+        let tree = Mutex::new(tree);
+        Cell(Arc::new(State { origin, done, tree, chain: OnceLock::new(), packed }))
+    }
+
+    /// The form in which it ships, if it was found in the store so.
+    pub(super) fn packed(&self) -> Option<&LayerRef> {
+        self.0.packed.as_ref()
     }
 
     /// The promise of its digest.
@@ -110,15 +121,25 @@ pub(super) fn add_parents(request: &mut Request, parents: &Stack) -> Result<(), 
     if request.has(BASE) {
         return Ok(());
     }
-    let (mut base, mut before) = (Vec::new(), Vec::new());
-    for cell in parents {
-        let diff = cell.done()?.diff;
-        if cell.step().is_some() { before.push(diff) } else { base.push(diff) }
+    let (base, before) = parents.split_at(parents.partition_point(|cell| cell.step().is_none()));
+    for (name, cells) in [(BASE, base), (BEFORE, before)] {
+        request.input(name, chain(cells)?.map(|chain| chain.to_string()).unwrap_or_default());
     }
-    let chain = |diffs: &[Digest<Diff>]| chain_of(diffs).map(|c| c.to_string()).unwrap_or_default();
-    request.input(BASE, chain(&base));
-    request.input(BEFORE, chain(&before));
     Ok(())
+}
+
+/// The chain id of a base's layers, or of those that steps have made, waiting for their digests.
+///
+/// A layer stands on the same ones in every stack, and so remembers the chain id that ends with it:
+/// the next step hashes one digest, not all.
+fn chain(cells: &[Cell]) -> Result<Option<Digest<Chain>>, Stopped> {
+    let known = cells.iter().rposition(|cell| cell.0.chain.get().is_some());
+    let mut chain = known.and_then(|at| cells[at].0.chain.get().copied());
+    for cell in &cells[known.map_or(0, |at| at + 1)..] {
+        let next = chain_above(chain, &cell.done()?.diff);
+        chain = Some(*cell.0.chain.get_or_init(|| next));
+    }
+    Ok(chain)
 }
 
 /// Names the owners that files of trees have, and the way in which they are recorded.
@@ -184,11 +205,8 @@ impl Execution<'_> {
             .iter()
             .enumerate()
             .map(|(index, layer)| {
-                Cell(Arc::new(State {
-                    origin: Origin::Base(id, index),
-                    done: Promise::kept(Done { diff: layer.diff, size: 0 }),
-                    tree: Mutex::default(),
-                }))
+                let done = Promise::kept(Done { diff: layer.diff, size: 0 });
+                Cell::new(Origin::Base(id, index), done, None, None)
             })
             .collect();
         *stack = Some(made.clone());
@@ -284,7 +302,7 @@ impl Execution<'_> {
     fn owned(&self, diff: Digest<Diff>) -> Digest<Diff> {
         let mut hasher = Hasher::new();
         hasher.field(b"tree with these owners");
-        hasher.field(self.owners.as_bytes());
+        hasher.field(self.owners().as_bytes());
         hasher.field(diff.as_bytes());
         hasher.finish()
     }
@@ -304,7 +322,7 @@ impl Execution<'_> {
     fn tied(&self, stack: &[Cell], index: usize) -> Result<Digest<Diff>, Stopped> {
         let mut hasher = Hasher::new();
         hasher.field(b"tree over these layers");
-        hasher.field(self.owners.as_bytes());
+        hasher.field(self.owners().as_bytes());
         for cell in &stack[..=index] {
             hasher.field(cell.done()?.diff.as_bytes());
         }
@@ -423,6 +441,9 @@ impl Execution<'_> {
         match cell.0.origin {
             Origin::Base(..) => self.blob(cell),
             Origin::Step(_) => {
+                if let Some(layer) = cell.packed() {
+                    return Ok(layer.clone());
+                }
                 let done = cell.done()?;
                 match self.packed_as(done.diff, self.options.compression) {
                     Some(layer) => Ok(layer),
@@ -459,11 +480,13 @@ impl Execution<'_> {
     pub(super) fn cell_of_record(&self, step: StepId, record: &CacheRecord) -> Option<Cell> {
         let result: StepResult = serde_json::from_value(record.result.clone()).ok()?;
         let needs = self.needs[step.index()];
-        let tree = self.tree_of(result.diff).is_some();
-        let blob = self.packed_anyhow(result.diff).is_some();
-        let packable = blob || (tree && result.from_tree);
-        ((!needs.tree || tree || blob) && (!needs.pack || packable))
-            .then(|| Cell::found(step, Done { diff: result.diff, size: result.size }))
+        let packed = self.packed_as(result.diff, self.options.compression);
+        // From a blob all can be made; a tree is looked for where there is none.
+        let there = packed.is_some() || self.packed_anyhow(result.diff).is_some() || {
+            let tree = self.tree_of(result.diff).is_some();
+            (!needs.tree || tree) && (!needs.pack || (tree && result.from_tree))
+        };
+        there.then(|| Cell::found(step, Done { diff: result.diff, size: result.size }, packed))
     }
 
     /// The files that a COPY took when the record was made.
@@ -476,6 +499,22 @@ impl Execution<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_layer_remembers_the_chain_that_ends_with_it() {
+        let diff = |number: usize| Digest::of(format!("layer {number}").as_bytes());
+        let mut ids = crate::base::Arena::new();
+        let mut step =
+            |number: usize| Cell::found(ids.push(()), Done { diff: diff(number), size: 1 }, None);
+        let cells: Vec<Cell> = (0..5).map(&mut step).collect();
+        let diffs: Vec<_> = (0..5).map(diff).collect();
+        // One by one, as steps come; then from the middle, as a stage does that stands on another.
+        for count in [0, 1, 2, 5, 3, 5] {
+            let found = chain(&cells[..count]).unwrap();
+            assert_eq!(found, crate::base::chain_of(&diffs[..count]), "{count}");
+        }
+        assert!(cells.iter().all(|cell| cell.0.chain.get().is_some()));
+    }
 
     #[test]
     fn trees_of_other_owners_are_other_trees() {

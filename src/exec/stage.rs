@@ -42,7 +42,7 @@ pub(super) struct Execution<'a> {
     pub(super) packs: Slots,
     pub(super) leaks: Mutex<Vec<(StepId, Leak)>>,
     /// Which ids own the files of trees, as a hash: one store may be used with several maps.
-    pub(super) owners: Digest<Diff>,
+    owners: OnceLock<Digest<Diff>>,
     /// What is searched for in layers.
     pub(super) needles: Needles,
     /// Trees that must not stay: those in which a secret was found.
@@ -74,6 +74,16 @@ pub(super) struct Needs {
     pub(super) tree: bool,
 }
 
+/// What the store has of a step.
+pub(super) enum Found {
+    /// Its result.
+    Cell(Cell),
+    /// Nothing.
+    Nothing,
+    /// A result that may not stand for a run; and why.
+    Unwatched(&'static str),
+}
+
 /// How the threads of packers are started.
 pub(super) type Packers<'scope, 'env> = &'scope Scope<'scope, 'env>;
 
@@ -95,7 +105,7 @@ impl<'a> Execution<'a> {
             jobs: Slots::new(options.jobs),
             packs: Slots::new(PACKS_AT_ONCE),
             leaks: Mutex::default(),
-            owners: super::stack::owners(services.id_mode, &crate::sys::id_maps()),
+            owners: OnceLock::new(),
             needles: Needles::new(
                 options.secrets.iter().map(|(id, secret)| (id.as_str(), secret.as_ref())),
             ),
@@ -168,6 +178,12 @@ impl<'a> Execution<'a> {
         self.services.cancel.cancel();
     }
 
+    /// Which ids own the files of trees, asked when the first tree is.
+    pub(super) fn owners(&self) -> &Digest<Diff> {
+        self.owners
+            .get_or_init(|| super::stack::owners(self.services.id_mode, &crate::sys::id_maps()))
+    }
+
     /// How this host shows a stack of layers as one tree.
     pub(super) fn stacking(&self) -> Stacking {
         *self.stacking.get_or_init(self.services.stacking)
@@ -232,38 +248,47 @@ impl<'a> Execution<'a> {
         parents: &Stack,
         files: Option<&dyn Fn() -> Files>,
     ) -> Result<Option<Cell>, Failure> {
-        let store = self.services.store;
-        let events = self.services.events;
-        if self.may_be_known(step, request) {
-            // Only now is it worth waiting for the digests of what came before.
-            super::stack::add_parents(request, parents)?;
-            if let Some(record) = store.record(request.key())
-                && let Some(cell) = self.cell_of_record(id, &record)
-            {
-                let unseen = match &step.op {
-                    Op::Run(_) => self.must_watch(cell.done()?.diff, request),
-                    _ => false,
-                };
-                if unseen {
-                    events.send(Event::StepStarted { step: id });
-                    let terms = &self.options.terms;
-                    let why = match terms.audit_again {
-                        true => "nobody watched it when it ran".to_owned(),
-                        false => "--verify".to_owned(),
-                    };
-                    events.send(Event::StepMissed { step: id, why });
-                    return Ok(None);
-                }
-                let _ = store.touch_record(&record);
-                events.send(Event::StepCached { step: id });
-                if matches!(step.op, Op::Run(_)) {
-                    self.recall(id, cell.done()?.diff, request)?;
-                }
-                return Ok(Some(cell));
+        match self.look_up(id, step, request, parents)? {
+            Found::Cell(cell) => return Ok(Some(cell)),
+            Found::Nothing => self.missed(id, step, request, files),
+            Found::Unwatched(why) => {
+                let events = self.services.events;
+                events.send(Event::StepStarted { step: id });
+                events.send(Event::StepMissed { step: id, why: why.to_owned() });
             }
         }
-        self.missed(id, step, request, files);
         Ok(None)
+    }
+
+    /// Looks for the step's result. That it was found is told; a miss is not.
+    pub(super) fn look_up(
+        &self,
+        id: StepId,
+        step: &Step,
+        request: &mut Request,
+        parents: &Stack,
+    ) -> Result<Found, Failure> {
+        if !self.may_be_known(step, request) {
+            return Ok(Found::Nothing);
+        }
+        // Only now is it worth waiting for the digests of what came before.
+        super::stack::add_parents(request, parents)?;
+        let store = self.services.store;
+        let Some(record) = store.record(request.key()) else { return Ok(Found::Nothing) };
+        let Some(cell) = self.cell_of_record(id, &record) else { return Ok(Found::Nothing) };
+        let is_run = matches!(step.op, Op::Run(_));
+        if is_run && self.must_watch(cell.done()?.diff, request) {
+            return Ok(Found::Unwatched(match self.options.terms.audit_again {
+                true => "nobody watched it when it ran",
+                false => "--verify",
+            }));
+        }
+        let _ = store.touch_record(&record);
+        self.services.events.send(Event::StepCached { step: id });
+        if is_run {
+            self.remember(id, cell.done()?.diff, request)?;
+        }
+        Ok(Found::Cell(cell))
     }
 
     /// Tells that a step begins, and why no record of it does.
@@ -358,7 +383,7 @@ fn needs(plan: &Plan, squash: bool) -> Vec<Needs> {
     needs
 }
 
-fn names(plan: &Plan) -> Vec<StepName> {
+pub(super) fn names(plan: &Plan) -> Vec<StepName> {
     plan.steps
         .iter()
         .map(|(id, step)| {

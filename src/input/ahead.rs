@@ -5,6 +5,7 @@
 //! which error comes first, is the same as without: only the walk decides the order.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 
@@ -23,6 +24,25 @@ const WORTH_IT: usize = 4;
 /// Entries read and not yet taken: what memory is spent on. One folder may pass it.
 const MOST: usize = 20_000;
 
+/// How files are looked at.
+#[derive(Default)]
+pub(super) struct Look<'a> {
+    /// Files that this knows are not asked for attributes that they do not have.
+    pub(super) seen: Option<&'a StatCache>,
+    /// How much may still be looked at, by this thread alone; `None` is any number, by several.
+    pub(super) room: Option<AtomicUsize>,
+}
+
+impl Look<'_> {
+    /// Takes room for so much more to look at.
+    pub(super) fn spend(&self, count: usize) -> Result<(), Error> {
+        let Some(room) = &self.room else { return Ok(()) };
+        let left = room.load(Ordering::Relaxed).checked_sub(count).ok_or(Error::TooMany)?;
+        room.store(left, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
 /// What is in a folder, last name first.
 pub(super) type Listing = Vec<(Entry, Stat)>;
 
@@ -33,7 +53,7 @@ pub(super) struct Ticket(u64);
 /// The folders of one walk.
 pub(super) struct Ahead<'a> {
     context: &'a Context,
-    seen: Option<&'a StatCache>,
+    look: &'a Look<'a>,
     most: usize,
     state: Mutex<State>,
     changed: Condvar,
@@ -73,9 +93,9 @@ impl Drop for Reading<'_, '_> {
 }
 
 impl<'a> Ahead<'a> {
-    /// Reads folders of `context`; files that `seen` knows are not asked for attributes.
-    pub(super) fn new(context: &'a Context, seen: Option<&'a StatCache>) -> Self {
-        Ahead { context, seen, most: MOST, state: Mutex::default(), changed: Condvar::new() }
+    /// Reads folders of `context`.
+    pub(super) fn new(context: &'a Context, look: &'a Look<'a>) -> Self {
+        Ahead { context, look, most: MOST, state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Must be held while the walk goes on.
@@ -96,7 +116,7 @@ impl<'a> Ahead<'a> {
         for (ticket, path) in tickets.iter().zip(paths).rev() {
             state.wanted.push_front((*ticket, path));
         }
-        if state.wanted.len() >= WORTH_IT {
+        if state.wanted.len() >= WORTH_IT && self.look.room.is_none() {
             while state.threads < THREADS {
                 state.threads += 1;
                 let thread = std::thread::Builder::new().name("ahead".to_owned());
@@ -156,13 +176,16 @@ impl<'a> Ahead<'a> {
         let root = self.context.root();
         let dir = root.open_dir(path, Follow::No).map_err(Error::io("read", path))?;
         let mut found = Vec::new();
-        for (name, _) in dir.list().map_err(Error::io("read", path))?.into_iter().rev() {
+        let names = dir.list().map_err(Error::io("read", path))?;
+        self.look.spend(names.len())?;
+        for (name, _) in names.into_iter().rev() {
             let inner = path.join(&name).map_err(|error| Error::Io {
                 what: "use the source",
                 path: path.display().into_owned(),
                 source: std::io::Error::other(error),
             })?;
-            if let Some((entry, stat)) = self.context.entry_in(&dir, &name, &inner, self.seen)? {
+            let seen = self.look.seen;
+            if let Some((entry, stat)) = self.context.entry_in(&dir, &name, &inner, seen)? {
                 found.push((entry, stat));
             }
         }
@@ -197,7 +220,8 @@ mod tests {
             })
             .collect();
         let context = Context::open(dir.path(), None).unwrap();
-        let ahead = Ahead { most: 5, ..Ahead::new(&context, None) };
+        let look = Look::default();
+        let ahead = Ahead { most: 5, ..Ahead::new(&context, &look) };
         std::thread::scope(|scope| {
             let _walking = ahead.walking();
             let tickets = ahead.want(scope, paths.clone());

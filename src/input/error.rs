@@ -19,6 +19,9 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// There is more to look at than was wanted.
+    #[error("there are too many files")]
+    TooMany,
     /// A source is not in the context or tree.
     #[error("`{path}`: not found{hint}")]
     NotFound {

@@ -34,7 +34,7 @@ pub use error::Error;
 pub use finished::{Finished, FinishedLayer, FinishedSource};
 pub use ignore::{Ignore, LIMIT as IGNORE_LIMIT, PatternError, Rule};
 pub use place::{Part, Placement, place};
-pub use select::{Pick, Selection, select};
+pub use select::{Pick, Selection, select, select_known};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Scope;
 
-use super::ahead::{Ahead, Listing, Ticket};
+use super::ahead::{Ahead, Listing, Look, Ticket};
 use super::glob::{Glob, has_wildcard};
 use super::ignore::Verdict;
 use super::{Context, Error, Ignore};
@@ -263,6 +263,33 @@ pub fn select(
     pick: &Pick,
     seen: Option<&StatCache>,
 ) -> Result<Selection, Error> {
+    find(context, pick, &Look { seen, room: None })
+}
+
+/// As [`select`], where all that is found has a mark in `seen`, and `room` is enough for all that has
+/// to be looked at: then no file has to be read for [`Selection::digest`]. `room` becomes what is left.
+/// `None` if anything is otherwise. Starts no thread.
+///
+/// Files with attributes are not among those: which ones there are, another user namespace may say
+/// otherwise.
+pub fn select_known(
+    context: &Context,
+    pick: &Pick,
+    seen: &StatCache,
+    room: &mut usize,
+) -> Option<Selection> {
+    let look = Look { seen: Some(seen), room: Some(AtomicUsize::new(*room)) };
+    let selection = find(context, pick, &look).ok()?;
+    *room = look.room.map_or(0, AtomicUsize::into_inner);
+    let none = Marks::default();
+    let known = |item: &Item| {
+        item.entry.xattrs.is_empty()
+            && (!has_mark(&item.content) || known_mark(item, Some(seen), &none).is_some())
+    };
+    (selection.lasts && selection.items().all(known)).then_some(selection)
+}
+
+fn find(context: &Context, pick: &Pick, look: &Look<'_>) -> Result<Selection, Error> {
     let exclude = match pick.exclude.is_empty() {
         true => None,
         false => Some(Ignore::from_patterns(&pick.exclude)?),
@@ -270,16 +297,16 @@ pub fn select(
     let mut selection = Selection { groups: Vec::new(), lasts: context.lasts() };
     for source in &pick.sources {
         if pick.parents {
-            let group = with_parents(context, source, exclude.as_ref(), seen)?;
+            let group = with_parents(context, source, exclude.as_ref(), look)?;
             selection.groups.push(group);
             continue;
         }
         let clean = ImagePath::root()
             .resolve(source.as_bytes())
             .map_err(|error| not_possible(source, error))?;
-        for path in matches(context, source, &clean)? {
+        for path in matches(context, source, &clean, look)? {
             let filter = Filter { exclude: exclude.as_ref(), include: None };
-            match group(context, &path, &filter, seen)? {
+            match group(context, &path, &filter, look)? {
                 Some(group) => selection.groups.push(group),
                 None if has_wildcard(clean.as_bytes()) => {}
                 None => return Err(not_found(context, &clean)),
@@ -310,7 +337,12 @@ fn not_found(context: &Context, path: &ImagePath) -> Error {
 }
 
 /// Returns the paths that a source means: itself, or the matches of a pattern.
-fn matches(context: &Context, source: &str, clean: &ImagePath) -> Result<Vec<ImagePath>, Error> {
+fn matches(
+    context: &Context,
+    source: &str,
+    clean: &ImagePath,
+    look: &Look<'_>,
+) -> Result<Vec<ImagePath>, Error> {
     let parts: Vec<&[u8]> = clean.components().collect();
     let Some(first) = parts.iter().position(|part| has_wildcard(part)) else {
         return Ok(vec![clean.clone()]);
@@ -336,7 +368,9 @@ fn matches(context: &Context, source: &str, clean: &ImagePath) -> Result<Vec<Ima
                 Ok(dir) => dir,
                 Err(_) => continue, // not there, or no folder: nothing matches in it
             };
-            for (name, _) in dir.list().map_err(Error::io("read", &folder))? {
+            let names = dir.list().map_err(Error::io("read", &folder))?;
+            look.spend(names.len())?;
+            for (name, _) in names {
                 if !glob.matches(&name) {
                     continue;
                 }
@@ -371,8 +405,9 @@ fn group(
     context: &Context,
     path: &ImagePath,
     filter: &Filter<'_>,
-    seen: Option<&StatCache>,
+    look: &Look<'_>,
 ) -> Result<Option<Group>, Error> {
+    look.spend(1)?;
     let real = resolve(context, path, Follow::InRoot)?;
     let top = if real.is_root() {
         // Its metadata is never used: the destination has its own.
@@ -382,7 +417,8 @@ fn group(
             None => None,
             Some(_) => {
                 let (dir, name) = context.root().parent(&real).map_err(Error::io("read", &real))?;
-                context.entry_in(&dir, &name, &real, seen)?.map(|(entry, stat)| (entry, Some(stat)))
+                let found = context.entry_in(&dir, &name, &real, look.seen)?;
+                found.map(|(entry, stat)| (entry, Some(stat)))
             }
         }
     };
@@ -392,7 +428,7 @@ fn group(
     let source = item(context, start, entry, stat.as_ref());
     let mut items = vec![source];
     if is_dir {
-        let ahead = Ahead::new(context, seen);
+        let ahead = Ahead::new(context, look);
         let visible = std::thread::scope(|scope| {
             let _walking = ahead.walking();
             walk(context, &real, filter, scope, &ahead, &mut items)
@@ -561,7 +597,7 @@ fn with_parents(
     context: &Context,
     source: &str,
     exclude: Option<&Ignore>,
-    seen: Option<&StatCache>,
+    look: &Look<'_>,
 ) -> Result<Group, Error> {
     let (start, pattern) = source.split_once("/./").unwrap_or(("/", source));
     let path = |text: &str| {
@@ -573,7 +609,7 @@ fn with_parents(
     if text.is_empty() {
         // The start itself: all that is in it.
         let filter = Filter { exclude, include: None };
-        return group(context, &start, &filter, seen)?.ok_or_else(|| not_found(context, &start));
+        return group(context, &start, &filter, look)?.ok_or_else(|| not_found(context, &start));
     }
     let include = Include {
         pattern: Ignore::from_patterns(&[text])?,
@@ -584,7 +620,7 @@ fn with_parents(
             .collect(),
     };
     let filter = Filter { exclude, include: Some(&include) };
-    let found = group(context, &start, &filter, seen)?.ok_or_else(|| not_found(context, &start))?;
+    let found = group(context, &start, &filter, look)?.ok_or_else(|| not_found(context, &start))?;
     if found.items.len() == 1 && !wild {
         return Err(not_found(context, &pattern));
     }

@@ -498,6 +498,32 @@ fn attributes_that_come_later_are_seen() {
 }
 
 #[test]
+fn what_is_known_of_all_is_known_without_reading() {
+    let setup = setup("d/a 1\nd/b 22\nd/e/c 333\nf 4");
+    // What changed just now is not remembered.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let store = Store::open(setup.store.root()).unwrap();
+    let context = setup.context().unwrap();
+    let pick = |source: &str| Pick { sources: vec![source.into()], ..Pick::default() };
+    let known = |source: &str, mut room: usize| {
+        let found = select_known(&context, &pick(source), store.stat_cache(), &mut room)?;
+        Some((found.digest(&store).unwrap(), room))
+    };
+    assert_eq!(known("d", 100), None, "never read");
+    let digest = select(&context, &pick("d"), None).unwrap().digest(&store).unwrap();
+    // The folder itself, three things in it, and one below.
+    assert_eq!(known("d", 100), Some((digest, 95)));
+    assert_eq!(known("d", 5), Some((digest, 0)));
+    assert_eq!(known("d", 4), None, "more than there is room for");
+    assert_eq!(known("?", 100), None, "`f` was never read");
+    assert_eq!(known("nothing", 100), None);
+    let file = std::fs::File::open(setup.temp.path().join("ctx/d/a")).unwrap();
+    if crate::sys::xattr::set(&file, b"user.mine", b"1").is_ok() {
+        assert_eq!(known("d", 100), None, "attributes");
+    }
+}
+
+#[test]
 fn what_was_marked_on_the_way_into_a_layer_is_not_read_again() {
     let setup = setup("d/a 1\nd/b 22\nd/empty ");
     let context = setup.context().unwrap();

@@ -17,6 +17,10 @@ impl Output for CacheOnly {
         Place::Elsewhere
     }
 
+    fn is_plain(&self) -> bool {
+        true
+    }
+
     fn check(&self, _: &[ImageRef]) -> Result<(), Error> {
         Ok(())
     }

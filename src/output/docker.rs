@@ -35,6 +35,10 @@ impl Output for Docker {
         Place::of(&self.dest)
     }
 
+    fn is_plain(&self) -> bool {
+        true
+    }
+
     fn check(&self, _: &[ImageRef]) -> Result<(), Error> {
         file::check(&self.dest)
     }

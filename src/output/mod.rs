@@ -65,6 +65,11 @@ trait Output: fmt::Debug + Send + Sync {
     /// Writes, and says in words where the image is now.
     fn write(&self, image: &Image, tags: &[ImageRef], means: &Means<'_>) -> Result<String, Error>;
 
+    /// Tells whether it needs no ids but those of whoever runs this, and no network.
+    fn is_plain(&self) -> bool {
+        false
+    }
+
     /// A further file that it may write.
     fn beside(&self) -> Option<PathBuf> {
         None
@@ -253,6 +258,11 @@ impl Target {
     /// Tells whether standard output is the destination, so that no digest line may go there.
     pub fn is_stdout(&self) -> bool {
         matches!(self.output.place(), Place::Stdout)
+    }
+
+    /// Tells whether it needs no ids but those of whoever runs this, and no network.
+    pub fn is_plain(&self) -> bool {
+        self.output.is_plain()
     }
 
     /// The paths that it may write: they are no part of the context.

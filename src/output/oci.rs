@@ -54,6 +54,10 @@ impl Output for Oci {
         Place::of(&self.dest)
     }
 
+    fn is_plain(&self) -> bool {
+        true
+    }
+
     fn check(&self, _: &[ImageRef]) -> Result<(), Error> {
         if self.tar { super::file::check(&self.dest) } else { layout::check(&self.dest) }
     }

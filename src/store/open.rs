@@ -57,31 +57,32 @@ impl Store {
     pub fn open(root: &Path) -> Result<Store, Error> {
         // Absolute, so that a later change of the working folder moves nothing.
         let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
-        check_version(&root)?;
-        for folder in FOLDERS {
-            let path = root.join(folder);
-            make_dirs(&path).map_err(Error::io("create", &path))?;
-        }
-        for (name, text) in [("oci-layout", LAYOUT), ("index.json", INDEX)] {
-            let path = root.join(name);
-            create_once(&root, &path, text).map_err(Error::io("write", &path))?;
-        }
-        let path = root.join("locks/store");
-        let in_use = lock_file(&path).map_err(Error::io("open", &path))?;
+        let (path, in_use) = made(&root)?;
         if any_replaced(&root) && in_use.try_lock().is_ok() {
             let _ = remove_replaced(&root);
         }
         in_use.lock_shared().map_err(Error::io("lock", &path))?;
         super::tmp::sweep(&root)?;
+        Ok(Store::held(root, in_use))
+    }
+
+    /// Opens the store at `root` if it is there and [`Store::open`] would have nothing to remove:
+    /// what is left of the dead may have owners that only a namespace has.
+    pub fn open_settled(root: &Path) -> Result<Option<Store>, Error> {
+        let root = std::path::absolute(root).map_err(Error::io("resolve", root))?;
+        if !root.join("version").exists() {
+            return Ok(None);
+        }
+        let (path, in_use) = made(&root)?;
+        in_use.lock_shared().map_err(Error::io("lock", &path))?;
+        let settled = !any_replaced(&root) && !super::tmp::any_dead(&root)?;
+        Ok(settled.then(|| Store::held(root, in_use)))
+    }
+
+    fn held(root: PathBuf, in_use: File) -> Store {
         let session = Session::new(root.clone());
-        Ok(Store {
-            shared: Arc::new(Shared {
-                root,
-                session,
-                stat_cache: OnceLock::new(),
-                _in_use: in_use,
-            }),
-        })
+        let stat_cache = OnceLock::new();
+        Store { shared: Arc::new(Shared { root, session, stat_cache, _in_use: in_use }) }
     }
 
     /// Returns the folder of the store.
@@ -133,6 +134,22 @@ fn holds(path: &Path, parts: &[&[u8]]) -> io::Result<bool> {
     file.read_exact(&mut found)?;
     let mut rest = found.as_slice();
     Ok(parts.iter().all(|part| rest.strip_prefix(*part).map(|left| rest = left).is_some()))
+}
+
+// Makes what is missing of a store; returns its lock, not taken.
+fn made(root: &Path) -> Result<(PathBuf, File), Error> {
+    check_version(root)?;
+    for folder in FOLDERS {
+        let path = root.join(folder);
+        make_dirs(&path).map_err(Error::io("create", &path))?;
+    }
+    for (name, text) in [("oci-layout", LAYOUT), ("index.json", INDEX)] {
+        let path = root.join(name);
+        create_once(root, &path, text).map_err(Error::io("write", &path))?;
+    }
+    let path = root.join("locks/store");
+    let in_use = lock_file(&path).map_err(Error::io("open", &path))?;
+    Ok((path, in_use))
 }
 
 fn check_version(root: &Path) -> Result<(), Error> {

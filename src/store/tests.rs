@@ -325,6 +325,25 @@ fn a_replaced_tree_goes_when_nobody_can_use_it() {
 }
 
 #[test]
+fn a_store_is_settled_when_nothing_waits_to_be_removed() {
+    let (folder, store) = open();
+    let root = store.root().to_owned();
+    let settled = |root: &Path| Store::open_settled(root).unwrap().is_some();
+    assert!(!settled(&folder.path().join("nothing")));
+    assert!(!folder.path().join("nothing").exists(), "it is not made");
+    // One that works is none that is dead.
+    let _path = store.tmp_path().unwrap();
+    assert!(settled(&root));
+    fs::write(root.join("tmp/dead.lock"), "").unwrap();
+    assert!(!settled(&root));
+    assert!(root.join("tmp/dead.lock").exists(), "whoever has the powers removes it");
+    drop(Store::open(&root).unwrap());
+    assert!(settled(&root));
+    fs::write(root.join("records/replaced/0-0"), "").unwrap();
+    assert!(!settled(&root));
+}
+
+#[test]
 fn what_the_dead_left_is_swept_and_the_living_are_left_alone() {
     let (_dir, store) = open();
     let tmp = store.path("tmp");

@@ -90,20 +90,33 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
 
 /// Removes what dead processes left. What cannot be removed stays: the next one may succeed.
 pub(super) fn sweep(root: &Path) -> Result<(), Error> {
-    let tmp = &root.join("tmp");
-    for entry in fs::read_dir(tmp).map_err(Error::io("read", tmp))? {
-        let Ok(entry) = entry else { continue };
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "lock")
-            && let Ok(lock) = lock_file_if_there(&path)
-            && lock.try_lock().is_ok()
-            && is_at(&lock, &path)
+    for path in locks(root)? {
+        if let Some(_lock) = dead(&path)
             && remove_of_dead(root, &path.with_extension("")).is_ok()
         {
             let _ = fs::remove_file(&path);
         }
     }
     Ok(())
+}
+
+/// Tells whether [`sweep`] has something to remove.
+pub(super) fn any_dead(root: &Path) -> Result<bool, Error> {
+    Ok(locks(root)?.any(|path| dead(&path).is_some()))
+}
+
+// The lock files of all processes that write.
+fn locks(root: &Path) -> Result<impl Iterator<Item = PathBuf>, Error> {
+    let tmp = root.join("tmp");
+    let entries = fs::read_dir(&tmp).map_err(Error::io("read", &tmp))?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == "lock")))
+}
+
+// The lock of a process that is dead, taken.
+fn dead(path: &Path) -> Option<File> {
+    let lock = lock_file_if_there(path).ok()?;
+    (lock.try_lock().is_ok() && is_at(&lock, path)).then_some(lock)
 }
 
 // Everything that a process had not finished: the trees that nobody can find, and its folder.

@@ -59,6 +59,34 @@ pub fn fresh_proc() -> io::Result<()> {
     }
 }
 
+/// Tells whether [`fresh_proc`] can be expected to succeed: nothing is mounted in `/proc`, as containers
+/// do to mask parts of it. (What waits there for handlers of foreign programs hides nothing.)
+pub fn is_proc_whole() -> bool {
+    let Ok(mounts) = std::fs::read("/proc/self/mountinfo") else { return false };
+    is_whole(&mounts)
+}
+
+// The fifth field of a line is where the mount is (proc_pid_mountinfo(5)).
+fn is_whole(mounts: &[u8]) -> bool {
+    let mut places = mounts
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    places.all(|place| !place.starts_with(b"/proc/") || place == b"/proc/sys/fs/binfmt_misc")
+}
+
+/// Waits until this process has one thread, for a second at most: one that has been joined is a
+/// thread to the kernel for a moment still.
+pub fn wait_for_threads() {
+    // A folder has a link from itself, one from above, and one from each folder in it.
+    let alone = || rustix::fs::stat("/proc/self/task").map_or(true, |stat| stat.st_nlink <= 3);
+    for _ in 0..1000 {
+        if alone() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 // A result as an exit status: 0, or the error's number.
 fn number(result: &io::Result<()>) -> i32 {
     match result {
@@ -74,5 +102,24 @@ fn told(end: End) -> io::Result<()> {
         End::Exited(0) => Ok(()),
         End::Exited(number) => Err(io::Error::from_raw_os_error(number)),
         End::Signaled(_) => Err(io::ErrorKind::Interrupted.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_in_proc_masks_it() {
+        let proc = "25 30 0:23 / /proc rw,relatime - proc proc rw\n";
+        let binfmt = "26 25 0:30 / /proc/sys/fs/binfmt_misc rw - autofs systemd-1 rw\n";
+        let elsewhere = "27 30 0:31 / /srv/proc/acpi rw - tmpfs tmpfs rw\n";
+        let masked = "28 25 0:32 / /proc/acpi ro - tmpfs tmpfs ro\n";
+        for (mounts, want) in [
+            (format!("{proc}{binfmt}{elsewhere}"), true),
+            (format!("{proc}{binfmt}{masked}"), false),
+        ] {
+            assert_eq!(is_whole(mounts.as_bytes()), want, "{mounts}");
+        }
     }
 }

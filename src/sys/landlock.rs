@@ -97,6 +97,12 @@ pub fn try_fence() -> Result<u32, NoFence> {
     }
 }
 
+/// Tells whether [`try_fence`] can be expected to succeed, without a child: the kernel knows fences, and
+/// such as hold files in.
+pub fn is_fence_known() -> bool {
+    revision().is_ok_and(|revision| file_rights(revision) != 0)
+}
+
 // All rights on files of a revision. The first one has none to link and rename between folders, and
 // so forbids it: it is not used.
 fn file_rights(revision: u32) -> u64 {

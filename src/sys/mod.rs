@@ -40,12 +40,15 @@ pub mod xattr;
 pub use child::is_limit;
 pub(crate) use copy::{as_path, path_of};
 pub use dir::Dir;
-pub use host::{can_change_root, fresh_proc, ids_without_namespace};
+pub use host::{
+    can_change_root, fresh_proc, ids_without_namespace, is_proc_whole, wait_for_threads,
+};
 pub use interrupt::{TERMINATE, on_interrupt};
-pub use landlock::{NoFence, try_fence};
-pub use look::may_open;
+pub use landlock::{NoFence, is_fence_known, try_fence};
+pub use look::{may_open, may_replace};
 pub use namespace::{
-    Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, has_no_ids, id_maps, user_id,
+    Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, foreseen_ids, has_no_ids,
+    id_maps, user_id,
 };
 pub use overlay::{OverlayError, Upper, most_layers, mount_by_options, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};

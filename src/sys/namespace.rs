@@ -148,6 +148,15 @@ pub fn enter_user_namespace(want: Option<IdMode>) -> Result<Entered, NamespaceEr
     Ok(Entered { mode, why_single, no_mounts })
 }
 
+/// Says which ids [`enter_user_namespace`] would come to, and why it would be one only, from what the
+/// accounts of this machine say. The kernel, and `newuidmap`, may say otherwise when they are asked.
+pub fn foreseen_ids() -> Option<(IdMode, Option<NamespaceError>)> {
+    let uid = rustix::process::geteuid().as_raw();
+    let gid = rustix::process::getegid().as_raw();
+    let (mode, _, why_single) = choose(None, uid, gid).ok()?;
+    Some((mode, why_single))
+}
+
 fn choose(
     want: Option<IdMode>,
     uid: u32,

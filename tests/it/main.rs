@@ -26,6 +26,7 @@ mod harness;
 mod hosts;
 mod interrupted;
 mod judge;
+mod known;
 mod killed;
 mod lint;
 mod mounts;

@@ -94,7 +94,7 @@ impl Command {
     }
 
     /// All files and folders that this build writes outside of the store.
-    fn written_files(&self) -> Vec<PathBuf> {
+    pub(super) fn written_files(&self) -> Vec<PathBuf> {
         let args = &self.args;
         let outputs = self.outputs.iter().flat_map(Target::paths);
         let reports = args.policy.report.iter().map(|pair| PathBuf::from(&pair.value));

@@ -126,8 +126,18 @@ impl Host {
 
     /// Why there is one id only, in words.
     pub(super) fn why_single(&self) -> Option<String> {
-        let why = self.why_single.as_ref()?;
-        Some(format!("one user id only: {}; {}", why.cause, why.cure))
+        self.why_single.as_ref().map(Host::single)
+    }
+
+    /// Says that there is one id only.
+    pub(super) fn single(why: &NamespaceError) -> String {
+        format!("one user id only: {}; {}", why.cause, why.cure)
+    }
+
+    /// Tells whether nothing would have to be said of the host before this plan is carried out, as far as
+    /// that can be told without trying.
+    pub(super) fn is_foreseen(plan: &Plan) -> bool {
+        !runs(plan) || (sys::is_fence_known() && sys::is_proc_whole())
     }
 }
 

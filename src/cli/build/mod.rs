@@ -4,18 +4,20 @@ mod brought;
 mod contexts;
 mod given;
 mod host;
+mod known;
 mod outcome;
 mod steps;
+mod watch;
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rbuild::base::{ImageRef, Masker, Platform, Secret};
-use rbuild::build::{Ended, Job, NamedSource, NotPrepared, Prepared, Resolver, Work};
-use rbuild::diag::{Sources, chain};
+use rbuild::build::{Job, NamedSource, NotPrepared, Prepared, Resolver, Work};
+use rbuild::diag::chain;
 use rbuild::event::{Cancel, Event, Events};
 use rbuild::exec::{Agent, AgentSocket, Options, Services, Times};
 use rbuild::input::Context;
@@ -26,7 +28,6 @@ use rbuild::plan::{BaseLookup, Found, Request, Wanted};
 use rbuild::policy::{Bases, Level, Policy};
 use rbuild::sandbox::Hardening;
 use rbuild::store::Store;
-use rbuild::sys;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -34,15 +35,17 @@ use brought::{Brought, Means, Origin};
 pub(super) use given::read_dockerfile;
 use given::{agents, annotations, compression, dockerfile, pairs, secrets, times};
 use host::{Choice, Host};
+use known::{Begun, Planned};
 pub(super) use outcome::tell_not_prepared;
-use outcome::{exit_of, tell_failure, write_metadata};
+use outcome::{End, exit_of, write_metadata};
 use steps::{StepArgs, Steps};
+use watch::{Signals, Stage};
 
 use super::call::Steps as Foresight;
 use super::environment;
 use super::exit::Exit;
-use super::progress::{Format, Progress};
-use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs, attributes, say};
+use super::progress::Format;
+use super::shared::{KeyValue, PolicyArgs, Stop, StoreArgs, attributes};
 
 /// Steps that run at once where nobody says how many: they wait for the network more than they compute.
 const LEAST_STEPS: usize = 4;
@@ -332,104 +335,97 @@ impl Command {
             return self.not_prepared(&not, Exit::Parse, &policy);
         }
 
-        // From here on this process is root of its own namespace. One thread until here.
         environment::test_hooks();
+        let begun = match is_folder {
+            true => match self.known(&policy)? {
+                ControlFlow::Break(exit) => return Ok(exit),
+                ControlFlow::Continue(begun) => begun,
+            },
+            false => Begun::default(),
+        };
+        // From here on this process is root of its own namespace. One thread until here.
         let host = Host::enter(self.args.isolation, &policy)?;
-        let cancel = Cancel::new();
-        let on_signal = cancel.clone();
-        let signal = Arc::new(AtomicI32::new(0));
-        let came = Arc::clone(&signal);
-        let act = move |signal| {
-            came.store(signal, Ordering::SeqCst);
-            on_signal.cancel();
-        };
-        // Whatever else went wrong then, it went wrong because of that.
-        let interrupted = || match signal.load(Ordering::SeqCst) {
-            0 => None,
-            sys::TERMINATE => Some(Exit::Terminated),
-            _ => Some(Exit::Interrupted),
-        };
-        sys::on_interrupt(act).map_err(|error| Stop {
-            exit: Exit::Internal,
-            text: format!("cannot watch signals: {error}"),
-            help: None,
-        })?;
+        let signals = Signals::new();
+        signals.watch()?;
 
         let masker = Masker::new();
         for secret in self.secrets.values() {
             masker.add(secret);
         }
-        let sources: Arc<RwLock<Sources>> = Arc::default();
-        let progress = Arc::new(Progress::new(self.format, colour()));
-        let events = {
-            let (progress, sources) = (Arc::clone(&progress), Arc::clone(&sources));
-            Events::new(masker, move |event| {
-                let sources = sources.read().unwrap_or_else(PoisonError::into_inner);
-                progress.show(&event, &sources);
-            })
-        };
+        let stage = Stage::open(self.format, masker);
+        let (events, cancel) = (&stage.events, &signals.cancel);
         if let Some(why) = host.why_single()
             && self.format == Format::Plain
         {
             events.note(why);
         }
 
-        let root = environment::store_root(&self.args.store);
-        let store = open_store(&root)?;
+        let store = match begun.store {
+            Some(store) => store,
+            None => open_store(&environment::store_root(&self.args.store))?,
+        };
         let insecure: Vec<_> =
             self.outputs.iter().flat_map(|target| target.insecure_hosts(&self.tags)).collect();
-        let registry = environment::registry(&self.args.store, &insecure, &events, &cancel)?;
+        let registry = environment::registry(&self.args.store, &insecure, events, cancel)?;
         let mut git = environment::git(&self.args.store);
         git.auth.clone_from(&self.secrets);
         git.cancel = cancel.clone();
         let _keys = self.git_agent(&mut git)?;
         let means = Means { store: &store, registry: &registry, git: &git };
         if !is_folder {
-            let brought = self.bring(&means, &events);
-            if interrupted().is_some() {
-                return Ok(self.stopped(interrupted()));
+            let brought = self.bring(&means, events);
+            if signals.interrupted().is_some() {
+                return Ok(self.stopped(signals.interrupted()));
             }
             brought?;
             if let Err(not) = self.parsed(&policy)? {
                 return self.not_prepared(&not, Exit::Parse, &policy);
             }
         }
-        let resolver = Resolver::new(&store, &registry, &events, &self.named);
-        let prepared = match rbuild::build::prepare(&self.job, &policy, &resolver) {
-            Ok(prepared) => prepared,
-            Err(_) if interrupted().is_some() => return Ok(self.stopped(interrupted())),
-            Err(not) => {
-                let exit = match (not.parsed, resolver.cause()) {
-                    (false, _) => Exit::Parse,
-                    (true, Some(cause)) => exit_of(cause),
-                    (true, None) => Exit::Parse,
-                };
-                return self.not_prepared(&not, exit, &policy);
+        let Planned { prepared, bases, heard } = match begun.planned {
+            Some(planned) => planned,
+            None => {
+                let resolver = Resolver::new(&store, &registry, events, &self.named);
+                match rbuild::build::prepare(&self.job, &policy, &resolver) {
+                    Ok(prepared) => {
+                        let bases = resolver.images(&prepared.plan);
+                        Planned { prepared, bases, heard: Vec::new() }
+                    }
+                    Err(_) if signals.interrupted().is_some() => {
+                        return Ok(self.stopped(signals.interrupted()));
+                    }
+                    Err(not) => {
+                        let exit = match (not.parsed, resolver.cause()) {
+                            (false, _) => Exit::Parse,
+                            (true, Some(cause)) => exit_of(cause),
+                            (true, None) => Exit::Parse,
+                        };
+                        return self.not_prepared(&not, exit, &policy);
+                    }
+                }
             }
         };
-        let mut prepared = prepared;
-        let texts = std::mem::take(&mut prepared.sources);
-        prepared.sources = texts.clone();
-        *sources.write().unwrap_or_else(PoisonError::into_inner) = texts;
-        for warning in &prepared.plan.warnings {
-            events.send(Event::Finding(Box::new(warning.clone())));
-        }
+        heard.into_iter().for_each(|event| events.send(event));
+        stage.point_into(prepared.sources.clone());
+        tell_warnings(&prepared, events);
         if prepared.report.verdict(policy.fail_on).refused {
             return self.refused(&prepared.report, &prepared.sources, &policy);
         }
 
-        if let Err(failure) = host.judge(&prepared.plan, &policy, &events) {
-            let sources = sources.read().unwrap_or_else(PoisonError::into_inner);
-            let exit = exit_of(failure.cause);
-            tell_failure(&failure, &sources, &progress, exit, events.masker());
-            self.failed(exit, &failure, &sources, events.masker());
-            return Ok(exit);
+        let end = End {
+            prepared: &prepared,
+            policy: &policy,
+            stage: &stage,
+            signals: &signals,
+            store: &store,
+        };
+        if let Err(failure) = host.judge(&prepared.plan, &policy, events) {
+            return Ok(self.failed(&failure, exit_of(failure.cause), &end));
         }
-        let stacking = || host.stacking(&store, &prepared.plan, &events);
-        let bases = resolver.images(&prepared.plan);
-        let contexts = self.contexts(&means, &events);
-        if interrupted().is_some() {
-            return Ok(self.stopped(interrupted()));
+        let stacking = || host.stacking(&store, &prepared.plan, events);
+        let contexts = self.contexts(&means, events);
+        if signals.interrupted().is_some() {
+            return Ok(self.stopped(signals.interrupted()));
         }
         let contexts = contexts?;
         let options = self.options(&prepared, &policy)?;
@@ -437,8 +433,8 @@ impl Command {
             store: &store,
             registry: &registry,
             git: &git,
-            events: &events,
-            cancel: &cancel,
+            events,
+            cancel,
             program: environment::program(),
             id_mode: host.mode,
             stacking: &stacking,
@@ -456,34 +452,7 @@ impl Command {
             outputs: &self.outputs,
             tags: &self.tags,
         };
-        let result = rbuild::build::execute(&work);
-        if let Err(error) = store.stat_cache().flush() {
-            events.note(chain(&error));
-        }
-        let sources = sources.read().unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Ok(done) => {
-                let digest = done.built.image.digest.to_string();
-                self.written(&done.built, &prepared)?;
-                self.summary(&done.built, &progress);
-                super::policy::write_reports(&self.args.policy, &done.report, &sources, &policy)?;
-                if self.format != Format::None {
-                    say(&format!("{}\n", done.report.human(&sources, &policy, colour())));
-                }
-                if !self.outputs.iter().any(Target::is_stdout) {
-                    // The one line of stdout. A closed pipe is the reader's choice.
-                    let _ = writeln!(std::io::stdout(), "{digest}");
-                }
-                Ok(Exit::Success)
-            }
-            Err(Ended::Refused(report)) => self.refused(&report, &sources, &policy),
-            Err(Ended::Failed(failure)) => {
-                let exit = interrupted().unwrap_or_else(|| exit_of(failure.cause));
-                tell_failure(&failure, &sources, &progress, exit, events.masker());
-                self.failed(exit, &failure, &sources, events.masker());
-                Ok(exit)
-            }
-        }
+        self.ended(rbuild::build::execute(&work), &end)
     }
 
     /// Gives git the agent `default`; keys of files get a socket, which lasts as long as the result.
@@ -623,6 +592,12 @@ impl Command {
                 .map_or_else(|_| self.job.name.clone(), |path| path.display().to_string()),
             annotations: self.annotations.clone(),
         })
+    }
+}
+
+fn tell_warnings(prepared: &Prepared, events: &Events) {
+    for warning in &prepared.plan.warnings {
+        events.send(Event::Finding(Box::new(warning.clone())));
     }
 }
 

@@ -1,19 +1,32 @@
 //! How a build ended: for the terminal, the exit code, the metadata file.
 
+use std::io::Write;
 use std::path::Path;
 
 use rbuild::base::Masker;
-use rbuild::build::{NotPrepared, Prepared};
-use rbuild::diag::{Sources, render};
+use rbuild::build::{Done, Ended, NotPrepared, Prepared};
+use rbuild::diag::{Sources, chain, render};
 use rbuild::exec::{Built, Cause, Failure};
 use rbuild::facts::{Behaviour, Observed};
+use rbuild::output::Target;
 use rbuild::policy::{Policy, Report};
+use rbuild::store::Store;
 use serde_json::json;
 
 use super::super::exit::Exit;
 use super::super::progress::{Format, Progress, size};
 use super::super::shared::{Stop, count, say, write_file};
+use super::watch::{Signals, Stage};
 use super::{Command, colour};
+
+/// What the end of a build is told by.
+pub(super) struct End<'a> {
+    pub(super) prepared: &'a Prepared,
+    pub(super) policy: &'a Policy,
+    pub(super) stage: &'a Stage,
+    pub(super) signals: &'a Signals,
+    pub(super) store: &'a Store,
+}
 
 impl Command {
     /// Tells why the policy refuses, in the terminal and in the reports.
@@ -72,7 +85,7 @@ impl Command {
     }
 
     /// Writes `--iidfile` and `--metadata-file` of a build that succeeded.
-    pub(super) fn written(&self, built: &Built, prepared: &Prepared) -> Result<(), Stop> {
+    fn written(&self, built: &Built, prepared: &Prepared) -> Result<(), Stop> {
         let image = &built.image;
         if let Some(path) = &self.args.iidfile {
             write_file(path, &image.config_digest().to_string()).map_err(|error| Stop {
@@ -112,7 +125,39 @@ impl Command {
         Ok(())
     }
 
-    pub(super) fn failed(&self, exit: Exit, failure: &Failure, sources: &Sources, masker: &Masker) {
+    /// Tells how a build ended, and returns its exit code.
+    pub(super) fn ended(&self, result: Result<Done, Ended>, end: &End<'_>) -> Result<Exit, Stop> {
+        if let Err(error) = end.store.stat_cache().flush() {
+            end.stage.events.note(chain(&error));
+        }
+        let done = match result {
+            Ok(done) => done,
+            Err(Ended::Refused(report)) => {
+                return self.refused(&report, &end.prepared.sources, end.policy);
+            }
+            Err(Ended::Failed(failure)) => {
+                let exit = end.signals.interrupted().unwrap_or_else(|| exit_of(failure.cause));
+                return Ok(self.failed(&failure, exit, end));
+            }
+        };
+        let (sources, policy) = (&end.prepared.sources, end.policy);
+        self.written(&done.built, end.prepared)?;
+        self.summary(&done.built, &end.stage.progress);
+        super::super::policy::write_reports(&self.args.policy, &done.report, sources, policy)?;
+        if self.format != Format::None {
+            say(&format!("{}\n", done.report.human(sources, policy, colour())));
+        }
+        if !self.outputs.iter().any(Target::is_stdout) {
+            // The one line of stdout. A closed pipe is the reader's choice.
+            let _ = writeln!(std::io::stdout(), "{}", done.built.image.digest);
+        }
+        Ok(Exit::Success)
+    }
+
+    /// Tells of a failure, in the terminal and in the metadata file; returns the exit code.
+    pub(super) fn failed(&self, failure: &Failure, exit: Exit, end: &End<'_>) -> Exit {
+        let (sources, masker) = (&end.prepared.sources, end.stage.events.masker());
+        tell_failure(failure, sources, &end.stage.progress, exit, masker);
         if let Some(path) = &self.args.metadata_file {
             let place = failure.diagnostic.span.map(|span| sources.place(span));
             let error = json!({
@@ -124,9 +169,10 @@ impl Command {
             });
             write_metadata(path, &json!({"rbuild": {"error": error}}));
         }
+        exit
     }
 
-    pub(super) fn summary(&self, built: &Built, progress: &Progress) {
+    fn summary(&self, built: &Built, progress: &Progress) {
         if !matches!(self.format, Format::Plain) {
             return;
         }
@@ -238,7 +284,7 @@ pub(in crate::cli) fn tell_not_prepared(not: &NotPrepared) {
 }
 
 /// Tells why a build ended: the last lines of the step's output, the place, the remedy.
-pub(super) fn tell_failure(
+fn tell_failure(
     failure: &Failure,
     sources: &Sources,
     progress: &Progress,
