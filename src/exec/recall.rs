@@ -69,6 +69,9 @@ impl Execution<'_> {
         parents: &Stack,
         room: &mut usize,
     ) -> Option<Cell> {
+        if self.without_cache(step).is_some() {
+            return None;
+        }
         let mut request = match &step.op {
             Op::Run(run) => {
                 if !shows_layers_only(run) {
@@ -95,6 +98,7 @@ impl Execution<'_> {
             From::Stage(_) | From::Image(_) | From::Scratch => return None,
         };
         let mut request = self.copy_request(copy);
+        // Before files are looked at for nothing.
         if !self.may_be_known(step, &request) {
             return None;
         }

@@ -248,7 +248,12 @@ impl<'a> Execution<'a> {
         parents: &Stack,
         files: Option<&dyn Fn() -> Files>,
     ) -> Result<Option<Cell>, Failure> {
-        match self.look_up(id, step, request, parents)? {
+        let found = match self.may_be_known(step, request) {
+            // Only now is it worth waiting for the digests of what came before.
+            true => self.look_up(id, step, request, parents)?,
+            false => Found::Nothing,
+        };
+        match found {
             Found::Cell(cell) => return Ok(Some(cell)),
             Found::Nothing => self.missed(id, step, request, files),
             Found::Unwatched(why) => {
@@ -260,7 +265,8 @@ impl<'a> Execution<'a> {
         Ok(None)
     }
 
-    /// Looks for the step's result. That it was found is told; a miss is not.
+    /// Looks for the step's result, waiting for those of the steps before. That it was found is told; a
+    /// miss is not.
     pub(super) fn look_up(
         &self,
         id: StepId,
@@ -268,10 +274,6 @@ impl<'a> Execution<'a> {
         request: &mut Request,
         parents: &Stack,
     ) -> Result<Found, Failure> {
-        if !self.may_be_known(step, request) {
-            return Ok(Found::Nothing);
-        }
-        // Only now is it worth waiting for the digests of what came before.
         super::stack::add_parents(request, parents)?;
         let store = self.services.store;
         let Some(record) = store.record(request.key()) else { return Ok(Found::Nothing) };

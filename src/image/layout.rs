@@ -447,7 +447,8 @@ fn read(
     if size > limit {
         return Err(too_large());
     }
-    let mut bytes = Vec::new();
+    // At most `limit`: a caller knows what it can hold.
+    let mut bytes = Vec::with_capacity(size as usize + 1);
     content.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }

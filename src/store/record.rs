@@ -97,7 +97,10 @@ impl Store {
 }
 
 fn read_small(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path).ok()?.take(LARGEST + 1).read_to_end(&mut bytes).ok()?;
+    let file = fs::File::open(path).ok()?;
+    // It may grow, but with the place for what is there two calls read it, not eight.
+    let size = file.metadata().ok()?.len().min(LARGEST);
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(LARGEST + 1).read_to_end(&mut bytes).ok()?;
     (bytes.len() as u64 <= LARGEST).then_some(bytes)
 }

@@ -181,6 +181,8 @@ impl StatCache {
         part.known.get_or_insert_with(|| {
             let mut bytes = Vec::new();
             if let Ok(file) = File::open(self.path(number)) {
+                let size = file.metadata().map_or(0, |found| found.len().min(LARGEST));
+                bytes.reserve(size as usize + 1);
                 let _ = file.take(LARGEST).read_to_end(&mut bytes);
             }
             bytes.chunks_exact(LINE).filter_map(read_line).collect()

@@ -30,25 +30,34 @@ pub(super) struct Host {
     pub(super) isolation: Isolation,
     mounts: bool,
     why_single: Option<NamespaceError>,
+    // Only looked at where a step runs.
     fence: Result<u32, NoFence>,
 }
 
 impl Host {
-    /// Makes this process as powerful as it may be. To be called with one thread.
-    pub(super) fn enter(choice: Choice, policy: &Policy) -> Result<Host, Stop> {
+    /// Makes this process as powerful as it may be. To be called with one thread. Of what stands around
+    /// a step nothing is tried where it is known that none will run.
+    pub(super) fn enter(
+        choice: Choice,
+        policy: &Policy,
+        plan: Option<&Plan>,
+    ) -> Result<Host, Stop> {
         if choice == Choice::Chroot {
             return chroot(policy);
         }
+        let may_run = plan.is_none_or(runs);
+        let fence = || if may_run { sys::try_fence() } else { Ok(0) };
         match sys::enter_user_namespace(None) {
             Ok(entered) => Ok(Host {
                 mode: entered.mode,
                 mounts: entered.no_mounts.is_none(),
                 isolation: match entered.no_mounts {
                     Some(why) => Isolation::Refused { cause: why.to_string(), cure: why.cure },
-                    None => pids(),
+                    None if may_run => pids(),
+                    None => Isolation::Namespaces,
                 },
                 why_single: entered.why_single,
-                fence: sys::try_fence(),
+                fence: fence(),
             }),
             // One that was begun and not finished cannot be left again.
             Err(error) if choice == Choice::Userns || sys::has_no_ids() => {
@@ -59,7 +68,7 @@ impl Host {
                 mounts: false,
                 isolation: Isolation::Refused { cause: error.to_string(), cure: cures(&error) },
                 why_single: None,
-                fence: sys::try_fence(),
+                fence: fence(),
             }),
         }
     }

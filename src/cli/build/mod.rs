@@ -344,7 +344,8 @@ impl Command {
             false => Begun::default(),
         };
         // From here on this process is root of its own namespace. One thread until here.
-        let host = Host::enter(self.args.isolation, &policy)?;
+        let plan = begun.planned.as_ref().map(|planned| &planned.prepared.plan);
+        let host = Host::enter(self.args.isolation, &policy, plan)?;
         let signals = Signals::new();
         signals.watch()?;
 
@@ -513,7 +514,7 @@ impl Command {
             }
             root = _empty.insert(tempfile::tempdir().ok()?).path().to_owned();
         }
-        let host = Host::enter(self.args.isolation, policy).ok()?;
+        let host = Host::enter(self.args.isolation, policy, None).ok()?;
         let store = Store::open(&root).ok()?;
         self.args.store.offline = true;
         let (events, cancel) = (Events::silent(), Cancel::new());
