@@ -113,6 +113,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         cancel: &Cancel::new(),
         program: "/proc/self/exe".into(),
         id_mode: entered.mode,
+        id_maps: None,
         stacking: &|| Stacking::probe(&store).map_or(Stacking::Plain, |(found, _)| found),
         isolation: Isolation::Namespaces,
         context: Some(&main),

@@ -10,7 +10,7 @@ use super::key::{CONTENT, Request};
 use super::mounts::no_context;
 use super::pack::Job;
 use super::stack::{Cell, Stack};
-use super::stage::{Execution, Packers};
+use super::stage::{Execution, Found, Packers};
 use super::{Cause, Failure, Services, Times};
 use crate::base::{Digest, Hasher, Span, StepId};
 use crate::diag::chain;
@@ -62,6 +62,16 @@ impl Execution<'_> {
     ) -> Result<Cell, Failure> {
         let since = Instant::now();
         let mut request = self.copy_request(copy);
+        let place = self.place_of(copy);
+        if self.may_be_known(step, &request)
+            && let Some(digest) = place.as_ref().and_then(|place| self.remembered(place))
+        {
+            let mut request = request.clone();
+            request.input(CONTENT, digest);
+            if let Found::Cell(cell) = self.look_up(id, step, &mut request, parents)? {
+                return Ok(cell);
+            }
+        }
         // It takes the time from which on changes of files may go unseen: before any is looked at.
         self.services.store.stat_cache();
         let taken = self.take(copy, step.span)?;
@@ -74,6 +84,9 @@ impl Execution<'_> {
             self.missed(id, step, &request, None);
         } else {
             let (digest, read) = self.digest(&taken, &Marks::default())?;
+            if let Some(place) = &place {
+                self.take_down(place, &digest);
+            }
             request.input(CONTENT, digest);
             let list = OnceCell::new();
             let named = || list.get_or_init(|| files_of(&taken, &read)).clone();

@@ -32,6 +32,7 @@ mod search;
 mod ssh;
 mod stack;
 mod stage;
+mod taken;
 mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,6 +144,9 @@ pub struct Services<'a> {
     pub program: PathBuf,
     /// Which ids there are.
     pub id_mode: IdMode,
+    /// How those ids are mapped, as `/proc/self/uid_map` and `gid_map` tell it; `None` where this process
+    /// has them already.
+    pub id_maps: Option<String>,
     /// How layers are seen as one tree: asked once, and only if a tree is needed.
     pub stacking: &'a (dyn Fn() -> Stacking + Sync + 'a),
     /// What stands around a step.

@@ -52,6 +52,11 @@ impl<T: Clone> Promise<T> {
         }
     }
 
+    /// The value, if it is there.
+    pub(super) fn peek(&self) -> Option<Result<T, Stopped>> {
+        self.lock().clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Slot<T>> {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

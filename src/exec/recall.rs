@@ -92,12 +92,16 @@ impl Execution<'_> {
 
     /// The request of a COPY of files that are all known.
     fn recall_copy(&self, copy: &Copy, step: &Step, room: &mut usize) -> Option<Request> {
+        let mut request = self.copy_request(copy);
         let context: Option<&Context> = match &copy.from {
             From::Context => self.services.context,
             From::Named(name) => self.services.named.get(name),
-            From::Stage(_) | From::Image(_) | From::Scratch => return None,
+            From::Stage(_) | From::Image(_) => {
+                request.input(CONTENT, self.remembered(&self.place_of(copy)?)?);
+                return Some(request);
+            }
+            From::Scratch => return None,
         };
-        let mut request = self.copy_request(copy);
         // Before files are looked at for nothing.
         if !self.may_be_known(step, &request) {
             return None;

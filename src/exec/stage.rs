@@ -180,8 +180,10 @@ impl<'a> Execution<'a> {
 
     /// Which ids own the files of trees, asked when the first tree is.
     pub(super) fn owners(&self) -> &Digest<Diff> {
-        self.owners
-            .get_or_init(|| super::stack::owners(self.services.id_mode, &crate::sys::id_maps()))
+        self.owners.get_or_init(|| {
+            let maps = self.services.id_maps.clone().unwrap_or_else(crate::sys::id_maps);
+            super::stack::owners(self.services.id_mode, &maps)
+        })
     }
 
     /// How this host shows a stack of layers as one tree.

@@ -47,8 +47,8 @@ pub use interrupt::{TERMINATE, on_interrupt};
 pub use landlock::{NoFence, is_fence_known, try_fence};
 pub use look::{may_open, may_replace};
 pub use namespace::{
-    Entered, IdMode, NamespaceError, Obstacle, enter_user_namespace, foreseen_ids, has_no_ids,
-    id_maps, user_id,
+    Entered, Foreseen, IdMode, NamespaceError, Obstacle, enter_user_namespace, foreseen_ids,
+    has_no_ids, id_maps, user_id,
 };
 pub use overlay::{OverlayError, Upper, most_layers, mount_by_options, overlay_mount, tree_mount};
 pub(crate) use overlay::{like, throw_away_mount};

@@ -148,13 +148,29 @@ pub fn enter_user_namespace(want: Option<IdMode>) -> Result<Entered, NamespaceEr
     Ok(Entered { mode, why_single, no_mounts })
 }
 
-/// Says which ids [`enter_user_namespace`] would come to, and why it would be one only, from what the
-/// accounts of this machine say. The kernel, and `newuidmap`, may say otherwise when they are asked.
-pub fn foreseen_ids() -> Option<(IdMode, Option<NamespaceError>)> {
+/// What [`enter_user_namespace`] would come to, from what the accounts of this machine say. The kernel,
+/// and `newuidmap`, may say otherwise when they are asked.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// Which ids there would be.
+    pub mode: IdMode,
+    /// What [`id_maps`] would return, but for its spaces.
+    pub maps: String,
+    /// Why there would be one id only.
+    pub why_single: Option<NamespaceError>,
+}
+
+/// Foresees [`enter_user_namespace`]; `None` where it would fail.
+pub fn foreseen_ids() -> Option<Foreseen> {
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
-    let (mode, _, why_single) = choose(None, uid, gid).ok()?;
-    Some((mode, why_single))
+    let (mode, maps, why_single) = choose(None, uid, gid).ok()?;
+    let maps = match maps {
+        Maps::Identity { uids, gids } => format!("{uids}\n{gids}"),
+        Maps::Range { uids, gids } => format!("{}\n{}", uids.join(" "), gids.join(" ")),
+        Maps::Single => format!("0 {uid} 1\n0 {gid} 1"),
+    };
+    Some(Foreseen { mode, maps, why_single })
 }
 
 fn choose(

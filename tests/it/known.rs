@@ -12,6 +12,11 @@ const STEPS: &str = "FROM busybox AS below\nRUN echo one > /one\n\
                      FROM below\nWORKDIR /work\nCOPY file tool ./\nCOPY --chmod=600 <<E /text\nhello\nE\n\
                      RUN --mount=type=cache,target=/c echo two > /two\nUSER 1000\n";
 
+/// What comes of a stage that is not shipped, and of an image.
+const STAGES: &str = "FROM busybox AS build\nCOPY file tool /src/\nRUN cp -r /src /built && chown 7:7 /built/file\n\
+                      FROM busybox\nCOPY --from=build /built /built\nCOPY --from=busybox /bin/busybox /b\n\
+                      RUN --mount=from=build,target=/m cp /m/built/file /copy\n";
+
 fn place(who: Who) -> Place {
     let place = Place::new(who);
     place.file("ctx/file", "text");
@@ -94,6 +99,8 @@ fn what_is_known_ends_as_it_does_with_a_namespace() {
         for name in ["image.oci/index.json", "iid", "meta", "report"] {
             assert!(done.files.contains_key(name), "{name}: {:?}", done.files.keys());
         }
+        let done = check(who, STAGES, &files);
+        assert_eq!(done.err.matches("] CACHED ").count(), 5, "{}", done.err);
     }
     let who = Who::usual();
     for more in [
@@ -129,8 +136,14 @@ fn twice(build: &Build<'_>) -> String {
 
 /// Runs a build where there are no user namespaces to be had; `None` where that cannot be set up.
 fn without_namespaces(place: &Place, build: &Build<'_>) -> Option<Done> {
-    // Inside a namespace of the test's, the limit is ours to set.
-    let script = "echo 0 > /proc/sys/user/max_user_namespaces || exit 99; exec \"$@\"";
+    in_namespace(place, build, 0)
+}
+
+/// Runs a build in a namespace of the test's, where this many further ones may be made.
+fn in_namespace(place: &Place, build: &Build<'_>, further: u32) -> Option<Done> {
+    let limit = "/proc/sys/user/max_user_namespaces";
+    let script = format!("echo {further} > {limit} || exit 99; exec \"$@\"");
+    let script = script.as_str();
     let mut command = place.who().command("unshare", &place.at("home"));
     command.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]);
     command.arg(place.program()).args(build.line()).current_dir(place.path());
@@ -159,6 +172,30 @@ fn what_is_known_needs_no_namespace() {
     let Some(done) = without_namespaces(&place, &build) else { return };
     assert_eq!(done.code(), 7, "a step has to run: {}", done.err());
     assert!(done.err().contains("user.max_user_namespaces"), "{}", done.err());
+}
+
+#[test]
+fn what_comes_of_other_stages_needs_no_namespace() {
+    if !have(&["unshare"]) || !Who::Single.here() {
+        return;
+    }
+    let place = place(Who::Single);
+    let build = Build::text(&place, STAGES);
+    // All in one namespace: trees of other owners are other trees.
+    let mut images = Vec::new();
+    for further in [100, 100, 0] {
+        let Some(done) = in_namespace(&place, &build, further) else { return };
+        assert_eq!(done.code(), 0, "{}", done.err());
+        images.push(done.out());
+    }
+    assert!(images.iter().all(|image| *image == images[0]), "{images:?}");
+
+    // What a stage makes otherwise is taken anew.
+    place.file("ctx/tool", "#!/bin/sh\nexit 1\n");
+    let Some(done) = in_namespace(&place, &build, 0) else { return };
+    assert_eq!(done.code(), 7, "{}", done.err());
+    let Some(done) = in_namespace(&place, &build, 100) else { return };
+    assert!(done.err().contains("miss: changed: built/tool"), "{}", done.err());
 }
 
 /// A COPY of these files, whose marks are known; whether that took a namespace.

@@ -80,8 +80,8 @@ impl Command {
         let store = &*begun.store.insert(Store::open_settled(&root).ok()??);
         let stage = Stage::holding(self.format, Masker::new());
         let events = &stage.events;
-        let (id_mode, why_single) = sys::foreseen_ids()?;
-        if let Some(why) = why_single
+        let ids = sys::foreseen_ids()?;
+        if let Some(why) = ids.why_single
             && self.format == Format::Plain
         {
             events.note(Host::single(&why));
@@ -119,7 +119,8 @@ impl Command {
             events,
             cancel: &signals.cancel,
             program: environment::program(),
-            id_mode,
+            id_mode: ids.mode,
+            id_maps: Some(ids.maps),
             stacking: &|| Stacking::Plain,
             isolation: rbuild::sandbox::Isolation::Namespaces,
             context: contexts.main.as_ref(),
