@@ -249,10 +249,7 @@ impl Inside<'_> {
         let argv: Vec<Vec<u8>> = orders.argv.iter().map(|word| word.0.clone()).collect();
         let program = Program::new(&argv, &self.environment(), self.path())
             .doing(|| "prepare the command".into())?;
-        // Without a network namespace, a step that shall have no network gets no such sockets.
         let chroot = orders.keeping == Keeping::Chroot;
-        let filter = Filter::new(!(chroot && orders.own_network))
-            .doing(|| "build the system call filter".into())?;
 
         child::reset_signals();
         child::new_session().doing(|| "make a session".into())?;
@@ -299,9 +296,10 @@ impl Inside<'_> {
         child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
         let insecure = orders.hardening == super::Hardening::Insecure;
         let installed = match orders.audit {
-            true => audit::submit((!insecure).then_some(&filter)),
+            true => audit::submit(!insecure),
             false if insecure => Ok(()),
-            false => filter.install(),
+            // Without a network namespace, a step that shall have no network gets no such sockets.
+            false => Filter::new(!(chroot && orders.own_network)).install(),
         };
         installed.doing(|| "install the system call filter".into())?;
         if !supervised {
