@@ -162,9 +162,13 @@ pub struct Foreseen {
 
 /// Foresees [`enter_user_namespace`]; `None` where it would fail.
 pub fn foreseen_ids() -> Option<Foreseen> {
+    foreseen(None)
+}
+
+fn foreseen(want: Option<IdMode>) -> Option<Foreseen> {
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
-    let (mode, maps, why_single) = choose(None, uid, gid).ok()?;
+    let (mode, maps, why_single) = choose(want, uid, gid).ok()?;
     let maps = match maps {
         Maps::Identity { uids, gids } => format!("{uids}\n{gids}"),
         Maps::Range { uids, gids } => format!("{}\n{}", uids.join(" "), gids.join(" ")),
@@ -464,6 +468,36 @@ pub fn user_id() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // In a forked process, which has one thread, and is spoilt by it. Its status is the verdict.
+    fn as_foreseen(want: Option<IdMode>) -> i32 {
+        let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        match child::fork().unwrap() {
+            child::Fork::Child => child::exit(match (foreseen(want), enter_user_namespace(want)) {
+                (Some(told), Ok(there)) if told.mode != there.mode => 1,
+                (Some(told), Ok(_)) if plain(&told.maps) != plain(&id_maps()) => 2,
+                (Some(_), Ok(_)) => 0,
+                _ => 77,
+            }),
+            child::Fork::Parent(child) => match child.wait().unwrap() {
+                child::End::Exited(code) => code,
+                child::End::Signaled(signal) => 128 + signal,
+            },
+        }
+    }
+
+    #[test]
+    fn the_ids_are_those_that_were_foreseen() {
+        for want in [None, Some(IdMode::Single)] {
+            match as_foreseen(want) {
+                77 => {
+                    let why = "there is no user namespace here";
+                    crate::base::skipped("the_ids_are_those_that_were_foreseen", why);
+                }
+                verdict => assert_eq!(verdict, 0, "{want:?}"),
+            }
+        }
+    }
 
     #[test]
     fn each_obstacle_is_told_apart() {

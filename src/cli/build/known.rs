@@ -16,6 +16,7 @@ use rbuild::output::Target;
 use rbuild::plan::BaseId;
 use rbuild::policy::Policy;
 use rbuild::rootfs::Stacking;
+use rbuild::sandbox::{Isolation, Launcher};
 use rbuild::store::Store;
 use rbuild::sys;
 
@@ -112,17 +113,19 @@ impl Command {
             return None;
         }
         let options: Options = self.options(prepared, policy).ok()?;
+        // It starts nothing before a step comes.
+        let launcher = Launcher::new(environment::program());
         let services = Services {
             store,
             registry: &registry,
             git: &git,
             events,
             cancel: &signals.cancel,
-            program: environment::program(),
+            launcher: &launcher,
             id_mode: ids.mode,
             id_maps: Some(ids.maps),
             stacking: &|| Stacking::Plain,
-            isolation: rbuild::sandbox::Isolation::Namespaces,
+            isolation: Isolation::Namespaces,
             context: contexts.main.as_ref(),
             named: &contexts.named,
             bases: &planned.bases,
