@@ -124,7 +124,8 @@ fn what_is_known_ends_as_it_does_with_a_namespace() {
         assert_eq!(refused.code, 1, "{}", refused.err);
         assert!(refused.err.contains(rule), "{}", refused.err);
     }
-    let missing = check(who, "FROM busybox\nRUN true\nCOPY nothing /\n", &[]);
+    // Without a step before: whether that is kept when a build fails is a matter of chance.
+    let missing = check(who, "FROM busybox\nCOPY nothing /\n", &[]);
     assert_ne!(missing.code, 0);
 }
 
