@@ -105,6 +105,7 @@ fn what_is_known_ends_as_it_does_with_a_namespace() {
     let who = Who::usual();
     for more in [
         ["-o=type=oci,dest=OUT/image.tar", "--progress=json"],
+        ["-o=type=oci,dest=OUT/image.tar", "--audit=exec"],
         ["-o=type=docker,dest=OUT/image.tar", "--compression=zstd"],
         ["-o=type=cacheonly", "--quiet"],
         // What its owner has closed, root of a namespace may write to.
