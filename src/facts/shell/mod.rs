@@ -245,17 +245,27 @@ impl Command {
         })
     }
 
+    /// Returns the name where it is one that many commands have.
+    pub fn common_name(&self) -> Option<&'static str> {
+        self.known.name
+    }
+
+    /// Tells whether it has the name of a package manager.
+    pub fn manages(&self) -> bool {
+        self.known.manager.is_some()
+    }
+
     /// Looks up what follows from the name: to be called when it is made and when it is renamed.
     fn look_up(&mut self) {
         let start = |first: &Arg| u32::try_from(first.text.len() - first.name()?.len()).ok();
         self.known = Known { start: self.argv.first().and_then(start), ..Known::default() };
         if let Some(name) = self.name() {
-            let tools = tools();
+            let known = tools().known(name);
             self.known = Known {
-                name: tools.name(name),
-                interpreter: tools.interpreter(name),
-                manager: tools.manager(name),
-                fetcher: tools.fetcher(name),
+                name: Some(known.name).filter(|name| !name.is_empty()),
+                interpreter: known.interpreter,
+                manager: known.manager,
+                fetcher: known.fetcher,
                 ..self.known
             };
         }

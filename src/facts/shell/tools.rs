@@ -83,13 +83,14 @@ impl Tool {
 }
 
 /// What is known of a name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Known {
-    name: &'static str,
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Known {
+    /// The name; empty if nothing is known of it.
+    pub(super) name: &'static str,
     wrapper: Option<&'static Wrapper>,
-    interpreter: Option<&'static Interpreter>,
-    fetcher: Option<&'static Fetcher>,
-    manager: Option<&'static Tool>,
+    pub(super) interpreter: Option<&'static Interpreter>,
+    pub(super) fetcher: Option<&'static Fetcher>,
+    pub(super) manager: Option<&'static Tool>,
 }
 
 /// All descriptors, by the names of their tools.
@@ -112,7 +113,7 @@ impl Tools {
     fn new() -> Self {
         let blank =
             |name| Known { name, wrapper: None, interpreter: None, fetcher: None, manager: None };
-        let mut all: Vec<Known> = table::COMMON.iter().copied().map(blank).collect();
+        let mut all: Vec<Known> = table::COMMON.split(' ').map(blank).collect();
         for tool in table::WRAPPERS {
             all.extend(tool.names.iter().map(|name| Known { wrapper: Some(tool), ..blank(name) }));
         }
@@ -147,37 +148,32 @@ impl Tools {
         Some(&self.0[at])
     }
 
-    /// Returns a name that is known, to keep.
-    pub(super) fn name(&self, name: &str) -> Option<&'static str> {
-        Some(self.get(name)?.name)
+    /// Returns what is known of a name, or of that without its version: a name to keep, only if it is
+    /// that.
+    pub(super) fn known(&self, name: &str) -> Known {
+        let own = self.get(name).copied().unwrap_or_default();
+        let base = self.base_name(name);
+        if base.len() == name.len() {
+            return own;
+        }
+        let base = self.get(base).copied().unwrap_or_default();
+        Known {
+            interpreter: own.interpreter.or(base.interpreter),
+            manager: own.manager.or(base.manager),
+            ..own
+        }
     }
 
     pub(super) fn wrapper(&self, name: &str) -> Option<&'static Wrapper> {
         self.get(name)?.wrapper
     }
 
-    pub(super) fn fetcher(&self, name: &str) -> Option<&'static Fetcher> {
-        self.get(name)?.fetcher
-    }
-
     pub(super) fn is_fetcher(&self, name: &str) -> bool {
-        self.fetcher(name).is_some()
+        self.get(name).is_some_and(|known| known.fetcher.is_some())
     }
 
     pub(super) fn interpreter(&self, name: &str) -> Option<&'static Interpreter> {
-        self.by_base(name, |known| known.interpreter)
-    }
-
-    pub(super) fn manager(&self, name: &str) -> Option<&'static Tool> {
-        self.by_base(name, |known| known.manager)
-    }
-
-    // A name that is not known may be known without its version.
-    fn by_base<T>(&self, name: &str, of: impl Fn(&Known) -> Option<T>) -> Option<T> {
-        self.get(name).and_then(&of).or_else(|| {
-            let base = self.base_name(name);
-            if base.len() < name.len() { self.get(base).and_then(of) } else { None }
-        })
+        self.known(name).interpreter
     }
 
     /// Returns a name without its version: `python` for `python3.12`.
@@ -266,7 +262,7 @@ impl Command {
                 match group {
                     None if has(tool.install, text) => verb = arg.known(),
                     None if tool.groups.iter().any(|pair| pair.0 == text) => group = arg.known(),
-                    Some(first) if tool.groups.iter().any(|pair| *pair == (first, text)) => {
+                    Some(first) if tool.groups.contains(&(first, text)) => {
                         verb = arg.known();
                     }
                     _ => return None,
@@ -324,6 +320,21 @@ impl Operation<'_> {
 }
 
 impl Command {
+    /// Returns the family of the package manager that it calls: `apt` for apt-get, apt and aptitude.
+    pub fn manager(&self) -> Option<&'static str> {
+        self.known.manager.map(|tool| tool.manager)
+    }
+
+    /// Returns what it asks of a package manager, if it calls one: the first word that is no flag.
+    pub fn verb(&self) -> Option<&str> {
+        let tool = self.known.manager?;
+        let mut words = self.words(tool);
+        words.find_map(|word| match word {
+            Word::Plain(arg) => Some(arg.prefix()),
+            _ => None,
+        })
+    }
+
     /// Returns how it calls a package manager, if it does.
     pub fn operation(&self) -> Option<Operation<'_>> {
         let name = self.name()?;
@@ -336,24 +347,38 @@ impl Command {
             flags: Vec::new(),
             values: Vec::new(),
         };
-        let mut at = 1;
-        while let Some(arg) = self.argv.get(at) {
-            at += 1;
-            let text = arg.text.as_str();
-            if text.len() > 1 && text.starts_with('-') {
-                out.flags.push(text);
-                if !text.contains('=') && has(tool.values, text) {
-                    out.values.extend(self.argv.get(at).map(|value| (text, value)));
-                    at += 1;
+        for word in self.words(tool) {
+            match word {
+                Word::Flag(flag, value) => {
+                    out.flags.push(flag);
+                    out.values.extend(value.map(|value| (flag, value)));
                 }
-            } else if out.verb.is_none() {
-                out.verb = Some(arg.prefix());
-            } else {
-                out.operands.push(arg);
+                Word::Plain(arg) if out.verb.is_none() => out.verb = Some(arg.prefix()),
+                Word::Plain(arg) => out.operands.push(arg),
             }
         }
         Some(out)
     }
+
+    // The words after the name: flags with their values, and the rest.
+    fn words<'a>(&'a self, tool: &'static Tool) -> impl Iterator<Item = Word<'a>> {
+        let mut args = self.args().iter();
+        std::iter::from_fn(move || {
+            let arg = args.next()?;
+            let text = arg.text.as_str();
+            if text.len() <= 1 || !text.starts_with('-') {
+                return Some(Word::Plain(arg));
+            }
+            let takes = !text.contains('=') && has(tool.values, text);
+            Some(Word::Flag(text, if takes { args.next() } else { None }))
+        })
+    }
+}
+
+// A word of a call of a package manager.
+enum Word<'a> {
+    Flag(&'a str, Option<&'a Arg>),
+    Plain(&'a Arg),
 }
 
 /// Where an interpreter's program comes from.
