@@ -124,3 +124,51 @@ impl<'a> Outline<'a> {
         self.stages.iter().flat_map(move |stage| stage.calls(such))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Platform;
+    use crate::diag::Sources;
+    use crate::plan::Request;
+    use crate::policy::{Bases, TextInput};
+
+    #[test]
+    fn tables_tell_what_a_look_at_each_one_tells() {
+        let text = "FROM a AS b\nENV A=b\nRUN apt-get update && ./own x | sh\nCMD curl\n\
+                    FROM b\nRUN pip3 install x; cp /usr/bin/curl /c\nLABEL a=b\nENV C=d\n\
+                    RUN A=b\nRUN /c -o x y; python3.12 z; $UNKNOWN\n";
+        let mut sources = Sources::new();
+        let id = sources.add("Dockerfile", text);
+        let (file, _) = crate::dockerfile::parse(id, text);
+        let (instructions, _) = crate::instruction::parse_all(&file);
+        let input = TextInput {
+            file: &file,
+            instructions: &instructions,
+            errors: &[],
+            sources: &sources,
+            request: &Request::new(Platform::host()),
+            bases: &Bases::none(),
+            squash: false,
+            today: None,
+            tags: None,
+            context: None,
+        };
+        let outline = Outline::new(input);
+        for name in KEYWORDS {
+            let places = outline.items_of(name).map(|item| item.place.index);
+            let all = outline.items().filter(|item| item.instruction.name() == *name);
+            assert!(places.eq(all.map(|item| item.place.index)), "{name}");
+        }
+        let names = |such: fn(Head<'_>) -> bool| -> Vec<Option<&str>> {
+            outline.calls(such).map(|(_, command)| command.name()).collect()
+        };
+        let all: Vec<Option<&str>> =
+            outline.commands().map(|(_, command)| command.name()).collect();
+        assert_eq!(names(|_| true), all);
+        assert_eq!(names(|head| head.manages), [Some("apt-get"), Some("pip3")]);
+        assert_eq!(names(|head| head.is("curl")), [Some("curl")]);
+        assert_eq!(names(|head| head.is("own")), [Some("own")]);
+        assert_eq!(names(|head| head.name.is_none()), [None, None]);
+    }
+}
