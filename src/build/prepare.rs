@@ -6,7 +6,9 @@ use crate::diag::{Diagnostic, Severity, Sources};
 use crate::dockerfile::{self, Dockerfile};
 use crate::instruction::{self, Instruction};
 use crate::plan::{self, BaseLookup, Plan, Request};
-use crate::policy::{Bases, ContextFiles, Level, Policy, Report, TextInput, check_text};
+use crate::policy::{
+    Bases, ContextFiles, Level, Policy, Report, TextInput, check_last_text, check_text,
+};
 
 /// A Dockerfile and what is asked of it.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Job {
     pub tags: Option<Vec<String>>,
     /// The files of the main context, for rules; `None` where there is no folder.
     pub files: Option<Arc<dyn ContextFiles + Send + Sync>>,
+    /// The process ends when it is told: what judging needed may be left as it is.
+    pub last: bool,
 }
 
 impl Job {
@@ -41,6 +45,7 @@ impl Job {
             known: Bases::none(),
             tags: None,
             files: None,
+            last: false,
         }
     }
 
@@ -225,7 +230,8 @@ fn judged(job: &Job, policy: &Policy, parsed: Parsed, mut plan: Plan) -> Prepare
         report: Report::default(),
         squash: job.squash,
     };
-    prepared.report = check_text(prepared.text_input(job), policy);
+    let check = if job.last { check_last_text } else { check_text };
+    prepared.report = check(prepared.text_input(job), policy);
     // Where the policy has a single-stage image squashed, the rule tells so in a note.
     prepared.squash |=
         prepared.report.findings.iter().any(|finding| {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rbuild::base::{Platform, SourceId};
-use rbuild::build::{Job, prepare};
+use rbuild::build::{Job, Prepared, prepare};
 use rbuild::diag::{Diagnostic, Sources};
 use rbuild::instruction::Instruction;
 use rbuild::plan::{Found, Request, Wanted};
@@ -65,10 +65,14 @@ pub(crate) struct Args {
     policy: PolicyArgs,
     #[command(flatten)]
     store: StoreArgs,
+    /// One text is judged, once.
+    #[arg(skip)]
+    last: bool,
 }
 
 /// Runs the command.
-pub(crate) fn run(args: Args) -> Exit {
+pub(crate) fn run(mut args: Args) -> Exit {
+    args.last = args.paths.len() == 1 && args.fix.is_none() && !args.diff;
     match lint(&args) {
         Ok(exit) => exit,
         Err(stop) => stop.tell(),
@@ -244,7 +248,11 @@ pub(crate) fn judge_text(
     match prepare(&job, policy, &unread) {
         Ok(prepared) => {
             target(&prepared.instructions)?;
-            Ok((prepared.sources, prepared.report, true))
+            let Prepared { sources, report, plan, file, instructions, .. } = prepared;
+            if job.last {
+                std::mem::forget((plan, file, instructions));
+            }
+            Ok((sources, report, true))
         }
         Err(not) => {
             if not.parsed {
@@ -315,6 +323,7 @@ fn job(
             }
             None => None,
         },
+        last: args.last,
     })
 }
 

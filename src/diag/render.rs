@@ -37,7 +37,7 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> Strin
             range.start - from..range.end - from
         };
         let mut snippet = Snippet::source(shown.as_str())
-            .line_start(source.text[..from].matches('\n').count() + 1)
+            .line_start(newlines(&source.text[..from]) + 1)
             .path(source.name.as_str())
             .annotation(AnnotationKind::Primary.span(range(span)).label(diagnostic.label.as_str()));
         for label in diagnostic.labels.iter().filter(|label| label.span.source == span.source) {
@@ -60,6 +60,9 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> Strin
 
 // Terminal escapes in a message (a file name, an answer of a registry) must not reach a terminal.
 fn printable(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
     text.chars()
         .flat_map(|c| match c {
             '\n' | '\t' => vec![c],
@@ -69,8 +72,12 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
+fn newlines(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b'\n').count()
+}
+
 // Texts up to this size are handed over whole.
-const SMALL: usize = 64 << 10;
+const SMALL: usize = 512;
 
 // The lines of a large text that ranges stand in, and where they begin: for each line that it is
 // given, shown or not, the renderer keeps more than the line.

@@ -428,7 +428,7 @@ mod tests {
         let run = Run {
             args: Vec::new(),
             files: Vec::new(),
-            env: Arc::default(),
+            env: Default::default(),
             proxy: Arc::default(),
             user: String::new(),
             workdir: ImagePath::root(),

@@ -296,7 +296,7 @@ impl Execution<'_> {
             request
                 .operation(format!("script {} {:o}", file.path, file.mode), file.content.as_str());
         }
-        for (name, value) in run.env.iter().map(AsRef::as_ref) {
+        for (name, value) in run.env.pairs() {
             // A build argument may be what nobody should read, in the store or as a miss's cause.
             let value = Digest::<Blob>::of(value.as_bytes());
             request.operation(format!("env {name}"), value.to_string());
@@ -347,8 +347,8 @@ impl Execution<'_> {
         run: &Run,
         user: &passwd::User,
     ) -> Result<(Variables, SecretVariables), Failure> {
-        let mut env: Vec<(String, String)> =
-            run.env.iter().map(|pair| pair.as_ref().clone()).collect();
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut env: Vec<(String, String)> = run.env.pairs().into_iter().map(own).collect();
         let mut add = |name: &str, value: &str| {
             if !env.iter().any(|(other, _)| other == name) {
                 env.push((name.to_owned(), value.to_owned()));

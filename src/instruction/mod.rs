@@ -137,7 +137,7 @@ pub const ERROR_LIMIT: usize = 100;
 /// Parses all lines of a file: the instructions that are right, and all that is wrong, up to
 /// [`ERROR_LIMIT`].
 pub fn parse_all(file: &Dockerfile) -> (Vec<Instruction>, Vec<Diagnostic>) {
-    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    let (mut good, mut bad) = (Vec::with_capacity(file.lines.len()), Vec::new());
     for line in &file.lines {
         match parse(line) {
             Ok(instruction) => good.push(instruction),

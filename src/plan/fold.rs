@@ -1,7 +1,8 @@
 //! Stage by stage, instruction by instruction: what each does to the config, and which steps it
 //! leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::resolve::{Draft, Ref, Resolver};
 use super::state::State;
@@ -39,7 +40,9 @@ pub(super) fn plan(
         stages: Arena::new(),
         steps: Arena::new(),
         ids: BTreeMap::new(),
+        below: drafts.iter().filter_map(Draft::below).collect(),
         states: BTreeMap::new(),
+        proxy: super::state::proxy(request),
         spent: 0,
     };
     for index in needed {
@@ -69,7 +72,10 @@ struct Planner<'a> {
     stages: Arena<StageMark, Stage>,
     steps: Arena<StepMark, Step>,
     ids: BTreeMap<usize, StageId>,
+    // What stages end with that others are built on: which those are, and what of it is known.
+    below: BTreeSet<usize>,
     states: BTreeMap<usize, State>,
+    proxy: Arc<Vec<(String, String)>>,
     // Bytes that the plan holds, of all its stages.
     spent: usize,
 }
@@ -102,7 +108,8 @@ impl Planner<'_> {
             history: Vec::new(),
             arguments: Vec::new(),
             span: draft.from.span,
-            instructions: Vec::new(),
+            from: draft.from.clone(),
+            triggers: draft.triggers.clone(),
         });
         self.ids.insert(index, id);
         if let Base::Files(name) = base {
@@ -147,7 +154,10 @@ impl Planner<'_> {
                 state.config.labels.insert(name.clone(), value.clone());
             }
         }
-        let mut history = state.history.clone();
+        let mut history = match self.below.contains(&index) {
+            true => state.history.clone(),
+            false => std::mem::take(&mut state.history),
+        };
         history.extend(state.late.iter().cloned());
         for (place, entry) in history.iter().enumerate() {
             if let Some(step) = entry.step.filter(|step| self.steps[*step].stage == id) {
@@ -159,9 +169,9 @@ impl Planner<'_> {
         stage.author.clone_from(&state.author);
         stage.history = history;
         stage.arguments = std::mem::take(&mut state.arguments);
-        stage.instructions =
-            std::iter::once(draft.first).chain(&draft.triggers).chain(draft.own).cloned().collect();
-        self.states.insert(index, state);
+        if self.below.contains(&index) {
+            self.states.insert(index, state);
+        }
     }
 
     // Counts what the plan holds; a file must not make it endless.
@@ -557,7 +567,7 @@ impl Planner<'_> {
             args,
             files,
             env: state.environment(),
-            proxy: super::state::proxy(self.resolver.request),
+            proxy: self.proxy.clone(),
             user: state.config.user.clone(),
             workdir,
             mounts,

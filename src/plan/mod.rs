@@ -4,6 +4,7 @@
 //! holds what its target needs and nothing else; each step is complete, so that `exec` needs the
 //! plan and files. Pure: the configs of bases are asked from a [`BaseLookup`].
 
+mod environment;
 mod fold;
 mod mounts;
 mod op;
@@ -12,9 +13,9 @@ mod state;
 mod transfer;
 mod unused;
 
+pub use environment::Environment;
 pub use op::{
-    Copy, Environment, From, InlineFile, Mount, MountKind, Op, Run, Sharing, Source, StepFile,
-    Workdir,
+    Copy, From, InlineFile, Mount, MountKind, Op, Run, Sharing, Source, StepFile, Workdir,
 };
 pub use resolve::{TRIGGER_LIMIT, trigger};
 
@@ -27,7 +28,7 @@ use crate::base::{
 use crate::diag::{Diagnostic, Sources};
 use crate::dockerfile::Dockerfile;
 use crate::image;
-use crate::instruction::Instruction;
+use crate::instruction::{self, Instruction};
 
 /// The most stages of a file.
 pub const STAGE_LIMIT: usize = 1000;
@@ -195,8 +196,10 @@ pub struct Stage {
     pub arguments: Vec<Argument>,
     /// The FROM instruction.
     pub span: Span,
-    /// All its instructions, FROM first, triggers of the base next.
-    pub instructions: Vec<Instruction>,
+    /// The same, as it is written.
+    pub from: instruction::From,
+    /// The triggers of the base, which stand before its own instructions.
+    pub triggers: Vec<Instruction>,
 }
 
 /// One unit of execution: makes one layer.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::BaseId;
+use super::{BaseId, Environment};
 use crate::base::{ImagePath, Span, StageId};
 use crate::instruction::{Network, Security};
 
@@ -16,10 +16,6 @@ pub enum Op {
     /// Makes the directory of a WORKDIR, if it is not there.
     Workdir(Workdir),
 }
-
-/// The variables of a step, in order, each name once. Steps share the list while nothing changes it, and
-/// after that what has not changed.
-pub type Environment = Arc<Vec<Arc<(String, String)>>>;
 
 /// A command to run.
 #[derive(Clone, Debug)]

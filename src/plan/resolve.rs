@@ -27,13 +27,22 @@ pub(super) enum Ref {
 /// A stage as the text has it, and what its base is once it turns out to be needed.
 pub(super) struct Draft<'a> {
     pub(super) from: &'a instruction::From,
-    pub(super) first: &'a Instruction,
     pub(super) own: &'a [Instruction],
     pub(super) base: Option<Ref>,
     pub(super) name: String,
     pub(super) platform: Platform,
     pub(super) triggers: Vec<Instruction>,
     pub(super) sources: BTreeMap<Span, Ref>,
+}
+
+impl Draft<'_> {
+    // The stage that it is built on.
+    pub(super) fn below(&self) -> Option<usize> {
+        match self.base {
+            Some(Ref::Stage(below)) => Some(below),
+            _ => None,
+        }
+    }
 }
 
 pub(super) struct Resolver<'a> {
@@ -118,8 +127,7 @@ impl<'a> Resolver<'a> {
         }
         for (index, start) in starts.iter().enumerate() {
             let end = starts.get(index + 1).copied().unwrap_or(instructions.len());
-            let first = &instructions[*start];
-            let Instruction::From(from) = first else { continue };
+            let Instruction::From(from) = &instructions[*start] else { continue };
             if index >= STAGE_LIMIT {
                 let message = format!("more than {STAGE_LIMIT} stages");
                 self.error("too-many-stages", message, from.keyword);
@@ -130,7 +138,6 @@ impl<'a> Resolver<'a> {
             }
             self.stages.push(Draft {
                 from,
-                first,
                 own: &instructions[start + 1..end],
                 base: None,
                 name: String::new(),

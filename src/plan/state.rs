@@ -47,9 +47,13 @@ pub(super) struct State {
     // Bytes that this state holds, and a stage on top of it takes over.
     pub(super) held: usize,
     image_env: Variables,
-    step_env: Variables,
+    step_env: Environment,
+    // How many names that are, and the bytes that a list of them takes.
+    names: usize,
+    listed: usize,
+    // The environment is that of a step already.
+    told: bool,
     scope: Scope,
-    environment: Option<Environment>,
 }
 
 impl State {
@@ -64,9 +68,11 @@ impl State {
             spent: 0,
             held: 0,
             image_env: Variables::default(),
-            step_env: Variables::default(),
+            step_env: Environment::default(),
+            names: 0,
+            listed: 0,
+            told: false,
             scope: Scope::new(),
-            environment: None,
         }
     }
 
@@ -88,7 +94,7 @@ impl State {
         let mut state = self.clone();
         state.arguments.clear();
         state.cmd_set = false;
-        state.spent = state.spent / 2 + state.step_env.list.len();
+        state.spent = state.spent / 2 + state.names;
         state
     }
 
@@ -113,7 +119,15 @@ impl State {
     pub(super) fn set_arg(&mut self, name: &str, value: &str) {
         self.spent += name.len() + value.len();
         self.hold(2 * (name.len() + value.len()) + 128);
-        self.environment = None;
+        self.told = false;
+        match self.scope.get(name) {
+            Some(old) => self.listed -= old.len(),
+            None => {
+                self.names += 1;
+                self.listed += name.len() + 48;
+            }
+        }
+        self.listed += value.len();
         self.step_env.set(name, value);
         self.scope.set(name, value);
     }
@@ -130,15 +144,12 @@ impl State {
         self.arguments.push(argument);
     }
 
-    // The environment of a step; shared until it changes.
+    // The environment of a step. The plan shares it; what runs the step has a list of its own.
     pub(super) fn environment(&mut self) -> Environment {
-        let (list, spent) = (&self.step_env.list, &mut self.spent);
-        self.environment
-            .get_or_insert_with(|| {
-                *spent += list.iter().map(|pair| pair.0.len() + pair.1.len() + 48).sum::<usize>();
-                Arc::new(list.clone())
-            })
-            .clone()
+        if !std::mem::replace(&mut self.told, true) {
+            self.spent += self.listed;
+        }
+        self.step_env.clone()
     }
 
     pub(super) fn charge(&self, span: Span) -> Result<(), Box<Diagnostic>> {

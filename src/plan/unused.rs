@@ -30,8 +30,8 @@ pub(super) fn unused(
     request: &Request,
 ) -> Vec<Diagnostic> {
     let mut declared: BTreeSet<&str> = BTreeSet::new();
-    let with_triggers = stages.iter().flat_map(|(_, stage)| &stage.instructions);
-    for instruction in instructions.iter().chain(with_triggers) {
+    let triggers = stages.iter().flat_map(|(_, stage)| &stage.triggers);
+    for instruction in instructions.iter().chain(triggers) {
         let instruction = match instruction {
             Instruction::Onbuild(onbuild) => &onbuild.trigger,
             other => other,

@@ -87,7 +87,7 @@ impl Bases {
         let planned = planned.map(|(_, stage)| {
             // Each has a text of its own.
             let foreign = |of: &&Instruction| of.span().source != stage.span.source;
-            let own = stage.instructions.iter().skip(1).take_while(foreign);
+            let own = stage.triggers.iter().take_while(foreign);
             (stage.index, own.cloned().collect())
         });
         let planned = planned.collect();

@@ -99,7 +99,8 @@ pub(super) fn fetched(act: &Act<'_, '_>, seen: &Behaviour) -> Vec<Fetched> {
         if !command.fetches() {
             continue;
         }
-        let step = flow::Step { item, command, cwd: program.folder.as_deref().map(Into::into) };
+        let cwd = program.folder.as_deref().map(Into::into);
+        let step = flow::Step { item, command, head: command.into(), cwd: &cwd };
         let mut downloads: Vec<Download> = flow::downloads(&step);
         // Where its shell sent the output.
         if let Some(to) = program.streams.get(&1)
@@ -148,7 +149,8 @@ pub(super) fn ran_unchecked(act: &Act<'_, '_>, seen: &Behaviour, fetched: &Fetch
         {
             return None;
         }
-        let step = flow::Step { item, command, cwd: program.folder.as_deref().map(Into::into) };
+        let cwd = program.folder.as_deref().map(Into::into);
+        let step = flow::Step { item, command, head: command.into(), cwd: &cwd };
         let asked = program.asked.as_deref().and_then(|asked| program.absolute(asked));
         if program.path == fetched.file
             || asked.as_deref() == Some(&fetched.file)

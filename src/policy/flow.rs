@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::calls::Head;
 use super::look::absolute;
 use super::outline::{Item, Outline, Stage};
 use crate::base::Span;
@@ -12,7 +13,8 @@ use crate::instruction::Instruction;
 pub(super) struct Step<'o, 'a> {
     pub(super) item: &'o Item<'a>,
     pub(super) command: &'o Command,
-    pub(super) cwd: Option<Rc<str>>,
+    pub(super) head: Head<'o>,
+    pub(super) cwd: &'o Option<Rc<str>>,
 }
 
 impl Step<'_, '_> {
@@ -24,19 +26,20 @@ impl Step<'_, '_> {
 
 /// Returns the commands of a stage's RUNs in order.
 pub(super) fn steps<'o, 'a>(stage: &'o Stage<'a>) -> Vec<Step<'o, 'a>> {
-    let runs = stage.items.iter().filter(|item| item.is_run());
-    let commands =
-        runs.flat_map(|item| item.script().commands.iter().map(move |command| (item, command)));
     // Several rules ask.
     let folders = stage.folders.get_or_init(|| folders(stage));
-    let steps = commands.zip(folders);
-    steps.map(|((item, command), cwd)| Step { item, command, cwd: cwd.clone() }).collect()
+    let steps = stage.heads().zip(folders);
+    let step = |((call, head), cwd)| {
+        let (item, command) = stage.called(call);
+        Step { item, command, head, cwd }
+    };
+    steps.map(step).collect()
 }
 
 // The folder of each command.
 fn folders(stage: &Stage<'_>) -> Vec<Option<Rc<str>>> {
     let mut out = Vec::new();
-    for item in stage.items.iter().filter(|item| item.is_run()) {
+    for item in stage.runs() {
         let mut cwd = item.workdir.clone();
         let mut outer: Option<Option<Rc<str>>> = None;
         for command in &item.script().commands {
@@ -202,7 +205,7 @@ fn value(flag: &str, arg: &Arg) -> Option<String> {
 /// Returns what a command fetches into files, and `-` for what it writes to its output.
 pub(super) fn downloads(step: &Step<'_, '_>) -> Vec<Download> {
     let command = step.command;
-    let Some(name @ ("curl" | "wget" | "wget2" | "aria2c")) = command.name() else {
+    let Some(name @ ("curl" | "wget" | "wget2" | "aria2c")) = step.head.name else {
         return Vec::new();
     };
     let flags = flags(command);

@@ -22,8 +22,7 @@ impl<'a> Outline<'a> {
 
     /// Returns the commands of all RUNs.
     pub fn commands(&self) -> impl Iterator<Item = (&Item<'a>, &Command)> {
-        self.items()
-            .filter(|item| item.is_run())
+        self.runs()
             .flat_map(|item| item.script().commands.iter().map(move |command| (item, command)))
     }
 

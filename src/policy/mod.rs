@@ -8,6 +8,7 @@
 mod acts;
 mod bases;
 mod budget;
+mod calls;
 mod comments;
 mod context;
 mod copied;
@@ -47,6 +48,7 @@ mod yaml;
 
 pub use acts::{Act, Acts, BehaviourInput, StepInput, check_behaviour, is_plain};
 pub use bases::{BaseFacts, BaseSignature, Bases};
+pub use calls::Head;
 pub use context::{ContextFile, ContextFiles, GivenFiles};
 pub use custom::{Custom, CustomRule, FAILED, Runner, View};
 pub use dive::DiveThresholds;
@@ -74,6 +76,7 @@ pub use template::template;
 pub use tested::{Tested, tap_of};
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 
 use crate::facts::ImageFacts;
 use exceptions::Scope;
@@ -93,13 +96,23 @@ pub struct ImageInput<'a> {
 
 /// Judges the text: before anything runs.
 pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
-    let mut outline = Outline::new(input);
+    judge(&mut Outline::new(input), policy)
+}
+
+/// The same for a process that ends soon: what judging needed is left to the kernel, which takes it
+/// back at once. For what goes on, this is a leak.
+pub fn check_last_text(input: TextInput<'_>, policy: &Policy) -> Report {
+    judge(&mut ManuallyDrop::new(Outline::new(input)), policy)
+}
+
+fn judge(outline: &mut Outline<'_>, policy: &Policy) -> Report {
+    let input = outline.input;
     let mut report = Report::default();
     let asked = RULES
         .iter()
         .any(|rule| rule.text_check.is_some() && rule.inline && policy.setting(rule.id).on());
     let followed = match input.context {
-        Some(context) if asked => copied::follow(&mut outline, context),
+        Some(context) if asked => copied::follow(outline, context),
         _ => Vec::new(),
     };
     for rule in RULES {
@@ -107,7 +120,7 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
         if setting.on() {
             let (moment, report) = (Moment::Static, &mut report);
             check(
-                &outline,
+                outline,
                 &mut Found { rule, setting, policy, moment, report, count: Count::default() },
             );
         }
@@ -119,9 +132,9 @@ pub fn check_text(input: TextInput<'_>, policy: &Policy) -> Report {
             finding.label.push_str(&format!(" (it runs `{script}`)"));
         }
     }
-    let document = |_| document::of_text(&outline, policy);
-    custom::judge(&mut report, policy, Moment::Static, Some(&outline), document);
-    cover(&mut report, Some(&outline), policy, Moment::Static, None);
+    let document = |_| document::of_text(outline, policy);
+    custom::judge(&mut report, policy, Moment::Static, Some(outline), document);
+    cover(&mut report, Some(outline), policy, Moment::Static, None);
     report.sort();
     report
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::bases::{BaseFacts, Bases};
+use super::calls::{Call, kind};
 use super::context::ContextFiles;
 use super::finding::Place;
 use super::scripts;
@@ -78,6 +79,9 @@ pub struct Stage<'a> {
     /// Its instructions after FROM: first the triggers of its base, whose place is that of FROM with a
     /// span of their own, in another text or an earlier stage.
     pub items: Vec<Item<'a>>,
+    // Their kinds, and the commands of the RUNs.
+    pub(super) kinds: Vec<u8>,
+    pub(super) calls: OnceCell<Vec<Call>>,
     /// The folders that the commands of its RUNs run in, where they can be told.
     pub(super) folders: OnceCell<Vec<Option<Rc<str>>>>,
 }
@@ -105,7 +109,8 @@ pub struct Item<'a> {
     pub below_workdir: (bool, bool),
     escape: char,
     renames: Rc<Renames>,
-    script: OnceCell<Script>,
+    run: bool,
+    script: OnceCell<Box<Script>>,
 }
 
 impl Item<'_> {
@@ -124,7 +129,7 @@ impl Item<'_> {
         self.script.get_or_init(|| {
             let mut script = scripts::script(self.instruction, &self.values, &self.shell);
             script.rename(&self.renames);
-            script
+            Box::new(script)
         })
     }
 
@@ -158,7 +163,7 @@ impl Item<'_> {
 
     /// Tells whether it is a RUN.
     pub fn is_run(&self) -> bool {
-        matches!(self.instruction, Instruction::Run(_))
+        self.run
     }
 }
 
@@ -339,6 +344,7 @@ impl<'a> Builder<'a> {
             shell: self.shell.clone(),
             escape: self.input.file.escape,
             renames: self.renames.clone(),
+            run: matches!(instruction, Instruction::Run(_)),
             script: OnceCell::new(),
         };
         match instruction {
@@ -394,7 +400,9 @@ impl<'a> Builder<'a> {
             }
             _ => {}
         }
-        self.stages.last_mut().expect("a stage is open").items.push(item);
+        let stage = self.stages.last_mut().expect("a stage is open");
+        stage.kinds.push(kind(instruction.name()));
+        stage.items.push(item);
     }
 
     fn argument(
@@ -504,6 +512,8 @@ impl<'a> Builder<'a> {
             config,
             facts,
             items: Vec::new(),
+            kinds: Vec::new(),
+            calls: OnceCell::new(),
             folders: OnceCell::new(),
         });
         for trigger in triggers {

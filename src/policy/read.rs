@@ -304,7 +304,8 @@ pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(
         named.extend(policy.find_rules(key, place)?.into_iter().map(|name| (key, value, name)));
     }
     for (key, value, name) in named {
-        let is_locked = policy.locked.contains(&format!("rules.{}", name.rule));
+        let is_locked =
+            !policy.locked.is_empty() && policy.locked.contains(&format!("rules.{}", name.rule));
         let setting = policy.setting_mut(name.rule);
         let level_of = |word: &Value| {
             word.as_str().and_then(Level::parse).ok_or_else(|| {
@@ -312,7 +313,7 @@ pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(
                 words(place, key, shown.trim_matches('"'), &["off", "warn", "error"])
             })
         };
-        let before = setting.clone();
+        let before = is_locked.then(|| setting.clone());
         let mut said = !value.is_table();
         let mut params = Vec::new();
         match value {
@@ -345,12 +346,12 @@ pub(super) fn rules(policy: &mut Policy, table: &Table, place: &str) -> Result<(
         let worth = |setting: &Setting, facet: &str| {
             setting.facets.get(facet).copied().unwrap_or(setting.level)
         };
-        let known = rules::RULES.iter().find(|rule| rule.id == name.rule);
-        let weaker = setting.level < before.level
-            || known.is_some_and(|rule| {
-                rule.facets.iter().any(|facet| worth(setting, facet) < worth(&before, facet))
-            });
-        if is_locked && (weaker || setting.params != before.params) {
+        let weaker = |before: &Setting| {
+            let known = rules::RULES.iter().find(|rule| rule.id == name.rule);
+            let part = |facet: &&str| worth(setting, facet) < worth(before, facet);
+            setting.level < before.level || known.is_some_and(|rule| rule.facets.iter().any(part))
+        };
+        if before.is_some_and(|before| weaker(&before) || setting.params != before.params) {
             return Err(locked(place, &format!("rules.{}", name.rule)));
         }
         for param in params {

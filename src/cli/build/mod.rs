@@ -280,6 +280,7 @@ impl Command {
             known: Bases::none(),
             tags: Some(args.tag.clone()),
             files: None,
+            last: false,
         };
         let secrets = secrets(&args.secret)?;
         let ssh = agents(&args.ssh)?;

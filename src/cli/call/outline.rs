@@ -116,12 +116,8 @@ fn arguments(prepared: &Prepared) -> Vec<Argument> {
     let plan = &prepared.plan;
     let mut texts: Vec<String> = Vec::new();
     for (_, stage) in plan.stages.iter() {
-        for instruction in &stage.instructions {
-            if let Instruction::From(from) = instruction {
-                texts.push(from.base.raw.clone());
-                texts.extend(from.platform.as_ref().map(|platform| platform.raw.clone()));
-            }
-        }
+        texts.push(stage.from.base.raw.clone());
+        texts.extend(stage.from.platform.as_ref().map(|platform| platform.raw.clone()));
     }
     let mut wanted: BTreeSet<String> = texts.iter().flat_map(|text| variables(text)).collect();
     for (_, stage) in plan.stages.iter() {

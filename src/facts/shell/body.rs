@@ -1,6 +1,6 @@
 //! A text and where each byte of it is written.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use crate::base::{SourceId, Span};
 use crate::dockerfile::Text;
@@ -9,11 +9,53 @@ use crate::dockerfile::Text;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Segment {
     /// The first byte in the text.
-    pub(super) at: usize,
+    pub(super) at: u32,
     /// Where it is written.
     pub(super) span: Span,
     /// Whether byte after byte corresponds; if not, every byte comes from the whole span.
     pub(super) linear: bool,
+}
+
+/// Where the bytes of a word are written: in one piece, nearly always.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Map {
+    /// One piece.
+    One(Segment),
+    /// None, or several.
+    Several(Box<[Segment]>),
+}
+
+impl Map {
+    /// Appends pieces.
+    pub(super) fn extend(&mut self, more: &[Segment]) {
+        *self = [&**self, more].concat().into();
+    }
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Map::Several(Box::default())
+    }
+}
+
+impl From<Vec<Segment>> for Map {
+    fn from(segments: Vec<Segment>) -> Self {
+        match segments.as_slice() {
+            [one] => Map::One(*one),
+            _ => Map::Several(segments.into()),
+        }
+    }
+}
+
+impl Deref for Map {
+    type Target = [Segment];
+
+    fn deref(&self) -> &[Segment] {
+        match self {
+            Map::One(segment) => std::slice::from_ref(segment),
+            Map::Several(segments) => segments,
+        }
+    }
 }
 
 /// A text to analyse, with a map back into the files.
@@ -48,7 +90,7 @@ impl Body {
         if !text.is_empty() {
             let base = self.text.len();
             self.map.extend(runs.into_iter().map(|(here, start)| Segment {
-                at: base + here,
+                at: (base + here) as u32,
                 span: Span::new(source, start, start + 1),
                 linear: true,
             }));
@@ -58,7 +100,7 @@ impl Body {
 
     /// Appends text that is written nowhere; it is shown at `span`.
     pub fn push_at(&mut self, text: &str, span: Span) {
-        self.map.push(Segment { at: self.text.len(), span, linear: false });
+        self.map.push(Segment { at: self.text.len() as u32, span, linear: false });
         self.text.push_str(text);
     }
 
@@ -72,7 +114,7 @@ impl Body {
         let mut out = Body::new();
         let mut from = 0;
         for place in places.iter().copied().chain([self.text.len()]) {
-            out.map.extend(self.segments(from..place, out.text.len()));
+            out.map.extend_from_slice(&self.segments(from..place, out.text.len()));
             out.text.push_str(&self.text[from..place]);
             if place < self.text.len() {
                 out.push_at(what, self.byte(place));
@@ -102,38 +144,40 @@ impl Body {
     }
 
     /// Returns the map of a range, shifted to start at `to`.
-    pub(super) fn segments(&self, range: Range<usize>, to: usize) -> Vec<Segment> {
+    pub(super) fn segments(&self, range: Range<usize>, to: usize) -> Map {
         slice(&self.map, range, to)
     }
 }
 
 fn locate(map: &[Segment], at: usize) -> Span {
-    let index = map.partition_point(|segment| segment.at <= at);
+    let index = map.partition_point(|segment| segment.at as usize <= at);
     let Some(segment) = index.checked_sub(1).and_then(|index| map.get(index)) else {
         return Span::default();
     };
     if !segment.linear {
         return segment.span;
     }
-    let start = segment.span.start as usize + (at - segment.at);
+    let start = segment.span.start as usize + (at - segment.at as usize);
     Span::new(segment.span.source, start, start + 1)
 }
 
-pub(super) fn slice(map: &[Segment], range: Range<usize>, to: usize) -> Vec<Segment> {
-    let first = map.partition_point(|segment| segment.at <= range.start).saturating_sub(1);
-    let mut out = Vec::new();
-    for segment in map[first.min(map.len())..].iter().take_while(|segment| segment.at < range.end) {
-        let cut = range.start.saturating_sub(segment.at);
+pub(super) fn slice(map: &[Segment], range: Range<usize>, to: usize) -> Map {
+    let after = |at: usize| move |segment: &Segment| segment.at as usize <= at;
+    let first = map.partition_point(after(range.start)).saturating_sub(1);
+    let rest = &map[first.min(map.len())..];
+    let cut = |segment: &Segment| {
+        let cut = range.start.saturating_sub(segment.at as usize);
         let mut span = segment.span;
         if segment.linear {
             span.start += cut as u32;
             span.end = span.start + 1;
         }
-        out.push(Segment {
-            at: to + (segment.at + cut - range.start),
-            span,
-            linear: segment.linear,
-        });
+        let at = (to + segment.at as usize + cut - range.start) as u32;
+        Segment { at, span, linear: segment.linear }
+    };
+    let within = rest.iter().take_while(|segment| (segment.at as usize) < range.end).count();
+    match &rest[..within] {
+        [one] => Map::One(cut(one)),
+        several => Map::Several(several.iter().map(cut).collect()),
     }
-    out
 }

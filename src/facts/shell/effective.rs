@@ -37,7 +37,7 @@ pub(super) fn unwrap(mut argv: Vec<Arg>) -> (Vec<Arg>, Vec<String>) {
                 at += 1;
                 continue;
             };
-            if wrapper.stop.iter().any(|flag| flag == text) {
+            if wrapper.stop.contains(&text) {
                 return (argv, names);
             }
             if text == "--" {
@@ -45,7 +45,7 @@ pub(super) fn unwrap(mut argv: Vec<Arg>) -> (Vec<Arg>, Vec<String>) {
                 break;
             }
             if text.len() > 1 && text.starts_with('-') {
-                at += 1 + usize::from(wrapper.values.iter().any(|flag| flag == text));
+                at += 1 + usize::from(wrapper.values.contains(&text));
             } else if wrapper.assigns && assigns(text) {
                 at += 1;
             } else if operands > 0 {
@@ -90,7 +90,7 @@ pub(super) fn runs(argv: &[Arg], redirects: &[Redirect]) -> Vec<Run> {
             for arg in &argv[2..] {
                 text.text.push(' ');
                 let at = text.text.len();
-                text.map.extend(super::body::slice(&arg.map, 0..arg.text.len(), at));
+                text.map.extend(&super::body::slice(&arg.map, 0..arg.text.len(), at));
                 text.text.push_str(&arg.text);
             }
             return run(What::Text { text, in_place: true });
@@ -176,7 +176,7 @@ pub(super) fn code<'a>(argv: &'a [Arg], tool: &Interpreter) -> Code<'a> {
             return found(arg, inline, stdin);
         };
         let long = flags.starts_with('-');
-        let whole = tool.inline.iter().any(|flag| flag == text);
+        let whole = tool.inline.contains(&text);
         let in_cluster = !long
             && tool.clusters
             && tool.inline.iter().any(|flag| flag.len() == 2 && flags.contains(&flag[1..]));
@@ -187,8 +187,8 @@ pub(super) fn code<'a>(argv: &'a [Arg], tool: &Interpreter) -> Code<'a> {
             }
         }
         // `-euo pipefail`: the last letter of a cluster takes the value.
-        let takes = tool.values.iter().any(|flag| flag == text)
-            || (tool.shell && !long && flags.ends_with(['o', 'O']));
+        let takes =
+            tool.values.contains(&text) || (tool.shell && !long && flags.ends_with(['o', 'O']));
         if takes {
             at += 1;
         } else if tool.shell && !long && flags.contains('s') {

@@ -11,6 +11,7 @@ mod effective;
 mod fallback;
 mod lower;
 mod rename;
+mod table;
 mod tools;
 mod word;
 
@@ -20,7 +21,7 @@ pub use tools::{Install, Operation, Program, Tools, tools};
 
 use std::collections::BTreeMap;
 
-use self::tools::Tool;
+use self::tools::{Fetcher, Interpreter, Tool};
 use crate::base::Span;
 
 /// The longest body that is parsed, in bytes; also what all texts nested in one body may add up to.
@@ -55,7 +56,7 @@ pub struct Arg {
     pub span: Span,
     /// Streams whose content becomes part of the word, or that the word is a file name of.
     pub from: Vec<Pipe>,
-    map: Vec<body::Segment>,
+    map: body::Map,
 }
 
 impl Arg {
@@ -164,10 +165,14 @@ pub struct Command {
 /// What follows from a command's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Known {
-    /// Where the name begins in the first word, if that is known.
-    name: Option<usize>,
-    /// What the package manager of that name is called with.
+    /// The name, where it is one that many have: it is told without a look at the word.
+    name: Option<&'static str>,
+    /// Else where it begins in the first word, if that is known.
+    start: Option<u32>,
+    /// What the interpreter, the package manager, the fetcher of that name is called with.
+    interpreter: Option<&'static Interpreter>,
     manager: Option<&'static Tool>,
+    fetcher: Option<&'static Fetcher>,
 }
 
 /// What becomes of a command's failure.
@@ -234,14 +239,36 @@ pub enum NoteKind {
 impl Command {
     /// Returns the name without its folder, if known; of a copy, that of the program.
     pub fn name(&self) -> Option<&str> {
-        self.renamed.as_deref().or_else(|| self.argv.first()?.text.get(self.known.name?..))
+        self.known.name.or_else(|| match &self.renamed {
+            Some(name) => Some(name),
+            None => self.argv.first()?.text.get(self.known.start? as usize..),
+        })
+    }
+
+    /// Returns the name where it is one that many commands have.
+    pub fn common_name(&self) -> Option<&'static str> {
+        self.known.name
+    }
+
+    /// Tells whether it has the name of a package manager.
+    pub fn manages(&self) -> bool {
+        self.known.manager.is_some()
     }
 
     /// Looks up what follows from the name: to be called when it is made and when it is renamed.
     fn look_up(&mut self) {
-        let first = self.argv.first();
-        self.known.name = first.and_then(|first| Some(first.text.len() - first.name()?.len()));
-        self.known.manager = self.name().and_then(|name| tools().manager(name));
+        let start = |first: &Arg| u32::try_from(first.text.len() - first.name()?.len()).ok();
+        self.known = Known { start: self.argv.first().and_then(start), ..Known::default() };
+        if let Some(name) = self.name() {
+            let known = tools().known(name);
+            self.known = Known {
+                name: Some(known.name).filter(|name| !name.is_empty()),
+                interpreter: known.interpreter,
+                manager: known.manager,
+                fetcher: known.fetcher,
+                ..self.known
+            };
+        }
     }
 
     /// Returns the arguments after the name.

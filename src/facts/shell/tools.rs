@@ -1,121 +1,185 @@
-//! What is known of tools, as data: `tools.toml`.
+//! What is known of tools: the descriptors of `table`, by name, and what they tell of a command.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde::Deserialize;
-
 use super::effective::{Code, code};
-use super::{Arg, Command};
-
-/// Descriptors by the names of their tools. Each rule asks of each command: a name is looked for
-/// among those of its length and its first letter.
-#[derive(Debug)]
-struct Names<T>(BTreeMap<(usize, u8), Vec<(String, T)>>);
-
-impl<T> Names<T> {
-    fn of(all: impl Iterator<Item = (String, T)>) -> Self {
-        let mut names: BTreeMap<_, Vec<(String, T)>> = BTreeMap::new();
-        for (name, tool) in all {
-            let alike = names.entry(alike(&name)).or_default();
-            alike.retain(|(known, _)| *known != name);
-            alike.push((name, tool));
-        }
-        Names(names)
-    }
-
-    fn get(&self, name: &str) -> Option<&T> {
-        let mut alike = self.0.get(&alike(name))?.iter();
-        alike.find(|(known, _)| known == name).map(|(_, tool)| tool)
-    }
-}
-
-fn alike(name: &str) -> (usize, u8) {
-    (name.len(), name.bytes().next().unwrap_or(0))
-}
-
-/// All descriptors.
-#[derive(Debug)]
-pub struct Tools {
-    wrappers: Names<Wrapper>,
-    interpreters: Names<Interpreter>,
-    fetchers: Names<Fetcher>,
-    managers: Names<Tool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    wrapper: Vec<Wrapper>,
-    interpreter: Vec<Interpreter>,
-    fetcher: Vec<Fetcher>,
-    manager: Vec<Tool>,
-}
+use super::{Arg, Command, table};
 
 /// A command that runs the rest of its arguments.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrapper {
-    names: Vec<String>,
+    pub(super) names: &'static [&'static str],
     /// Words that stand before the command: the time of `timeout`.
-    #[serde(default)]
     pub(super) operands: usize,
     /// Whether `A=b` may stand before the command.
-    #[serde(default)]
     pub(super) assigns: bool,
-    #[serde(default)]
-    pub(super) values: Vec<String>,
+    pub(super) values: &'static [&'static str],
     /// Flags with which it runs nothing.
-    #[serde(default)]
-    pub(super) stop: Vec<String>,
+    pub(super) stop: &'static [&'static str],
+}
+
+impl Wrapper {
+    pub(super) const NONE: Self =
+        Wrapper { names: &[], operands: 0, assigns: false, values: &[], stop: &[] };
 }
 
 /// A command that runs a program from an argument, a file or its input.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Interpreter {
-    names: Vec<String>,
-    #[serde(default)]
+    pub(super) names: &'static [&'static str],
     pub(super) shell: bool,
     /// Whether `-ec` is `-e -c`.
-    #[serde(default)]
     pub(super) clusters: bool,
-    pub(super) inline: Vec<String>,
-    #[serde(default)]
-    pub(super) values: Vec<String>,
+    pub(super) inline: &'static [&'static str],
+    pub(super) values: &'static [&'static str],
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fetcher {
-    names: Vec<String>,
-    #[serde(default)]
-    subcommands: Vec<String>,
+impl Interpreter {
+    pub(super) const NONE: Self =
+        Interpreter { names: &[], shell: false, clusters: false, inline: &[], values: &[] };
+}
+
+/// A command that fetches over the network.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fetcher {
+    pub(super) names: &'static [&'static str],
+    /// Those of its subcommands that do; where there are none, all it does is fetching.
+    pub(super) subcommands: &'static [&'static str],
+}
+
+impl Fetcher {
+    pub(super) const NONE: Self = Fetcher { names: &[], subcommands: &[] };
 }
 
 /// A package manager.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Tool {
-    names: Vec<String>,
-    manager: String,
-    #[serde(default)]
-    values: Vec<String>,
-    #[serde(default)]
-    install: Vec<String>,
-    #[serde(default)]
-    groups: Vec<Vec<String>>,
-    #[serde(default)]
-    install_flags: Vec<String>,
-    #[serde(default)]
-    not_flags: Vec<String>,
-    #[serde(default)]
-    root: Vec<String>,
-    #[serde(default)]
-    dry: Vec<String>,
+    pub(super) names: &'static [&'static str],
+    pub(super) manager: &'static str,
+    pub(super) values: &'static [&'static str],
+    pub(super) install: &'static [&'static str],
+    pub(super) groups: &'static [(&'static str, &'static str)],
+    pub(super) install_flags: &'static [&'static str],
+    pub(super) not_flags: &'static [&'static str],
+    pub(super) root: &'static [&'static str],
+    pub(super) dry: &'static [&'static str],
     /// Whether it installs when called without a subcommand.
-    #[serde(default)]
-    bare: bool,
+    pub(super) bare: bool,
+}
+
+impl Tool {
+    pub(super) const NONE: Self = Tool {
+        names: &[],
+        manager: "",
+        values: &[],
+        install: &[],
+        groups: &[],
+        install_flags: &[],
+        not_flags: &[],
+        root: &[],
+        dry: &[],
+        bare: false,
+    };
+}
+
+/// What is known of a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Known {
+    /// The name; empty if nothing is known of it.
+    pub(super) name: &'static str,
+    wrapper: Option<&'static Wrapper>,
+    pub(super) interpreter: Option<&'static Interpreter>,
+    pub(super) fetcher: Option<&'static Fetcher>,
+    pub(super) manager: Option<&'static Tool>,
+}
+
+/// All descriptors, by the names of their tools.
+#[derive(Debug)]
+pub struct Tools(Vec<Known>);
+
+static TOOLS: LazyLock<Tools> = LazyLock::new(Tools::new);
+
+/// Returns the descriptors.
+pub fn tools() -> &'static Tools {
+    &TOOLS
+}
+
+// Short names are told apart by their length, mostly.
+fn order(name: &str) -> (usize, &str) {
+    (name.len(), name)
+}
+
+impl Tools {
+    fn new() -> Self {
+        let blank =
+            |name| Known { name, wrapper: None, interpreter: None, fetcher: None, manager: None };
+        let mut all: Vec<Known> = table::COMMON.split(' ').map(blank).collect();
+        for tool in table::WRAPPERS {
+            all.extend(tool.names.iter().map(|name| Known { wrapper: Some(tool), ..blank(name) }));
+        }
+        for tool in table::INTERPRETERS {
+            all.extend(
+                tool.names.iter().map(|name| Known { interpreter: Some(tool), ..blank(name) }),
+            );
+        }
+        for tool in table::FETCHERS {
+            all.extend(tool.names.iter().map(|name| Known { fetcher: Some(tool), ..blank(name) }));
+        }
+        for tool in table::MANAGERS {
+            all.extend(tool.names.iter().map(|name| Known { manager: Some(tool), ..blank(name) }));
+        }
+        // A name may be that of several things.
+        all.sort_by_key(|known| order(known.name));
+        all.dedup_by(|later, kept| {
+            let same = later.name == kept.name;
+            if same {
+                kept.wrapper = later.wrapper.or(kept.wrapper);
+                kept.interpreter = later.interpreter.or(kept.interpreter);
+                kept.fetcher = later.fetcher.or(kept.fetcher);
+                kept.manager = later.manager.or(kept.manager);
+            }
+            same
+        });
+        Tools(all)
+    }
+
+    fn get(&self, name: &str) -> Option<&Known> {
+        let at = self.0.binary_search_by_key(&order(name), |known| order(known.name)).ok()?;
+        Some(&self.0[at])
+    }
+
+    /// Returns what is known of a name, or of that without its version: a name to keep, only if it is
+    /// that.
+    pub(super) fn known(&self, name: &str) -> Known {
+        let own = self.get(name).copied().unwrap_or_default();
+        let base = self.base_name(name);
+        if base.len() == name.len() {
+            return own;
+        }
+        let base = self.get(base).copied().unwrap_or_default();
+        Known {
+            interpreter: own.interpreter.or(base.interpreter),
+            manager: own.manager.or(base.manager),
+            ..own
+        }
+    }
+
+    pub(super) fn wrapper(&self, name: &str) -> Option<&'static Wrapper> {
+        self.get(name)?.wrapper
+    }
+
+    pub(super) fn is_fetcher(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|known| known.fetcher.is_some())
+    }
+
+    pub(super) fn interpreter(&self, name: &str) -> Option<&'static Interpreter> {
+        self.known(name).interpreter
+    }
+
+    /// Returns a name without its version: `python` for `python3.12`.
+    pub(super) fn base_name<'a>(&self, name: &'a str) -> &'a str {
+        name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').trim_end_matches('-')
+    }
 }
 
 /// An installation of packages.
@@ -133,61 +197,6 @@ pub struct Install<'a> {
     pub root: Option<&'a Arg>,
 }
 
-static TOOLS: LazyLock<Tools> = LazyLock::new(|| {
-    let file: File = toml::from_str(include_str!("tools.toml")).expect("a test reads this file");
-    fn by_name<T: Clone>(list: Vec<T>, names: impl Fn(&T) -> &[String]) -> Names<T> {
-        Names::of(
-            list.iter().flat_map(|one| names(one).iter().map(|name| (name.clone(), one.clone()))),
-        )
-    }
-    Tools {
-        wrappers: by_name(file.wrapper, |one| &one.names),
-        interpreters: by_name(file.interpreter, |one| &one.names),
-        fetchers: by_name(file.fetcher, |one| &one.names),
-        managers: by_name(file.manager, |one| &one.names),
-    }
-});
-
-/// Returns the descriptors.
-pub fn tools() -> &'static Tools {
-    &TOOLS
-}
-
-impl Tools {
-    pub(super) fn wrapper(&self, name: &str) -> Option<&Wrapper> {
-        self.wrappers.get(name)
-    }
-
-    pub(super) fn is_fetcher(&self, name: &str) -> bool {
-        self.fetchers.get(name).is_some()
-    }
-
-    pub(super) fn interpreter(&self, name: &str) -> Option<&Interpreter> {
-        self.interpreters.get(name).or_else(|| {
-            let base = self.base_name(name);
-            if base.len() < name.len() { self.interpreters.get(base) } else { None }
-        })
-    }
-
-    /// Returns a name without its version: `python` for `python3.12`.
-    pub(super) fn base_name<'a>(&self, name: &'a str) -> &'a str {
-        name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').trim_end_matches('-')
-    }
-
-    pub(super) fn manager(&self, name: &str) -> Option<&'static Tool> {
-        let managers = &TOOLS.managers;
-        managers.get(name).or_else(|| {
-            let base = self.base_name(name);
-            if base.len() < name.len() { managers.get(base) } else { None }
-        })
-    }
-
-    /// Returns the names of all package managers.
-    pub fn managers(&self) -> impl Iterator<Item = &str> {
-        self.managers.0.values().flatten().map(|(name, _)| name.as_str())
-    }
-}
-
 impl Command {
     /// Tells whether it runs a program that comes from outside the command (`sh`, `python3`), and
     /// how; `None` for other commands.
@@ -198,7 +207,7 @@ impl Command {
             "source" | "." => return self.args().first().map(Program::File),
             _ => {}
         }
-        let tool = tools().interpreter(name)?;
+        let tool = self.known.interpreter?;
         Some(match code(&self.argv, tool) {
             Code::Inline(arg) => Program::Words(std::slice::from_ref(arg)),
             Code::File(arg) => Program::File(arg),
@@ -209,15 +218,13 @@ impl Command {
 
     /// Tells whether it fetches over the network.
     pub fn fetches(&self) -> bool {
-        let Some(fetcher) = self.name().and_then(|name| tools().fetchers.get(name)) else {
-            return false;
-        };
+        let Some(fetcher) = self.known.fetcher else { return false };
         fetcher.subcommands.is_empty()
             || self
                 .args()
                 .iter()
                 .filter_map(Arg::known)
-                .any(|arg| fetcher.subcommands.iter().any(|subcommand| subcommand == arg))
+                .any(|arg| fetcher.subcommands.contains(&arg))
     }
 
     /// Returns what it installs, if it does.
@@ -237,15 +244,15 @@ impl Command {
                     Some((flag, _)) => (flag, Some(arg)),
                     None => (text, None),
                 };
-                if has(&tool.dry, flag) {
+                if has(tool.dry, flag) {
                     return None;
                 }
-                unlike |= has(&tool.not_flags, flag) || cluster(&tool.not_flags, flag);
-                if has(&tool.install_flags, flag) || cluster(&tool.install_flags, flag) {
+                unlike |= has(tool.not_flags, flag) || cluster(tool.not_flags, flag);
+                if has(tool.install_flags, flag) || cluster(tool.install_flags, flag) {
                     verb = verb.or(Some(text));
                 }
-                let takes = value.is_none() && has(&tool.values, flag);
-                if has(&tool.root, flag) {
+                let takes = value.is_none() && has(tool.values, flag);
+                if has(tool.root, flag) {
                     root = value.or_else(|| self.argv.get(at));
                 }
                 at += usize::from(takes);
@@ -253,11 +260,9 @@ impl Command {
             }
             if verb.is_none() && !tool.install.is_empty() || group.is_some() && verb.is_none() {
                 match group {
-                    None if has(&tool.install, text) => verb = arg.known(),
-                    None if tool.groups.iter().any(|pair| pair[0] == text) => group = arg.known(),
-                    Some(first)
-                        if tool.groups.iter().any(|pair| pair[0] == first && pair[1] == text) =>
-                    {
+                    None if has(tool.install, text) => verb = arg.known(),
+                    None if tool.groups.iter().any(|pair| pair.0 == text) => group = arg.known(),
+                    Some(first) if tool.groups.contains(&(first, text)) => {
                         verb = arg.known();
                     }
                     _ => return None,
@@ -279,7 +284,7 @@ impl Command {
             return None;
         }
         let root = root.filter(|arg| arg.known() != Some("/"));
-        Some(Install { manager: &tool.manager, name, verb, packages, root })
+        Some(Install { manager: tool.manager, name, verb, packages, root })
     }
 }
 
@@ -315,36 +320,65 @@ impl Operation<'_> {
 }
 
 impl Command {
+    /// Returns the family of the package manager that it calls: `apt` for apt-get, apt and aptitude.
+    pub fn manager(&self) -> Option<&'static str> {
+        self.known.manager.map(|tool| tool.manager)
+    }
+
+    /// Returns what it asks of a package manager, if it calls one: the first word that is no flag.
+    pub fn verb(&self) -> Option<&str> {
+        let tool = self.known.manager?;
+        let mut words = self.words(tool);
+        words.find_map(|word| match word {
+            Word::Plain(arg) => Some(arg.prefix()),
+            _ => None,
+        })
+    }
+
     /// Returns how it calls a package manager, if it does.
     pub fn operation(&self) -> Option<Operation<'_>> {
         let name = self.name()?;
         let tool = self.known.manager?;
         let mut out = Operation {
-            manager: &tool.manager,
+            manager: tool.manager,
             name,
             verb: None,
             operands: Vec::new(),
             flags: Vec::new(),
             values: Vec::new(),
         };
-        let mut at = 1;
-        while let Some(arg) = self.argv.get(at) {
-            at += 1;
-            let text = arg.text.as_str();
-            if text.len() > 1 && text.starts_with('-') {
-                out.flags.push(text);
-                if !text.contains('=') && has(&tool.values, text) {
-                    out.values.extend(self.argv.get(at).map(|value| (text, value)));
-                    at += 1;
+        for word in self.words(tool) {
+            match word {
+                Word::Flag(flag, value) => {
+                    out.flags.push(flag);
+                    out.values.extend(value.map(|value| (flag, value)));
                 }
-            } else if out.verb.is_none() {
-                out.verb = Some(arg.prefix());
-            } else {
-                out.operands.push(arg);
+                Word::Plain(arg) if out.verb.is_none() => out.verb = Some(arg.prefix()),
+                Word::Plain(arg) => out.operands.push(arg),
             }
         }
         Some(out)
     }
+
+    // The words after the name: flags with their values, and the rest.
+    fn words<'a>(&'a self, tool: &'static Tool) -> impl Iterator<Item = Word<'a>> {
+        let mut args = self.args().iter();
+        std::iter::from_fn(move || {
+            let arg = args.next()?;
+            let text = arg.text.as_str();
+            if text.len() <= 1 || !text.starts_with('-') {
+                return Some(Word::Plain(arg));
+            }
+            let takes = !text.contains('=') && has(tool.values, text);
+            Some(Word::Flag(text, if takes { args.next() } else { None }))
+        })
+    }
+}
+
+// A word of a call of a package manager.
+enum Word<'a> {
+    Flag(&'a str, Option<&'a Arg>),
+    Plain(&'a Arg),
 }
 
 /// Where an interpreter's program comes from.
@@ -358,12 +392,12 @@ pub enum Program<'a> {
     Stdin,
 }
 
-fn has(list: &[String], flag: &str) -> bool {
-    list.iter().any(|one| one == flag)
+fn has(list: &[&str], flag: &str) -> bool {
+    list.contains(&flag)
 }
 
 // `-Uvh` holds `-U`.
-fn cluster(list: &[String], flag: &str) -> bool {
+fn cluster(list: &[&str], flag: &str) -> bool {
     !flag.starts_with("--")
         && list
             .iter()

@@ -4,7 +4,7 @@ use brush_parser::word::{
     Parameter, ParameterExpr, ParameterTestType, WordPiece, WordPieceWithSource,
 };
 
-use super::body::{Body, Segment};
+use super::body::{Body, Map, Segment};
 use super::lower::{Walk, word_too_deep};
 use super::{Arg, HOLE, HOLE_STARTS, NoteKind, Pipe};
 use crate::base::Span;
@@ -67,7 +67,7 @@ pub(super) fn fold_one(walk: &mut Walk<'_>, body: &Body, raw: &str, start: usize
         text: String::new(),
         span: body.span(start..start + raw.len()),
         from: Vec::new(),
-        map: Vec::new(),
+        map: Map::default(),
     })
 }
 
@@ -116,21 +116,22 @@ impl Fold<'_> {
             text: std::mem::take(&mut self.text),
             span: self.span,
             from: std::mem::take(&mut self.from),
-            map: std::mem::take(&mut self.map),
+            map: std::mem::take(&mut self.map).into(),
         });
         self.quoted = false;
     }
 
     fn literal(&mut self, body: &Body, text: &str, start: usize) {
         if self.text.len() < LONGEST {
-            self.map.extend(body.segments(start..start + text.len().max(1), self.text.len()));
+            let range = start..start + text.len().max(1);
+            self.map.extend_from_slice(&body.segments(range, self.text.len()));
             self.text.push_str(text);
         }
     }
 
     fn decoded(&mut self, text: &str, span: Span) {
         if self.text.len() + text.len() <= LONGEST {
-            self.map.push(Segment { at: self.text.len(), span, linear: false });
+            self.map.push(Segment { at: self.text.len() as u32, span, linear: false });
             self.text.push_str(text);
         }
     }

@@ -11,6 +11,7 @@ use brush_parser::ast::{
 use super::text::Text;
 use super::{Io, Walk};
 use crate::base::Span;
+use crate::facts::shell::body::Map;
 use crate::facts::shell::word::{fold, fold_heredoc, fold_one, literal};
 use crate::facts::shell::{Arg, HOLE, Join, NoteKind, Redirect, RedirectKind};
 
@@ -18,7 +19,9 @@ impl Walk<'_> {
     pub(super) fn simple_node(&mut self, text: &Rc<Text>, simple: &SimpleCommand, io: &Io) {
         let mut io = io.clone();
         let span = text.span(simple.location().as_ref());
-        let (mut argv, mut assignments, mut redirects) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut assignments, mut redirects) = (Vec::new(), Vec::new());
+        let words = simple.suffix.as_ref().map_or(0, |suffix| suffix.0.len());
+        let mut argv = Vec::with_capacity(words + usize::from(simple.word_or_name.is_some()));
         let body = &text.body;
         for item in simple.prefix.iter().flat_map(|prefix| &prefix.0) {
             match item {
@@ -210,5 +213,5 @@ pub(super) fn cut(redirect: &Redirect, io: &mut Io) {
 }
 
 fn hole(span: Span) -> Arg {
-    Arg { text: HOLE.to_string(), span, from: Vec::new(), map: Vec::new() }
+    Arg { text: HOLE.to_string(), span, from: Vec::new(), map: Map::default() }
 }

@@ -145,7 +145,9 @@ impl<'v> Walk<'v> {
         self.script()
     }
 
-    fn script(self) -> Script {
+    fn script(mut self) -> Script {
+        // It is kept as long as the text is judged.
+        self.out.shrink_to_fit();
         Script {
             commands: self.out,
             parsed: self.parsed,

@@ -29,25 +29,25 @@ impl Walk<'_> {
         }
         let (argv, mut wrapped_by) = effective::unwrap(argv);
         wrapped_by.splice(0..0, self.wrapped.iter().cloned());
-        let name = argv.first().and_then(Arg::name).map(str::to_owned);
+        let name = argv.first().and_then(Arg::name);
         if argv.is_empty() {
             for (name, value) in &assignments {
                 self.set.insert(name.clone(), (value.text.clone(), value.from.clone()));
             }
         }
-        if let Some("export" | "readonly" | "local" | "declare" | "typeset") = name.as_deref() {
+        if let Some("export" | "readonly" | "local" | "declare" | "typeset") = name {
             for arg in &argv[1..] {
                 if let Some((name, value)) = arg.text.split_once('=') {
                     self.set.insert(name.to_owned(), (value.to_owned(), arg.from.clone()));
                 }
             }
         }
-        if name.as_deref() == Some("read") {
+        if name == Some("read") {
             for arg in argv[1..].iter().filter_map(Arg::known) {
                 self.set.insert(arg.to_owned(), (HOLE.to_string(), io.reads.clone()));
             }
         }
-        if name.as_deref() == Some("set") {
+        if name == Some("set") {
             let mut start = Start {
                 dialect: self.dialect,
                 errexit: self.status.errexit,
@@ -57,10 +57,12 @@ impl Walk<'_> {
             (self.status.errexit, self.status.pipefail) = (start.errexit, start.pipefail);
         }
         let runs = effective::runs(&argv, &redirects);
-        let flags: Vec<String> =
-            argv.iter().skip(1).map_while(Arg::known).map(str::to_owned).collect();
+        let flags: Vec<String> = match runs.is_empty() {
+            true => Vec::new(),
+            false => argv.iter().skip(1).map_while(Arg::known).map(str::to_owned).collect(),
+        };
         let number = self.out.len();
-        let function = name.as_ref().and_then(|name| self.functions.get(name)).cloned();
+        let function = name.and_then(|name| self.functions.get(name)).cloned();
         let mut command = Command {
             argv,
             wrapped_by: wrapped_by.clone(),

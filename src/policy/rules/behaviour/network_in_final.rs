@@ -28,7 +28,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.shipped() {
+    for item in outline.shipped_of("RUN") {
         let Instruction::Run(run) = item.instruction else { continue };
         if run.network == Network::None {
             continue;

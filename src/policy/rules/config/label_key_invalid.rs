@@ -19,7 +19,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.items_of("LABEL") {
         let Instruction::Label(label) = item.instruction else { continue };
         for pair in &label.pairs {
             let Some(key) = item.expand(&pair.name.raw) else { continue };

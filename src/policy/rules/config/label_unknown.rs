@@ -27,7 +27,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     if !strict {
         return;
     }
-    for item in outline.items() {
+    for item in outline.items_of("LABEL") {
         let Instruction::Label(label) = item.instruction else { continue };
         for pair in &label.pairs {
             let key = item.expand(&pair.name.raw).unwrap_or_default();

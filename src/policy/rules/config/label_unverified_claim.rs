@@ -37,7 +37,7 @@ fn claims(key: &str, value: &str) -> bool {
 }
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.shipped() {
+    for item in outline.shipped_of("LABEL") {
         let Instruction::Label(label) = item.instruction else { continue };
         for pair in &label.pairs {
             let key = item.expand(&pair.name.raw).unwrap_or_default();

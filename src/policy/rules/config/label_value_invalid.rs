@@ -35,7 +35,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let schema = found.section("labels", "schema").and_then(Value::as_table).cloned();
     let schema = schema.unwrap_or_default();
-    for item in outline.items() {
+    for item in outline.items_of("LABEL") {
         let Instruction::Label(label) = item.instruction else { continue };
         for pair in &label.pairs {
             let key = item.expand(&pair.name.raw).unwrap_or_default();

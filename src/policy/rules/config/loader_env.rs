@@ -36,7 +36,7 @@ const NAMES: &[&str] = &[
 ];
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.items_of("ENV") {
         let Instruction::Env(env) = item.instruction else { continue };
         for pair in &env.pairs {
             let value = item.expand(&pair.value.raw).unwrap_or_else(|| pair.value.raw.clone());

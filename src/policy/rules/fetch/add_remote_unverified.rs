@@ -22,7 +22,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.stages.iter().flat_map(|stage| &stage.items) {
+    for item in outline.items_of("ADD") {
         let Instruction::Add(add) = item.instruction else { continue };
         if add.checksum.is_some() {
             continue;

@@ -16,10 +16,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for (item, command) in outline.commands() {
-        if command.name() != Some("curl") {
-            continue;
-        }
+    for (item, command) in outline.calls(|head| head.is("curl")) {
         let flags = crate::policy::flow::flags(command);
         let has = |names: &[&str]| flags.iter().any(|(flag, _)| names.contains(&flag.as_str()));
         let url = flags.iter().any(|(flag, arg)| {

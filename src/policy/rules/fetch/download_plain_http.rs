@@ -60,15 +60,15 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             }
         }
         let script = item.script();
-        let checked = script.commands.iter().any(|command| {
-            command
-                .name()
-                .is_some_and(|name| name.ends_with("sum") || name == "gpg" || name == "gpgv")
-        });
+        let checked = || {
+            script.commands.iter().any(|command| {
+                command
+                    .name()
+                    .is_some_and(|name| name.ends_with("sum") || name == "gpg" || name == "gpgv")
+            })
+        };
         for command in &script.commands {
-            let manager = command.operation().map_or("", |operation| operation.manager);
-            let git = command.name() == Some("git");
-            if !command.fetches() && !git && manager.is_empty() {
+            if !command.fetches() && !command.manages() && command.name() != Some("git") {
                 continue;
             }
             let url = command.args().iter().find(|arg| {
@@ -79,7 +79,8 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             });
             // A proxy is no source; curl's `-x` and data in `-d` are not fetched.
             let Some(url) = url.filter(|_| command.name() != Some("nc")) else { continue };
-            let level = if checked || matches!(manager, "apt" | "apk") {
+            let manager = command.operation().map_or("", |operation| operation.manager);
+            let level = if matches!(manager, "apt" | "apk") || checked() {
                 Level::Warn
             } else {
                 Level::Error

@@ -1,6 +1,6 @@
 //! `git-clone-unpinned`: a repository at whatever it is today.
 
-use crate::facts::shell::Command;
+use crate::policy::flow::Step;
 use crate::policy::{Found, Outline, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "git-clone-unpinned",
@@ -21,12 +21,12 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     for stage in &outline.stages {
         let steps = crate::policy::flow::steps(stage);
         for (at, step) in steps.iter().enumerate() {
-            let Some((verb, words)) = git(step.command) else { continue };
+            let Some((verb, words)) = git(step) else { continue };
             if !matches!(verb, "clone" | "pull" | "fetch") || words.iter().any(|word| full(word)) {
                 continue;
             }
             let pinned = steps[at + 1..].iter().take(500).any(|later| {
-                git(later.command).is_some_and(|(verb, words)| {
+                git(later).is_some_and(|(verb, words)| {
                     matches!(verb, "checkout" | "reset" | "switch" | "fetch")
                         && words
                             .iter()
@@ -47,11 +47,11 @@ fn full(word: &str) -> bool {
 }
 
 // The subcommand of git and its words.
-fn git(command: &Command) -> Option<(&str, Vec<&str>)> {
-    if command.name() != Some("git") {
+fn git<'o>(step: &Step<'o, '_>) -> Option<(&'o str, Vec<&'o str>)> {
+    if !step.head.is("git") {
         return None;
     }
-    let args: Vec<&str> = command.args().iter().map(|arg| arg.text.as_str()).collect();
+    let args: Vec<&str> = step.command.args().iter().map(|arg| arg.text.as_str()).collect();
     let mut at = 0;
     while let Some(arg) = args.get(at) {
         match *arg {

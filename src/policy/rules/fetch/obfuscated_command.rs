@@ -24,7 +24,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.runs() {
         let script = item.script();
         let hidden = decoded(script);
         for command in &script.commands {

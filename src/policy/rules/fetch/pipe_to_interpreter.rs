@@ -46,7 +46,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.stages.iter().flat_map(|stage| &stage.items) {
+    for item in outline.runs() {
         let script = item.script();
         let tainted = tainted(script);
         for command in &script.commands {

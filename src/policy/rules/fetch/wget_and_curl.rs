@@ -16,18 +16,14 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     for stage in &outline.stages {
-        let commands = || {
-            stage
-                .items
-                .iter()
-                .flat_map(|item| item.script().commands.iter().map(move |c| (item, c)))
-        };
-        let first = |name: &str| commands().enumerate().find(|(_, (_, c))| c.name() == Some(name));
-        let (Some((wget, (wget_item, wget_command))), Some((curl, (curl_item, curl_command)))) =
+        let first = |name: &str| stage.heads().enumerate().find(|(_, (_, head))| head.is(name));
+        let (Some((wget, (wget_call, _))), Some((curl, (curl_call, _)))) =
             (first("wget"), first("curl"))
         else {
             continue;
         };
+        let (wget_item, wget_command) = stage.called(wget_call);
+        let (curl_item, curl_command) = stage.called(curl_call);
         let (item, command, other) = if wget > curl {
             (wget_item, wget_command, curl_command)
         } else {

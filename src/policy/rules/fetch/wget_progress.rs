@@ -15,10 +15,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for (item, command) in outline.commands() {
-        if command.name() != Some("wget") {
-            continue;
-        }
+    for (item, command) in outline.calls(|head| head.is("wget")) {
         let quiet = [
             "-q",
             "--quiet",

@@ -36,7 +36,7 @@ const ARCHIVES: &[&str] = &[
 ];
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.stages.iter().flat_map(|stage| &stage.items) {
+    for item in outline.items_of("ADD") {
         let Instruction::Add(add) = item.instruction else { continue };
         let plain = add.sources.iter().all(|source| match source {
             Source::Inline(..) => true,

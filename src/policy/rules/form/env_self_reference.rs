@@ -15,7 +15,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.items_of("ENV") {
         let Instruction::Env(env) = item.instruction else { continue };
         for (at, pair) in env.pairs.iter().enumerate() {
             let names = variables(&pair.value.raw, outline.input.file.escape);

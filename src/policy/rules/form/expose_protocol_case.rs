@@ -14,7 +14,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.items_of("EXPOSE") {
         let Instruction::Expose(expose) = item.instruction else { continue };
         for word in &expose.ports {
             let Some((port, protocol)) = word.raw.split_once('/') else { continue };

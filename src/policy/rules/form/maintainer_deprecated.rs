@@ -14,7 +14,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.items_of("MAINTAINER") {
         let Instruction::Maintainer(maintainer) = item.instruction else { continue };
         let name = maintainer.name.raw.trim_matches('"');
         let mut finding = found

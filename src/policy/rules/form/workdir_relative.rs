@@ -14,7 +14,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.items_of("WORKDIR") {
         let Instruction::Workdir(workdir) = item.instruction else { continue };
         let Some(path) = item.expand(&workdir.path.raw) else { continue };
         let path = path.trim_matches('"');

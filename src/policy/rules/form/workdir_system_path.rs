@@ -16,7 +16,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 const PATHS: &[&str] = &["proc", "sys", "dev", "boot", "run/host", "lost+found"];
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.items_of("WORKDIR") {
         let Instruction::Workdir(workdir) = item.instruction else { continue };
         let Some(path) = item.expand(&workdir.path.raw) else { continue };
         let clean = crate::policy::context::clean(&path);

@@ -35,10 +35,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let locked = files.iter().any(|file| {
         file.path.ends_with("package-lock.json") || file.path.ends_with("npm-shrinkwrap.json")
     });
-    for (item, command) in outline.commands() {
-        if !command.name().is_some_and(locks) {
-            continue;
-        }
+    for (item, command) in outline.calls(|head| head.name.is_some_and(locks)) {
         let args: Vec<&str> = command.args().iter().map(|arg| arg.text.as_str()).collect();
         let has = |words: &[&str]| {
             args.iter().any(|arg| words.contains(&arg.split('=').next().unwrap_or(arg)))

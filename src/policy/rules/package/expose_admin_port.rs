@@ -23,7 +23,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let ports = found.numbers("ports");
-    for item in outline.items() {
+    for item in outline.items_of("EXPOSE") {
         let Instruction::Expose(expose) = item.instruction else { continue };
         for word in &expose.ports {
             let Some(text) = item.expand(&word.raw) else { continue };

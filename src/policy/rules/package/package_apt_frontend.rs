@@ -13,10 +13,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for (item, command) in outline.commands() {
-        if command.name() != Some("apt") {
-            continue;
-        }
+    for (item, command) in outline.calls(|head| head.is("apt")) {
         let verb = command.operation().and_then(|operation| operation.verb).unwrap_or("");
         let other = match verb {
             "show" | "search" | "policy" | "depends" | "rdepends" => "apt-cache",

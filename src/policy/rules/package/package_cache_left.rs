@@ -77,28 +77,28 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let all = found.flag("all_stages");
     let paranoid = found.policy().inline == Inline::Deny;
     for stage in outline.stages.iter().filter(|stage| all || shipped.contains(&stage.index)) {
-        for item in &stage.items {
-            let mut told: BTreeSet<&str> = BTreeSet::new();
-            for command in &item.script().commands {
-                let Some(operation) = command.operation() else { continue };
-                let Some(cache) = cache_of(&operation, command, paranoid) else { continue };
-                if told.contains(cache.facet) || cleaned(item, outline, &cache) {
-                    continue;
-                }
-                told.insert(cache.facet);
-                let mut finding = found
-                    .finding(format!("`{}` leaves its cache in the layer", operation.name))
-                    .at(command.span, "nothing removes it in this step")
-                    .of(item.place)
-                    .facet(cache.facet)
-                    .help(cache.help);
-                let verb = command.args().iter().find(|arg| arg.known() == operation.verb);
-                if let (Some(flag), Some(verb)) = (cache.flag, verb) {
-                    let text = format!("{} {flag}", outline.written(verb.span));
-                    finding = finding.fix(verb.span, text);
-                }
-                found.add(finding);
+        let mut told: BTreeSet<(usize, &str)> = BTreeSet::new();
+        for (item, command) in stage.calls(|head| head.manages) {
+            let Some(operation) = command.operation() else { continue };
+            let Some(cache) = cache_of(&operation, command, paranoid) else { continue };
+            // Triggers of a base stand at one place.
+            let key = (std::ptr::from_ref(item).addr(), cache.facet);
+            if told.contains(&key) || cleaned(item, outline, &cache) {
+                continue;
             }
+            told.insert(key);
+            let mut finding = found
+                .finding(format!("`{}` leaves its cache in the layer", operation.name))
+                .at(command.span, "nothing removes it in this step")
+                .of(item.place)
+                .facet(cache.facet)
+                .help(cache.help);
+            let verb = command.args().iter().find(|arg| arg.known() == operation.verb);
+            if let (Some(flag), Some(verb)) = (cache.flag, verb) {
+                let text = format!("{} {flag}", outline.written(verb.span));
+                finding = finding.fix(verb.span, text);
+            }
+            found.add(finding);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `package-dist-upgrade`: another release than the base says.
 
-use crate::policy::{Alias, Found, Inline, Outline, Rule};
+use crate::policy::{Alias, Found, Head, Inline, Outline, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "package-dist-upgrade",
     title: "Upgrading a release inside an image makes the base tag a lie.",
@@ -19,9 +19,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let paranoid = found.policy().inline == Inline::Deny;
-    for (item, command) in outline.commands() {
-        let verb =
-            command.operation().map(|operation| (operation.manager, operation.verb.unwrap_or("")));
+    let such = |head: Head<'_>| head.manages || head.is("do-release-upgrade");
+    for (item, command) in outline.calls(such) {
+        let verb = command.manager().map(|manager| (manager, command.verb().unwrap_or("")));
         let whole = match verb {
             Some(("apt", verb)) => matches!(verb, "dist-upgrade" | "full-upgrade"),
             Some(("zypper", verb)) => matches!(verb, "dist-upgrade" | "dup"),

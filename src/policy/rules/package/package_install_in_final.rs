@@ -55,33 +55,30 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let chain = outline.chain();
     let Some(target) = chain.last() else { return };
     for stage in &chain {
-        for item in &stage.items {
-            let script = item.script();
-            for command in &script.commands {
-                let Some(install) = command.install() else { continue };
-                if allowed(&install, stage, outline, found) {
-                    continue;
-                }
-                let packages: Vec<String> =
-                    install.packages.iter().map(|package| package.shown()).collect();
-                let what = if install.verb == install.name {
-                    install.name.to_owned()
-                } else {
-                    format!("{} {}", install.name, install.verb)
-                };
-                let mut finding = found
-                    .finding(format!("`{what}` installs packages in the stage that ships"))
-                    .at(command.span, "this command")
-                    .of(item.place)
-                    .also(target.from.span, "the final stage starts here")
-                    .evidence("manager", install.manager)
-                    .evidence("packages", packages.clone())
-                    .help(help(&packages));
-                if !script.parsed {
-                    finding = finding.confidence(Confidence::Low);
-                }
-                found.add(finding);
+        for (item, command) in stage.calls(|head| head.manages) {
+            let Some(install) = command.install() else { continue };
+            if allowed(&install, stage, outline, found) {
+                continue;
             }
+            let packages: Vec<String> =
+                install.packages.iter().map(|package| package.shown()).collect();
+            let what = if install.verb == install.name {
+                install.name.to_owned()
+            } else {
+                format!("{} {}", install.name, install.verb)
+            };
+            let mut finding = found
+                .finding(format!("`{what}` installs packages in the stage that ships"))
+                .at(command.span, "this command")
+                .of(item.place)
+                .also(target.from.span, "the final stage starts here")
+                .evidence("manager", install.manager)
+                .evidence("packages", packages.clone())
+                .help(help(&packages));
+            if !item.script().parsed {
+                finding = finding.confidence(Confidence::Low);
+            }
+            found.add(finding);
         }
     }
 }

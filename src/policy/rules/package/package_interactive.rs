@@ -31,7 +31,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for (item, command) in outline.commands() {
+    for (item, command) in outline.calls(|head| head.manages) {
         let Some(operation) = command.operation() else { continue };
         let verb = operation.verb.unwrap_or("");
         let changes = matches!(

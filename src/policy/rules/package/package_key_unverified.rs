@@ -34,7 +34,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 Some((index, answer)) if index == item.place.index => answer,
                 _ => known.insert((item.place.index, checks(item.script()))).1,
             };
-            let message = match command.name() {
+            let message = match step.head.name {
                 Some("apt-key") if args().any(|arg| matches!(arg, "add" | "adv")) => {
                     "`apt-key` trusts a key for all archives".to_owned()
                 }

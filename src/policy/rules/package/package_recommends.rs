@@ -23,13 +23,14 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for (item, command) in outline.commands() {
-        let Some(operation) = command.operation() else { continue };
-        let installs = operation.verb.is_some_and(|verb| matches!(verb, "install" | "in"));
-        // An installation of nothing mends what is half installed.
-        if !installs || operation.operands.is_empty() {
+    for (item, command) in outline.calls(|head| head.manages) {
+        if !matches!(command.verb(), Some("install" | "in")) {
             continue;
         }
+        // An installation of nothing mends what is half installed.
+        let Some(operation) = command.operation().filter(|call| !call.operands.is_empty()) else {
+            continue;
+        };
         let values = || {
             operation
                 .values

@@ -24,17 +24,16 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.stages.iter().flat_map(|stage| &stage.items) {
-        for command in &item.script().commands {
-            if let Some(flag) = unchecked(command) {
-                let finding = found
-                    .finding(format!("`{flag}` takes packages that nobody has signed"))
-                    .at(command.span, "signatures are not checked")
-                    .of(item.place)
-                    .evidence("flag", flag)
-                    .help("leave it out, and give the archive's key to the package manager");
-                found.add(finding);
-            }
+    // All whose flags are known are package managers.
+    for (item, command) in outline.calls(|head| head.manages) {
+        if let Some(flag) = unchecked(command) {
+            let finding = found
+                .finding(format!("`{flag}` takes packages that nobody has signed"))
+                .at(command.span, "signatures are not checked")
+                .of(item.place)
+                .evidence("flag", flag)
+                .help("leave it out, and give the archive's key to the package manager");
+            found.add(finding);
         }
     }
 }

@@ -28,64 +28,62 @@ const INSTALLERS: &[&str] =
     &["rosdep", "mk-build-deps", "gdebi", "playwright", "install-php-extensions"];
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for (item, command) in outline.calls(|head| head.manages) {
         let commands = &item.script().commands;
-        let cached = item.mounts().iter().any(|mount| {
-            mount.kind() == "cache"
-                && mount.value("target").is_some_and(|word| {
-                    word.raw.contains("/apt")
-                        || word.raw.contains("/apk")
-                        || word.raw.contains("/dnf")
-                        || word.raw.contains("/yum")
-                        || word.raw.contains("/zypp")
-                })
-        });
-        if cached {
+        let cached = || {
+            item.mounts().iter().any(|mount| {
+                mount.kind() == "cache"
+                    && mount.value("target").is_some_and(|word| {
+                        word.raw.contains("/apt")
+                            || word.raw.contains("/apk")
+                            || word.raw.contains("/dnf")
+                            || word.raw.contains("/yum")
+                            || word.raw.contains("/zypp")
+                    })
+            })
+        };
+        let Some(operation) = command.operation() else { continue };
+        let verb = operation.verb.unwrap_or("");
+        let (facet, refresh) = match (operation.manager, operation.name) {
+            ("apt", _) => ("apt", verb == "update"),
+            ("apk", _) => ("apk", verb == "update"),
+            ("dnf", "yum") => ("yum", verb == "makecache"),
+            ("dnf", _) => ("dnf", verb == "makecache"),
+            ("zypper", _) => ("zypper", matches!(verb, "refresh" | "ref")),
+            _ => continue,
+        };
+        if !refresh || cached() {
             continue;
         }
-        for command in commands {
-            let Some(operation) = command.operation() else { continue };
-            let verb = operation.verb.unwrap_or("");
-            let (facet, refresh) = match (operation.manager, operation.name) {
-                ("apt", _) => ("apt", verb == "update"),
-                ("apk", _) => ("apk", verb == "update"),
-                ("dnf", "yum") => ("yum", verb == "makecache"),
-                ("dnf", _) => ("dnf", verb == "makecache"),
-                ("zypper", _) => ("zypper", matches!(verb, "refresh" | "ref")),
-                _ => continue,
-            };
-            if !refresh {
-                continue;
-            }
-            let used = commands.iter().any(|other| {
-                let same = other.operation().filter(|other| other.manager == operation.manager);
-                same.is_some_and(|other| {
-                    let verb = other.verb.unwrap_or("");
-                    !matches!(
-                        verb,
-                        "update" | "makecache" | "refresh" | "ref" | "clean" | "" | "autoclean"
-                    )
-                })
-            });
-            // What a script of the build calls is not seen: it may install.
-            let scripts = commands.iter().any(|other| {
-                other.name().is_some_and(|name| INSTALLERS.contains(&name))
-                    || matches!(other.program(), Some(Program::File(_)))
-                    || other.argv.first().is_some_and(|arg| {
-                        arg.text.contains('/') && !arg.text.starts_with("/usr/bin/")
-                    })
-            });
-            if !used && !scripts {
-                let message =
-                    format!("`{} {verb}` alone: its list is cached, and grows old", operation.name);
-                let finding = found
-                    .finding(message)
-                    .at(command.span, "installs nothing")
-                    .of(item.place)
-                    .facet(facet)
-                    .help("join it with the installation by `&&`");
-                found.add(finding);
-            }
+        let used = commands.iter().any(|other| {
+            let same = other.operation().filter(|other| other.manager == operation.manager);
+            same.is_some_and(|other| {
+                let verb = other.verb.unwrap_or("");
+                !matches!(
+                    verb,
+                    "update" | "makecache" | "refresh" | "ref" | "clean" | "" | "autoclean"
+                )
+            })
+        });
+        // What a script of the build calls is not seen: it may install.
+        let scripts = commands.iter().any(|other| {
+            other.name().is_some_and(|name| INSTALLERS.contains(&name))
+                || matches!(other.program(), Some(Program::File(_)))
+                || other
+                    .argv
+                    .first()
+                    .is_some_and(|arg| arg.text.contains('/') && !arg.text.starts_with("/usr/bin/"))
+        });
+        if !used && !scripts {
+            let message =
+                format!("`{} {verb}` alone: its list is cached, and grows old", operation.name);
+            let finding = found
+                .finding(message)
+                .at(command.span, "installs nothing")
+                .of(item.place)
+                .facet(facet)
+                .help("join it with the installation by `&&`");
+            found.add(finding);
         }
     }
 }

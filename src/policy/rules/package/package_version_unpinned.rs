@@ -47,7 +47,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let archives: Vec<String> = found.texts("snapshot").into_iter().map(str::to_owned).collect();
-    for (item, command) in outline.commands() {
+    for (item, command) in outline.calls(|head| head.manages) {
         let (Some(install), Some(operation)) = (command.install(), command.operation()) else {
             continue;
         };

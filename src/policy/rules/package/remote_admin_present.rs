@@ -29,7 +29,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let names: Vec<String> = found.texts("names").into_iter().map(str::to_owned).collect();
-    for (item, command) in outline.commands() {
+    for (item, command) in outline.calls(|head| head.manages) {
         let Some(install) = command.install() else { continue };
         // In Alpine, `openssh` is server and client; elsewhere a name for the source.
         for package in &install.packages {

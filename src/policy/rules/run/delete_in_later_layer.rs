@@ -39,7 +39,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 written.extend(download.file.map(|file| (index, file, download.span)));
             }
         }
-        for step in steps.iter().filter(|step| step.command.name() == Some("rm")) {
+        for step in steps.iter().filter(|step| step.head.is("rm")) {
             for arg in step.command.args().iter().filter(|arg| !arg.prefix().starts_with('-')) {
                 let Some(path) = step.path(arg) else { continue };
                 let hit = written.iter().rev().take(1_000).find(|(index, file, _)| {

@@ -24,7 +24,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.items_of("RUN") {
         let Instruction::Run(run) = item.instruction else { continue };
         let RunForm::Shell { text, heredocs } = &run.form else { continue };
         let Some(heredoc) = crate::policy::scripts::alone(text, heredocs) else { continue };

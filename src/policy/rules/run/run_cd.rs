@@ -20,7 +20,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items().filter(|item| item.is_run()) {
+    for item in outline.runs() {
         let commands = &item.script().commands;
         let Some(first) = commands.first() else { continue };
         let path = match first.args() {

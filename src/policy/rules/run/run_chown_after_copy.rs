@@ -27,7 +27,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             .collect();
         for step in crate::policy::flow::steps(stage) {
             let command = step.command;
-            let Some(name @ ("chown" | "chmod" | "chgrp")) = command.name() else { continue };
+            let Some(name @ ("chown" | "chmod" | "chgrp")) = step.head.name else { continue };
             let deep = command.args().iter().any(|arg| {
                 arg.prefix() == "--recursive"
                     || (arg.prefix().starts_with('-')

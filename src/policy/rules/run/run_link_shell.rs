@@ -13,10 +13,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for (item, command) in outline.commands() {
-        if command.name() != Some("ln") {
-            continue;
-        }
+    for (item, command) in outline.calls(|head| head.is("ln")) {
         let last =
             command.args().iter().rev().find_map(|arg| arg.known().filter(|a| !a.starts_with('-')));
         if matches!(last, Some("/bin/sh" | "/usr/bin/sh")) {

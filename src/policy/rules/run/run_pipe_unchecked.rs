@@ -30,7 +30,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items().filter(|item| item.is_run()) {
+    for item in outline.runs() {
         let script = item.script();
         for pipeline in &script.pipelines {
             if pipeline.status.pipefail || pipeline.status.asked {

@@ -1,6 +1,6 @@
 //! `run-pointless-command`: a command without sense in a build.
 
-use crate::policy::{Alias, Found, Outline, Param, ParamKind, Rule};
+use crate::policy::{Alias, Found, Head, Outline, Param, ParamKind, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "run-pointless-command",
     title: "It has no effect or no sense in a build.",
@@ -21,9 +21,10 @@ pub(in crate::policy) static RULE: Rule = Rule {
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let names: Vec<String> = found.texts("commands").into_iter().map(str::to_owned).collect();
-    for (item, command) in outline.commands() {
-        let named = command.name().filter(|name| names.iter().any(|known| known == name));
-        let Some(name) = named else { continue };
+    let such =
+        |head: Head<'_>| head.name.is_some_and(|name| names.iter().any(|known| known == name));
+    for (item, command) in outline.calls(such) {
+        let Some(name) = command.name() else { continue };
         // `ssh -V`, `vim --version`: a question. `systemctl enable` makes a link, and works.
         let args: Vec<&str> = command.args().iter().map(|arg| arg.prefix()).collect();
         let asks = args.iter().any(|arg| matches!(*arg, "-V" | "--version" | "--help"));

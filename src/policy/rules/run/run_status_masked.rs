@@ -26,7 +26,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items().filter(|item| item.is_run()) {
+    for item in outline.runs() {
         let Instruction::Run(run) = item.instruction else { continue };
         let heredoc = matches!(&run.form, RunForm::Shell { heredocs, .. } if !heredocs.is_empty());
         let commands = &item.script().commands;

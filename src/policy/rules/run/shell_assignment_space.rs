@@ -27,7 +27,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.runs() {
         let script = item.script();
         for command in &script.commands {
             let Some(first) = command.argv.first() else { continue };

@@ -61,7 +61,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             continue;
         }
         let ash = name.contains("alpine") || name.contains("busybox");
-        for item in &stage.items {
+        for item in stage.runs() {
             let script = item.script();
             for note in &script.notes {
                 let NoteKind::Bash(what) = note.kind else { continue };

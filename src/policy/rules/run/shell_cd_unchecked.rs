@@ -18,9 +18,9 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for (item, command) in outline.commands() {
+    for (item, command) in outline.calls(|head| head.is("cd")) {
         let status = command.status;
-        let moves = command.name() == Some("cd") && !command.args().is_empty();
+        let moves = !command.args().is_empty();
         if !moves || !status.lost || status.errexit || status.asked {
             continue;
         }

@@ -18,10 +18,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for (item, command) in outline.commands() {
-        if command.name() != Some("echo") {
-            continue;
-        }
+    for (item, command) in outline.calls(|head| head.is("echo")) {
         let args: Vec<&str> = command.args().iter().map(|arg| arg.text.as_str()).collect();
         let flag = args.first().is_some_and(|arg| {
             arg.len() > 1

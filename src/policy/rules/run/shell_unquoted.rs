@@ -20,7 +20,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let lists = [
         "deps", "pkgs", "packages", "flags", "args", "opts", "options", "modules", "files", "list",
     ];
-    for item in outline.items() {
+    for item in outline.runs() {
         for note in &item.script().notes {
             let NoteKind::Unquoted(name) = &note.kind else { continue };
             let lower = name.to_ascii_lowercase();

@@ -30,7 +30,7 @@ fn system(path: &str) -> bool {
 }
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.items_of("VOLUME") {
         let Instruction::Volume(volume) = item.instruction else { continue };
         for word in &volume.paths {
             let Some(path) = item.expand(&word.raw) else { continue };

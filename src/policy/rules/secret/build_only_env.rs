@@ -33,7 +33,7 @@ const NAMES: &[&str] = &[
 ];
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.shipped() {
+    for item in outline.shipped_of("ENV") {
         let Instruction::Env(env) = item.instruction else { continue };
         for pair in &env.pairs {
             let name = &pair.name.raw;

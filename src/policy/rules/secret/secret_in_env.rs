@@ -152,7 +152,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             );
         }
     }
-    for item in outline.stages.iter().flat_map(|stage| &stage.items) {
+    for item in outline.items_of("ENV") {
         let Instruction::Env(env) = item.instruction else { continue };
         for pair in &env.pairs {
             let name = item.expand(&pair.name.raw).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! `secret-mount-optional`: a secret that may be missing.
 
+use crate::instruction::Mount;
 use crate::policy::{Found, Outline, Rule};
 pub(in crate::policy) static RULE: Rule = Rule {
     id: "secret-mount-optional",
@@ -17,8 +18,12 @@ pub(in crate::policy) static RULE: Rule = Rule {
     ..Rule::NEW
 };
 
+fn is_secret(mount: &Mount) -> bool {
+    matches!(mount.kind(), "secret" | "ssh")
+}
+
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.items() {
+    for item in outline.runs().filter(|item| item.mounts().iter().any(is_secret)) {
         let asks = item.script().commands.iter().any(|command| {
             let test = matches!(command.name(), Some("[" | "test" | "[["));
             let args = || command.args().iter().map(|arg| arg.text.as_str());
@@ -28,7 +33,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
         if asks || text.contains(":-") || text.contains(":+") {
             continue;
         }
-        for mount in item.mounts().iter().filter(|m| matches!(m.kind(), "secret" | "ssh")) {
+        for mount in item.mounts().iter().filter(|mount| is_secret(mount)) {
             let required = mount.fields.iter().any(|field| {
                 field.key == "required" && field.value.as_ref().is_none_or(|v| v.raw != "false")
             });

@@ -36,13 +36,16 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             }
         }
         let script = item.script();
-        let looks = script.commands.iter().any(|command| {
-            let keygen = command.name() == Some("ssh-keygen")
-                && command.args().iter().any(|arg| {
-                    arg.text.starts_with('-') && (arg.text.contains('l') || arg.text.contains('F'))
-                });
-            keygen || crate::policy::flow::verifies(command, script, "known_hosts")
-        });
+        let looks = || {
+            script.commands.iter().any(|command| {
+                let keygen = command.name() == Some("ssh-keygen")
+                    && command.args().iter().any(|arg| {
+                        arg.text.starts_with('-')
+                            && (arg.text.contains('l') || arg.text.contains('F'))
+                    });
+                keygen || crate::policy::flow::verifies(command, script, "known_hosts")
+            })
+        };
         for command in &script.commands {
             let words = command.args().iter().chain(command.assignments.iter().map(|(_, v)| v));
             let printed = matches!(command.name(), Some("echo" | "printf"));
@@ -54,7 +57,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 found.tell(item.place, command.span, message, "anyone may answer", help);
             } else if command.name() == Some("ssh-keyscan")
                 && (writes || !command.feeds.is_empty())
-                && !looks
+                && !looks()
             {
                 let message = "`ssh-keyscan` trusts whoever answers";
                 found.tell(item.place, command.span, message, "the key is not checked", help);

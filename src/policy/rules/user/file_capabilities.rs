@@ -39,10 +39,7 @@ const NEVER: &[&str] = &[
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
     let allow: Vec<String> = found.texts("allow").into_iter().map(str::to_owned).collect();
-    for (item, command) in outline.commands() {
-        if command.name() != Some("setcap") {
-            continue;
-        }
+    for (item, command) in outline.calls(|head| head.is("setcap")) {
         let args: Vec<&str> = command.args().iter().map(|arg| arg.prefix()).collect();
         let Some(set) = args.iter().find(|arg| !arg.starts_with('-')) else { continue };
         let takes = args.iter().any(|arg| matches!(*arg, "-r" | "-v"));

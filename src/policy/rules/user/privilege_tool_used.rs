@@ -21,7 +21,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.stages.iter().flat_map(|stage| &stage.items) {
+    for item in outline.runs() {
         for command in &item.script().commands {
             // `sh` of `sudo sh -c …` was found already: its words are not told again.
             let inner = command.wrapped_by.iter().rposition(|name| name == "sh" || name == "bash");

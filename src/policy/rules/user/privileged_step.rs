@@ -17,7 +17,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for item in outline.stages.iter().flat_map(|stage| &stage.items) {
+    for item in outline.items_of("RUN") {
         let Instruction::Run(run) = item.instruction else { continue };
         let mut asks = Vec::new();
         if run.security == Security::Insecure {

@@ -14,10 +14,7 @@ pub(in crate::policy) static RULE: Rule = Rule {
 };
 
 fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
-    for (item, command) in outline.commands() {
-        if command.name() != Some("useradd") {
-            continue;
-        }
+    for (item, command) in outline.calls(|head| head.is("useradd")) {
         let args: Vec<&str> = command.args().iter().filter_map(|arg| arg.known()).collect();
         let id = args.iter().enumerate().find_map(|(at, arg)| {
             let letters = arg.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
