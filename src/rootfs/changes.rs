@@ -99,8 +99,11 @@ fn look_at_all(
 ) -> Result<Vec<Left>, Error> {
     let names = dir.list().map_err(Error::io("read", folder))?;
     let look = |names: &[(Vec<u8>, FileKind)]| -> Result<Vec<Left>, Error> {
-        let each = names.iter().map(|(name, _)| look_at(dir, name, folder, stacking, mode));
-        each.filter_map(Result::transpose).collect()
+        let mut all = Vec::with_capacity(names.len());
+        for (name, _) in names {
+            all.extend(look_at(dir, name, folder, stacking, mode)?);
+        }
+        Ok(all)
     };
     let threads = (names.len() / SHARE).clamp(1, MOST_THREADS);
     let mut shares = names.chunks(names.len().div_ceil(threads).max(1));
