@@ -24,7 +24,7 @@ use rbuild::plan::Request;
 use rbuild::policy::Policy;
 use rbuild::registry::{Credentials, Network, Registry, RegistryConfig};
 use rbuild::rootfs::Stacking;
-use rbuild::sandbox::{Cancel, Hardening, Isolation};
+use rbuild::sandbox::{Cancel, Hardening, Isolation, Launcher};
 use rbuild::store::Store;
 
 type Failure = Box<dyn std::error::Error>;
@@ -111,7 +111,7 @@ fn build(context: &Path, base: &Path, out: &Path, root: &Path) -> Result<(), Fai
         git: &rbuild::input::git::Tools::new(None, Network::Offline),
         events: &events,
         cancel: &Cancel::new(),
-        program: "/proc/self/exe".into(),
+        launcher: &Launcher::new("/proc/self/exe".into()),
         id_mode: entered.mode,
         stacking: &|| Stacking::probe(&store).map_or(Stacking::Plain, |(found, _)| found),
         isolation: Isolation::Namespaces,

@@ -27,9 +27,9 @@ pub mod build;
 
 /// To be called first thing in `main` by every program that builds with this library.
 ///
-/// A step is started by starting the program itself again, as `PROGRAM __sandbox`, with one thread
-/// and nothing else in memory (see [`sandbox`]). This call is where that second start becomes the
-/// step, and never returns; in the first start it does nothing.
+/// Steps are forks of the program itself, started again as `PROGRAM __sandbox` with one thread and nothing
+/// else in memory (see [`sandbox`]). This call is where that second start becomes what is forked, and
+/// never returns; in the first start it does nothing.
 pub fn init() {
     if std::env::args_os().nth(1).is_some_and(|word| word == "__sandbox") {
         sandbox::sandbox_main();

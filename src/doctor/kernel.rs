@@ -268,10 +268,10 @@ fn step(question: &Question) -> Found {
         terms: Terms { time: Some(LIMIT / 2), ..Terms::default() },
     };
     let mut said = String::new();
-    let outcome =
-        sandbox::run(&spec, &question.program, &Masker::new(), &Cancel::new(), &mut |_, line| {
-            said.push_str(&String::from_utf8_lossy(line))
-        });
+    let launcher = sandbox::Launcher::new(question.program.clone());
+    let outcome = sandbox::run(&spec, &launcher, &Masker::new(), &Cancel::new(), &mut |_, line| {
+        said.push_str(&String::from_utf8_lossy(line))
+    });
     match outcome {
         // It counts its arguments.
         Ok(Outcome::Exited(1)) => Ok(None),

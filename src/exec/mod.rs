@@ -34,7 +34,6 @@ mod stage;
 mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use failure::{Cause, Failure, cause_of_base};
@@ -53,7 +52,7 @@ use crate::layer::Compression;
 use crate::plan::{BaseId, Plan};
 use crate::registry::Registry;
 use crate::rootfs::Stacking;
-use crate::sandbox::{Cancel, Hardening, Isolation, Ulimit};
+use crate::sandbox::{Cancel, Hardening, Isolation, Launcher, Ulimit};
 use crate::store::Store;
 use crate::sys::IdMode;
 
@@ -137,8 +136,8 @@ pub struct Services<'a> {
     pub events: &'a Events,
     /// Stops everything.
     pub cancel: &'a Cancel,
-    /// This program's file, which is started again for each step.
-    pub program: PathBuf,
+    /// What starts steps.
+    pub launcher: &'a Launcher,
     /// Which ids there are.
     pub id_mode: IdMode,
     /// How layers are seen as one tree: asked once, and only if a tree is needed.

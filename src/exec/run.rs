@@ -201,12 +201,12 @@ impl Execution<'_> {
                 }
                 events.send(Event::StepOutput { step: id, stream, line: line.to_vec() });
             };
-            let program = &self.services.program;
+            let launcher = self.services.launcher;
             let masker = events.masker();
             if self.is_chroot() {
-                sandbox::run_in_copy(&spec, program, masker, self.cancel(), &mut tell)
+                sandbox::run_in_copy(&spec, launcher, masker, self.cancel(), &mut tell)
             } else {
-                sandbox::run_watched(&spec, program, masker, self.cancel(), &mut tell)
+                sandbox::run_watched(&spec, launcher, masker, self.cancel(), &mut tell)
                     .map(|(outcome, account)| (outcome, account, Lent::default()))
             }
         };

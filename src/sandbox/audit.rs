@@ -99,9 +99,9 @@ pub(super) struct Manner {
 
 /// Puts this process under the filter of steps, so that who watches hears of what it refuses. Without
 /// a filter (`RUN --security=insecure`) only programs and connections are told.
-pub(super) fn submit(filter: Option<&Filter>) -> io::Result<()> {
+pub(super) fn submit(filtered: bool) -> io::Result<()> {
     stop_at_acts()?;
-    if filter.is_some() { Filter::install_telling() } else { Ok(()) }
+    if filtered { Filter::telling().install() } else { Ok(()) }
 }
 
 /// Watches until the command has ended, as `watch_over` does without an audit.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::Cancel;
 use super::attach::only_folders;
+use super::launcher::Launcher;
 use super::run::{Account, Error, Outcome, run_watched};
 use super::setup::{LINKS, NODES};
 use super::spec::{FileMount, Mount, MountKind, Source, Spec};
@@ -33,13 +34,13 @@ const FACTS: [&str; 7] =
 /// step's. A secret that the step gave another name is wiped, and an error.
 pub fn run_in_copy(
     spec: &Spec,
-    program: &Path,
+    launcher: &Launcher,
     masker: &Masker,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<(Outcome, Account, Lent), Error> {
     let mut visit = Visit::new(spec)?;
-    let ended = visit.fill(spec).and_then(|()| run_watched(spec, program, masker, cancel, output));
+    let ended = visit.fill(spec).and_then(|()| run_watched(spec, launcher, masker, cancel, output));
     let lent = visit.leave();
     // What became of the step comes before what became of what it was lent.
     let (outcome, account) = ended?;

@@ -1,4 +1,4 @@
-//! The inside of `rbuild __sandbox`: makes the namespaces, becomes the first process in them,
+//! The inside of a step, from the fork of the [`launcher`](super::launcher) on: makes the namespaces, becomes the first process in them,
 //! performs the list of operations, starts the command, and reaps.
 //!
 //! Three processes: the one that the builder started makes namespaces and waits; its child is pid 1
@@ -18,7 +18,7 @@ use super::run::Error;
 use super::setup::{Orders, Raw};
 use super::stubs::Stubs;
 use crate::base::Secret;
-use crate::sys::child::{self, Child, End, Fork, Program, Usage};
+use crate::sys::child::{self, Child, End, Fork, Number, Program, Usage};
 use crate::sys::mount;
 use crate::sys::seccomp::Filter;
 use crate::sys::trace::Tracer;
@@ -90,22 +90,30 @@ pub(super) fn in_words(error: &io::Error) -> String {
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-/// The entry of `rbuild __sandbox`: becomes the step described on standard input.
-pub fn sandbox_main() -> ! {
-    let Ok(control) = child::take_stdin().map(UnixStream::from) else { child::exit(2) };
-    match first(&control) {
+/// The first process of a step, just forked by `server`: becomes the step that is described on the first
+/// of `fds`; the others are the streams that it writes to.
+pub(super) fn first_main(fds: Vec<OwnedFd>, server: Number) -> ! {
+    let Ok([control, out, err]) = <[OwnedFd; 3]>::try_from(fds) else { child::exit(2) };
+    if child::take_output(&out, &err).is_err() {
+        child::exit(2);
+    }
+    drop((out, err));
+    let control = UnixStream::from(control);
+    match first(&control, server) {
         Ok(()) => child::exit(0),
         Err(failure) => fail(&control, &failure),
     }
 }
 
-fn first(control: &UnixStream) -> Result<(), Failure> {
+fn first(control: &UnixStream, server: Number) -> Result<(), Failure> {
     child::die_with_parent().doing(|| "bind the life to the builder's".into())?;
+    // One that died before is not the parent any more.
+    if Number::parent() != Some(server) {
+        child::exit(1);
+    }
     // Mount points and devices are made with modes of our own, whatever the caller's umask.
     child::set_umask(0o022);
-    child::hide_from_proc(true).doing(|| "hide from /proc".into())?;
     child::new_session().doing(|| "leave the terminal".into())?;
-    // A builder that died before the first line above is seen here as the end of the stream.
     let (fds, mut parts) =
         socket::receive(control).doing(|| "receive the description of the step".into())?;
     if parts.is_empty() {
@@ -249,10 +257,7 @@ impl Inside<'_> {
         let argv: Vec<Vec<u8>> = orders.argv.iter().map(|word| word.0.clone()).collect();
         let program = Program::new(&argv, &self.environment(), self.path())
             .doing(|| "prepare the command".into())?;
-        // Without a network namespace, a step that shall have no network gets no such sockets.
         let chroot = orders.keeping == Keeping::Chroot;
-        let filter = Filter::new(!(chroot && orders.own_network))
-            .doing(|| "build the system call filter".into())?;
 
         child::reset_signals();
         child::new_session().doing(|| "make a session".into())?;
@@ -299,9 +304,10 @@ impl Inside<'_> {
         child::bound_capabilities(keep).doing(|| "drop capabilities".into())?;
         let insecure = orders.hardening == super::Hardening::Insecure;
         let installed = match orders.audit {
-            true => audit::submit((!insecure).then_some(&filter)),
+            true => audit::submit(!insecure),
             false if insecure => Ok(()),
-            false => filter.install(),
+            // Without a network namespace, a step that shall have no network gets no such sockets.
+            false => Filter::new(!(chroot && orders.own_network)).install(),
         };
         installed.doing(|| "install the system call filter".into())?;
         if !supervised {

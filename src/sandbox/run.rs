@@ -1,23 +1,21 @@
 //! Starts a step and stays with it until it is gone.
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::cgroup::{Group, killed_for_memory_anywhere};
 use super::deeds::{self, Deeds};
 use super::init::{Report, TERMINATE};
+use super::launcher::{First, Launcher};
 use super::lines::Lines;
 use super::terms::{Clock, Expired};
 use super::{Cancel, Spec, prepare, setup};
 use crate::base::Masker;
 use crate::event::Stream;
 use crate::sys::child::{self, End, Usage};
-use crate::sys::{mount, socket};
+use crate::sys::socket;
 
 /// How long a cancelled step may take to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
@@ -82,7 +80,7 @@ impl Error {
     }
 }
 
-/// Runs `spec` to its end. `program` is this program's own file; `output` is called with each line
+/// Runs `spec` to its end. `output` is called with each line
 /// (without its newline, masked, at most 64 KiB at a time) on the calling thread, which must live as
 /// long as the step: the kernel kills the step when it ends.
 ///
@@ -90,12 +88,12 @@ impl Error {
 /// step are gone from [`Spec::upper`] unless the step changed them.
 pub fn run(
     spec: &Spec,
-    program: &Path,
+    launcher: &Launcher,
     masker: &Masker,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Outcome, Error> {
-    run_watched(spec, program, masker, cancel, output).map(|(outcome, _)| outcome)
+    run_watched(spec, launcher, masker, cancel, output).map(|(outcome, _)| outcome)
 }
 
 /// What an audit saw.
@@ -121,7 +119,7 @@ pub struct Account {
 /// As [`run`]; returns an account of it, too.
 pub fn run_watched(
     spec: &Spec,
-    program: &Path,
+    launcher: &Launcher,
     masker: &Masker,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
@@ -142,9 +140,11 @@ pub fn run_watched(
         ),
     };
     let killed_before = killed_for_memory_anywhere();
-    let step = Step::start(program, theirs)?;
+    let step = launcher
+        .start(theirs)
+        .map_err(|error| Error::setup("start the first process of the step", &error))?;
     if let Some(group) = &group {
-        group.add(step.0.id()).map_err(|error| Error::setup("limit the step", &error))?;
+        group.add(step.id()).map_err(|error| Error::setup("limit the step", &error))?;
     }
 
     let mut parts = vec![json.as_slice()];
@@ -243,40 +243,7 @@ fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outc
         .ok_or_else(|| Error::Lost("it was killed, perhaps for want of memory".into()))
 }
 
-// The process that holds the step; killed with all it holds when this is dropped.
-struct Step(Child);
-
-impl Drop for Step {
-    fn drop(&mut self) {
-        // Both fail when it has ended and been waited for, which is what is wanted.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Step {
-    fn start(program: &Path, control: UnixStream) -> Result<Self, Error> {
-        // A step finds this program through `/proc`, when it makes its own command's interpreter of
-        // `/proc/self/exe`: what it finds cannot be written, whoever owns the file. Where nothing can
-        // be mounted, the file itself has to do.
-        let sealed = mount::sealed(program).ok();
-        let program = match &sealed {
-            Some(sealed) => format!("/proc/self/fd/{}", sealed.as_raw_fd()).into(),
-            None => program.to_owned(),
-        };
-        // The builder's copies of the step's ends are closed when the command is dropped here.
-        Command::new(program)
-            .arg0("rbuild")
-            .arg("__sandbox")
-            .env_clear()
-            .stdin(Stdio::from(std::os::fd::OwnedFd::from(control)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map(Step)
-            .map_err(|error| Error::setup("start the first process of the step", &error))
-    }
-
+impl First<'_> {
     // Passes output on until the step is gone; returns what it told, why it was stopped if it was, and
     // how often something was masked.
     fn attend(
@@ -288,7 +255,7 @@ impl Step {
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<(Vec<Report>, Option<Outcome>, u64), Error> {
         let lost = |error: io::Error| Error::Lost(error.to_string());
-        let mut streams = Streams::new(&mut self.0, masker)?;
+        let mut streams = Streams::new(&mut self, masker)?;
         let mut told = Vec::new();
         let mut buffer = vec![0u8; 64 << 10];
         let mut stopped: Option<(Outcome, Instant)> = None;
@@ -321,7 +288,7 @@ impl Step {
             }
             // Where signals are not fenced in (before Linux 6.12), a step may stop what watches over it.
             if !spoke && asked.elapsed() > STOPPED {
-                child::go_on(&self.0);
+                self.go_on();
                 asked = Instant::now();
             }
             let stop = match stopped {
@@ -335,7 +302,7 @@ impl Step {
                         )));
                     }
                     if now >= at {
-                        let _ = self.0.kill();
+                        self.kill();
                     }
                     None
                 }
@@ -348,7 +315,7 @@ impl Step {
                 stopped = Some((outcome, Instant::now() + GRACE));
             }
         }
-        self.0.wait().map_err(lost)?;
+        self.wait().map_err(lost)?;
         let masked = streams.drain(&mut buffer, output);
         // Who was killed while it told something did not come to the end of the line.
         let whole = told.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -365,17 +332,17 @@ impl Step {
 
 // The two output streams of a step.
 struct Streams<'a> {
-    out: Option<std::process::ChildStdout>,
-    err: Option<std::process::ChildStderr>,
+    out: Option<PipeReader>,
+    err: Option<PipeReader>,
     out_lines: Lines<'a>,
     err_lines: Lines<'a>,
 }
 
 impl<'a> Streams<'a> {
-    fn new(child: &mut Child, masker: &'a Masker) -> Result<Self, Error> {
+    fn new(first: &mut First<'_>, masker: &'a Masker) -> Result<Self, Error> {
         let streams = Streams {
-            out: child.stdout.take(),
-            err: child.stderr.take(),
+            out: first.out.take(),
+            err: first.err.take(),
             out_lines: Lines::new(masker),
             err_lines: Lines::new(masker),
         };

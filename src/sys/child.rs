@@ -11,6 +11,57 @@ use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 #[derive(Debug)]
 pub(crate) struct Child(Pid);
 
+/// The number of a process. It is the process's own until its parent has waited for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Number(Pid);
+
+impl Number {
+    /// A number that is one: above zero.
+    pub(crate) fn new(number: i32) -> Option<Self> {
+        if number > 0 { Pid::from_raw(number).map(Number) } else { None }
+    }
+
+    /// That of this process.
+    pub(crate) fn own() -> Self {
+        Number(rustix::process::getpid())
+    }
+
+    /// That of this process's parent; `None` if it is in another namespace.
+    pub(crate) fn parent() -> Option<Self> {
+        rustix::process::getppid().map(Number)
+    }
+
+    /// That of a child.
+    pub(crate) fn of(child: &std::process::Child) -> Self {
+        Number(Pid::from_child(child))
+    }
+
+    /// As a number.
+    pub(crate) fn get(self) -> i32 {
+        self.0.as_raw_nonzero().get()
+    }
+
+    /// Kills the process.
+    pub(crate) fn kill(self) {
+        // It may be gone already.
+        let _ = rustix::process::kill_process(self.0, Signal::KILL);
+    }
+
+    /// Has the process go on if it is stopped.
+    pub(crate) fn go_on(self) {
+        let _ = rustix::process::kill_process(self.0, Signal::CONT);
+    }
+
+    /// Tells whether it is a child of this process, and has not ended. One that has ended is waited for.
+    pub(crate) fn is_child_at_work(self) -> bool {
+        match rustix::process::waitpid(Some(self.0), WaitOptions::NOHANG) {
+            Ok(Some((_, status))) => End::of(status).is_none(),
+            Ok(None) | Err(rustix::io::Errno::INTR) => true,
+            Err(_) => false,
+        }
+    }
+}
+
 /// Which side of a fork this is.
 pub(crate) enum Fork {
     /// The new process.
@@ -153,16 +204,6 @@ fn is_stopped(pid: Pid) -> bool {
     // Asked without taking the answer away: it holds until the process goes on.
     let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     matches!(waitid(WaitId::Pid(pid), options), Ok(Some(status)) if status.stopped())
-}
-
-/// Has a child of this process go on if it is stopped; tells whether it was.
-pub(crate) fn go_on(child: &std::process::Child) -> bool {
-    let pid = Pid::from_child(child);
-    let stopped = is_stopped(pid);
-    if stopped {
-        let _ = rustix::process::kill_process(pid, Signal::CONT);
-    }
-    stopped
 }
 
 /// Ends the process at once: no destructors, no buffers.
@@ -385,6 +426,12 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     )?;
     rustix::stdio::dup2_stdin(&null)?;
     Ok(taken)
+}
+
+/// Puts descriptors in the places of the two output streams.
+pub(crate) fn take_output(out: impl AsFd, err: impl AsFd) -> io::Result<()> {
+    rustix::stdio::dup2_stdout(out)?;
+    Ok(rustix::stdio::dup2_stderr(err)?)
 }
 
 /// Puts the `/dev/null` of the present root in the place of descriptor 0: behind a fence around the root,

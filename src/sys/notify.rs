@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::bpf::{self, ALLOW, NUMBER, Test, argument, end, load, unless};
+use super::bpf::{self, ALLOW, Outcome, Table, Test};
 use super::child;
 use super::trap::{self, Request, When};
 
@@ -275,34 +275,25 @@ pub(super) fn install_code(code: &[libc::sock_filter], flags: libc::c_ulong) -> 
     i32::try_from(done).map_err(io::Error::other)
 }
 
-// By architecture, then number by number.
 fn program() -> Vec<libc::sock_filter> {
-    // The main filter has an opinion on other architectures.
-    let mut code = vec![end(ALLOW)];
-    for (arch, rules) in trap::rules().into_iter().rev() {
-        let mut part = vec![load(NUMBER)];
-        for (number, when) in rules {
-            let (index, tests) = match when {
-                When::Always => {
-                    part.extend([unless(Test::Equal(number), 1), end(RET_USER_NOTIF)]);
-                    continue;
-                }
-                When::AnyBit { argument, bits } => (argument, vec![Test::AnyBit(bits)]),
-                When::Is { argument, values } => {
-                    (argument, values.iter().map(|value| Test::Equal(*value)).collect())
-                }
-            };
-            let mut body = vec![load(argument(index))];
-            body.extend(tests.iter().flat_map(|test| [unless(*test, 1), end(RET_USER_NOTIF)]));
-            body.push(end(ALLOW));
-            let size = u8::try_from(body.len()).expect("a short list");
-            part.push(unless(Test::Equal(number), size));
-            part.extend(body);
+    let outcome = |when| match when {
+        When::Always => Outcome::all(RET_USER_NOTIF),
+        When::AnyBit { argument, bits } => {
+            Outcome::of(argument, &[Test::AnyBit(bits)], RET_USER_NOTIF, ALLOW)
         }
-        part.push(end(ALLOW));
-        code = bpf::for_architecture(arch, part, code);
-    }
-    code
+        When::Is { argument, values } => {
+            let tests: Vec<Test> = values.iter().map(|value| Test::Equal(*value)).collect();
+            Outcome::of(argument, &tests, RET_USER_NOTIF, ALLOW)
+        }
+    };
+    let table = |(arch, rules): (u32, Vec<(u32, When)>)| Table {
+        arch,
+        calls: rules.into_iter().map(|(number, when)| (number, outcome(when))).collect(),
+        unlisted: Outcome::all(ALLOW),
+    };
+    let tables: Vec<Table> = trap::rules().into_iter().map(table).collect();
+    // The main filter has an opinion on other architectures.
+    bpf::program(&tables, ALLOW)
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@
 //! know no other way to a socket have none: Debian's C library for i386 is one of them, as it is built for
 //! kernels before 4.3.
 
-use super::bpf::{ALLOW, NUMBER, Test, argument, end, errno, load, unless};
+use std::collections::BTreeMap;
+
+use super::bpf::{ALLOW, Outcome, Table, errno};
+use super::seccomp::{Answers, ByArgument};
 use super::trap_i386::ARCH;
 
 /// First and last of each run of allowed numbers, in order.
@@ -74,90 +77,30 @@ pub(super) fn name_of(number: u32) -> Option<&'static str> {
     all.find(|(other, _)| *other == number).map(|(_, name)| *name)
 }
 
-/// The first filter's part: what is not allowed is unknown. What the second refuses is left to it when
-/// it is `telling`.
-pub(super) fn allow(telling: bool) -> (u32, Vec<libc::sock_filter>) {
-    let unknown = end(errno(libc::ENOSYS));
-    let mut code = vec![load(NUMBER)];
-    for number in REFUSED.iter().map(|(number, _)| *number).chain([ABSENT]).filter(|_| telling) {
-        code.extend([unless(Test::Equal(number), 1), end(ALLOW)]);
-    }
-    for (first, last) in ALLOWED {
-        code.extend([unless(Test::AtLeast(*first), 1), over_one(), unknown]);
-        code.extend([unless(Test::AtLeast(last + 1), 1), over_one(), end(ALLOW)]);
-    }
-    code.push(unknown);
-    (ARCH, code)
-}
-
-fn over_one() -> libc::sock_filter {
-    super::bpf::over(1)
-}
-
-/// The second filter's part; `namespaces` are the flags that make namespaces, `untraced` is that of a
-/// child without a tracer. Without `network`, sockets can be of the unix family only. What is refused
-/// gets `answer`, but for limits of other processes; what is in `also`, its own.
-pub(super) fn refuse(
-    namespaces: u32,
-    untraced: u32,
-    personalities: &[u32],
-    network: bool,
-    answer: u32,
-    also: &[(u32, u32)],
-) -> Vec<libc::sock_filter> {
-    let refused = end(answer);
-    let mut code = vec![load(NUMBER)];
-    for (number, answer) in also {
-        code.extend([unless(Test::Equal(*number), 1), end(*answer)]);
-    }
-    for (number, _) in REFUSED {
-        code.extend([unless(Test::Equal(*number), 1), refused]);
-    }
-    let any = |index, tests: &[Test]| {
-        let mut code = vec![load(argument(index))];
-        code.extend(tests.iter().flat_map(|test| [unless(*test, 1), refused]));
-        code.push(end(ALLOW));
-        code
+/// The table of calls.
+pub(super) fn table(network: bool, answers: Answers) -> Table {
+    let mut calls = BTreeMap::new();
+    let allowed = ALLOWED.iter().flat_map(|(first, last)| *first..=*last);
+    calls.extend(allowed.map(|number| (number, Outcome::all(ALLOW))));
+    calls.extend(REFUSED.iter().map(|(number, _)| (*number, Outcome::all(answers.refused))));
+    calls.extend(PEEKS.map(|number| (number, Outcome::all(answers.peeks))));
+    calls.insert(ABSENT, Outcome::all(answers.io_uring));
+    let by_argument = ByArgument {
+        clone: CLONE,
+        unshare: UNSHARE,
+        personality: PERSONALITY,
+        prlimit: PRLIMIT,
+        socket: SOCKET,
+        ioctl: IOCTL,
     };
-    let mut personality = vec![load(argument(0))];
-    for known in personalities {
-        personality.extend([unless(Test::Equal(*known), 1), end(ALLOW)]);
-    }
-    personality.push(refused);
-    // Of another process, and new ones.
-    let mut limits = Vec::new();
-    for index in [0, 2] {
-        limits.extend([load(argument(index)), unless(Test::Equal(0), 1), end(ALLOW)]);
-    }
-    limits.push(end(errno(libc::EPERM)));
-    let sockets = match network {
-        true => any(0, &[libc::AF_ALG, libc::AF_VSOCK].map(|family| Test::Equal(family as u32))),
-        false => vec![
-            load(argument(0)),
-            unless(Test::Equal(libc::AF_UNIX as u32), 1),
-            end(ALLOW),
-            refused,
-        ],
-    };
-    for (number, part) in [
-        (CLONE, any(0, &[Test::AnyBit(namespaces | untraced)])),
-        (UNSHARE, any(0, &[Test::AnyBit(namespaces)])),
-        (SOCKET, sockets),
-        (IOCTL, any(1, &[Test::Equal(0x5412), Test::Equal(0x541c)])),
-        (PERSONALITY, personality),
-        (PRLIMIT, limits),
-    ] {
-        let size = u8::try_from(part.len()).expect("a short part");
-        code.push(unless(Test::Equal(number), size));
-        code.extend(part);
-    }
-    code.push(end(ALLOW));
-    code
+    calls.extend(by_argument.outcomes(network, answers.refused));
+    Table { arch: ARCH, calls, unlisted: Outcome::all(errno(libc::ENOSYS)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::bpf::run;
+    use super::super::seccomp::Filter;
     use super::*;
 
     #[test]
@@ -174,52 +117,50 @@ mod tests {
 
     #[test]
     fn without_network_sockets_are_of_this_machine() {
+        let filter = Filter::new(false);
         let refused = errno(libc::EPERM);
-        let refuse = refuse(0x1000_0000, 0x0080_0000, &[0, 8], false, refused, &[]);
-        let answer = |family: i32| run(&refuse, ARCH, SOCKET, [family as u64, 0, 0, 0, 0, 0]);
+        let answer = |family: i32| run(filter.code(), ARCH, SOCKET, [family as u64, 0, 0, 0, 0, 0]);
         assert_eq!(answer(libc::AF_UNIX), ALLOW);
         for family in [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_ALG] {
-            assert_eq!(answer(family), errno(libc::EPERM), "{family}");
+            assert_eq!(answer(family), refused, "{family}");
         }
-        // What follows in the list is still looked at.
-        assert_eq!(run(&refuse, ARCH, IOCTL, [0, 0x5412, 0, 0, 0, 0]), errno(libc::EPERM));
+        assert_eq!(run(filter.code(), ARCH, IOCTL, [0, 0x5412, 0, 0, 0, 0]), refused);
     }
 
     #[test]
     fn each_call_gets_its_answer() {
-        let (_, telling) = allow(true);
-        let (_, allow) = allow(false);
-        let eperm = errno(libc::EPERM);
-        let refuse = refuse(0x1000_0000, 0x0080_0000, &[0, 8], true, eperm, &[]);
-        let answer = |number, first: u64, second: u64| {
-            let arguments = [first, second, 0, 0, 0, 0];
-            [&allow, &refuse].map(|code| run(code, ARCH, number, arguments))
+        let filter = Filter::new(true);
+        let check = |number: u32, arguments: [u64; 3], want: u32| {
+            let [first, second, third] = arguments;
+            let got = run(filter.code(), ARCH, number, [first, second, third, 0, 0, 0]);
+            assert_eq!(got, want, "{number} {arguments:x?}");
         };
         let (unknown, refused) = (errno(libc::ENOSYS), errno(libc::EPERM));
-        // read, exit_group, statx, chown32, futex_time64
-        for number in [3, 252, 383, 212, 422] {
-            assert_eq!(answer(number, 0, 0), [ALLOW, ALLOW], "{number}");
+        for (first, last) in ALLOWED {
+            for number in
+                (*first..=*last).filter(|number| BY_ARGUMENT.iter().all(|(by, _)| by != number))
+            {
+                check(number, [u64::MAX; 3], ALLOW);
+            }
+        }
+        for (number, _) in REFUSED {
+            check(*number, [0; 3], refused);
         }
         // socketcall, chown of 16 bits, clone3, io_uring_setup, and what is not invented yet
-        for number in [102, 182, 435, 425, 9999] {
-            assert_eq!(answer(number, 0, 0), [unknown, ALLOW], "{number}");
+        for number in [102, 182, 435, 425, 9999, u32::MAX] {
+            check(number, [0; 3], unknown);
         }
-        // mount, bpf, keyctl, open_by_handle_at
-        for number in [21, 357, 288, 342] {
-            assert_eq!(answer(number, 0, 0), [unknown, refused], "{number}");
-            assert_eq!(run(&telling, ARCH, number, [0; 6]), ALLOW, "{number}");
-        }
-        assert_eq!(answer(CLONE, 0x11, 0), [ALLOW, ALLOW]);
-        assert_eq!(answer(CLONE, 0x1000_0011, 0), [ALLOW, refused]);
-        assert_eq!(answer(CLONE, 0x0080_0011, 0), [ALLOW, refused]);
-        assert_eq!(answer(UNSHARE, 0x1000_0000, 0), [ALLOW, refused]);
-        for (process, new, second) in [(0, 8, ALLOW), (1, 0, ALLOW), (1, 8, refused)] {
-            assert_eq!(run(&refuse, ARCH, PRLIMIT, [process, 7, new, 0, 0, 0]), second);
-        }
-        assert_eq!(answer(SOCKET, libc::AF_ALG as u64, 0), [ALLOW, refused]);
-        assert_eq!(answer(SOCKET, libc::AF_UNIX as u64, 0), [ALLOW, ALLOW]);
-        assert_eq!(answer(IOCTL, 0, 0x5412), [ALLOW, refused]);
-        assert_eq!(answer(PERSONALITY, 8, 0), [ALLOW, ALLOW]);
-        assert_eq!(answer(PERSONALITY, 0x0400_0000, 0), [ALLOW, refused]);
+        check(CLONE, [0x11, 0, 0], ALLOW);
+        check(CLONE, [0x1000_0011, 0, 0], refused);
+        check(CLONE, [0x0080_0011, 0, 0], refused);
+        check(UNSHARE, [0x1000_0000, 0, 0], refused);
+        check(PRLIMIT, [0, 7, 8], ALLOW);
+        check(PRLIMIT, [1, 7, 0], ALLOW);
+        check(PRLIMIT, [1, 7, 8], refused);
+        check(SOCKET, [libc::AF_ALG as u64, 0, 0], refused);
+        check(SOCKET, [libc::AF_UNIX as u64, 0, 0], ALLOW);
+        check(IOCTL, [0, 0x5412, 0], refused);
+        check(PERSONALITY, [8, 0, 0], ALLOW);
+        check(PERSONALITY, [0x0400_0000, 0, 0], refused);
     }
 }

@@ -133,11 +133,12 @@ pub(super) enum When {
     },
 }
 
-// linux/audit.h
+/// This machine (linux/audit.h).
 #[cfg(target_arch = "x86_64")]
-const NATIVE: u32 = 0xc000_003e;
+pub(super) const NATIVE: u32 = 0xc000_003e;
+/// This machine (linux/audit.h).
 #[cfg(target_arch = "aarch64")]
-const NATIVE: u32 = 0xc000_00b7;
+pub(super) const NATIVE: u32 = 0xc000_00b7;
 
 // What makes a file: the second is the bit of O_TMPFILE that is its own.
 const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;

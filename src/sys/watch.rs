@@ -3,10 +3,10 @@
 
 use std::io;
 
-use super::bpf::{ALLOW, NUMBER, Test, end, load, unless};
-use super::notify;
-use super::seccomp::Filter;
+use super::bpf::{self, ALLOW, Outcome, Table};
+use super::seccomp::{Answers, Filter};
 use super::trace::Call;
+use super::{notify, trap};
 
 const RET_TRACE: u32 = 0x7ff0_0000;
 
@@ -26,37 +26,34 @@ pub(super) const fn trace(what: u32) -> u32 {
 
 /// Has the tracer stop this process, and all that it starts, at each connect and each exec.
 pub(crate) fn stop_at_acts() -> io::Result<()> {
-    let part = |stops: [(u32, u32); 3]| {
-        let mut code = vec![load(NUMBER)];
-        for (number, what) in stops {
-            code.extend([unless(Test::Equal(number), 1), end(trace(what))]);
-        }
-        code.push(end(ALLOW));
-        code
+    let table = |arch, stops: [(u32, u32); 3]| Table {
+        arch,
+        calls: stops.map(|(number, what)| (number, Outcome::all(trace(what)))).into(),
+        unlisted: Outcome::all(ALLOW),
     };
-    let code = part([
+    let here = [
         (libc::SYS_connect as u32, CONNECT),
         (libc::SYS_execve as u32, EXEC),
         (libc::SYS_execveat as u32, EXEC),
-    ]);
-    // The numbers of i386.
-    #[cfg(target_arch = "x86_64")]
-    let code = super::bpf::for_architecture(
-        super::trap_i386::ARCH,
-        part([(362, CONNECT), (11, EXEC), (358, EXEC)]),
-        code,
-    );
+    ];
+    let tables = [
+        table(trap::NATIVE, here),
+        // The numbers of i386.
+        #[cfg(target_arch = "x86_64")]
+        table(super::trap_i386::ARCH, [(362, CONNECT), (11, EXEC), (358, EXEC)]),
+    ];
+    let code = bpf::program(&tables, ALLOW);
     notify::install_code(&code, 0).map(drop)
 }
 
 impl Filter {
-    /// As [`Filter::install`]; but calls that are refused stop at the tracer, which has to refuse them.
-    /// Without one they are refused all the same (ENOSYS).
-    pub(crate) fn install_telling() -> io::Result<()> {
-        for code in Filter::telling()? {
-            notify::install_code(&code, 0)?;
-        }
-        Ok(())
+    /// As [`Filter::new`] with network; but calls that are refused stop at the tracer, which has to refuse
+    /// them, and so do looks into other processes, which nobody can take while there is one. Without a
+    /// tracer they are refused all the same (ENOSYS).
+    pub(crate) fn telling() -> Self {
+        let answers =
+            Answers { refused: trace(DENIED), peeks: trace(DENIED), io_uring: trace(ABSENT) };
+        Filter::answering(true, answers)
     }
 }
 
@@ -191,20 +188,14 @@ mod tests {
     #[test]
     fn the_tracer_refuses_what_the_filter_of_steps_does() {
         use super::super::bpf::{errno, run};
-        let told = Filter::telling().unwrap();
-        let plain = Filter::new(true).unwrap();
-        let arch = super::super::trap::rules()[0].0;
-        // The kernel takes the answer with the lowest number: errors before stops, stops before leave.
-        let first = |codes: &[&Vec<libc::sock_filter>], arch, number: u32, args| {
-            codes.iter().map(|code| run(code, arch, number, args)).min().unwrap()
-        };
-        let listened = super::super::trap::rules();
+        let told = Filter::telling();
+        let plain = Filter::new(true);
+        let listened = trap::rules();
         for number in 0..600 {
             for args in [[0; 6], [0x1000_0011, 7, 0x1000, 0, 0, 0], [9, 0x5412, 1, 0, 0, 0]] {
                 for (arch, listened) in &listened {
-                    let was = first(&[&plain.refuse, &plain.allow], *arch, number, args);
-                    let told: Vec<_> = told.iter().collect();
-                    let now = first(&told, *arch, number, args);
+                    let was = run(plain.code(), *arch, number, args);
+                    let now = run(told.code(), *arch, number, args);
                     let same = now == was
                         || (was == errno(libc::EPERM) && now == trace(DENIED))
                         || (was == errno(libc::ENOSYS) && now == trace(ABSENT))
@@ -216,10 +207,10 @@ mod tests {
                 }
             }
         }
-        let told: Vec<_> = told.iter().collect();
-        assert_eq!(first(&told, arch, libc::SYS_mount as u32, [0; 6]), trace(DENIED));
-        assert_eq!(first(&told, arch, libc::SYS_ptrace as u32, [0; 6]), trace(DENIED));
-        assert_eq!(first(&told, arch, libc::SYS_io_uring_setup as u32, [0; 6]), trace(ABSENT));
-        assert_eq!(first(&told, arch, libc::SYS_read as u32, [0; 6]), ALLOW);
+        let told = |number: i64| run(told.code(), trap::NATIVE, number as u32, [0; 6]);
+        assert_eq!(told(libc::SYS_mount), trace(DENIED));
+        assert_eq!(told(libc::SYS_ptrace), trace(DENIED));
+        assert_eq!(told(libc::SYS_io_uring_setup), trace(ABSENT));
+        assert_eq!(told(libc::SYS_read), ALLOW);
     }
 }

@@ -41,7 +41,8 @@ fn processes(text: &str) -> usize {
         .count()
 }
 
-/// The processes below one that are the program inside of a step: the outer, and below it the inner.
+/// The processes below a builder that are the program again: what is forked for steps, and of each step the
+/// outer, and below it the inner.
 fn below(pid: u32) -> Vec<u32> {
     let (mut found, mut rest) = (Vec::new(), vec![pid]);
     while let Some(pid) = rest.pop() {

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use rbuild::base::{Masker, Secret};
 use rbuild::event::Stream;
 use rbuild::sandbox::{
-    Cancel, FileMount, Hardening, Isolation, Mount, MountKind, Network, Outcome, Source, User,
+    Cancel, Error, FileMount, Hardening, Isolation, Mount, MountKind, Network, Outcome, Source,
+    User,
 };
 
 use crate::sleeping;
@@ -36,6 +37,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("daemons", daemons),
     ("keepers", keepers),
     ("first_process", first_process),
+    ("launcher", launcher),
     ("cancelled", cancelled),
     ("overlay", overlay),
     ("hold", hold),
@@ -414,6 +416,57 @@ fn first_process(world: &World) {
          for f in /proc/1/fd/*; do readlink $f; done | wc -l; readlink /proc/1/exe /proc/1/root; ls /proc/self/fd | wc -l",
     );
     assert_eq!(said, "rbuild __sandbox \n0\n0\n4\n");
+}
+
+// One process is forked for all steps; what becomes of it is no step's end but of those that run.
+fn launcher(world: &World) {
+    let run = || assert_eq!(world.run(&world.spec("exit 0")).unwrap(), Outcome::Exited(0));
+    run();
+    let first = launched();
+    run();
+    assert_eq!(launched(), first);
+    signal(first, libc::SIGSTOP);
+    run();
+    assert_eq!(launched(), first);
+    signal(first, libc::SIGKILL);
+    while PathBuf::from(format!("/proc/{first}")).exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    run();
+    let second = launched();
+    assert_ne!(second, first);
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        signal(second, libc::SIGKILL);
+    });
+    let ended = world.run(&world.spec("sleep 1.5; exit 7"));
+    killer.join().unwrap();
+    match world.isolation {
+        Isolation::Namespaces => assert!(matches!(ended, Err(Error::Lost(_))), "{ended:?}"),
+        // Its processes are kept by themselves.
+        _ => assert_eq!(ended.unwrap(), Outcome::Exited(7)),
+    }
+    run();
+}
+
+// The one process below this one that is forked.
+fn launched() -> u32 {
+    let lists = fs::read_dir("/proc/self/task")
+        .unwrap()
+        .map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
+    let all = lists.collect::<String>();
+    let ours = |pid: &&str| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"rbuild\0__sandbox\0")
+    };
+    let found: Vec<u32> =
+        all.split_whitespace().filter(ours).map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(found.len(), 1, "{all}");
+    found[0]
+}
+
+fn signal(pid: u32, signal: i32) {
+    // SAFETY: numbers alone.
+    unsafe { libc::kill(pid as i32, signal) };
 }
 
 fn cancelled(world: &World) {

@@ -39,7 +39,7 @@ impl World {
         let (masker, cancel) = (Masker::new(), Cancel::new());
         let mut said = String::new();
         let (outcome, _, lent) =
-            run_in_copy(spec, &self.rbuild, &masker, &cancel, &mut |_, line| {
+            run_in_copy(spec, &self.launcher, &masker, &cancel, &mut |_, line| {
                 said.push_str(&String::from_utf8_lossy(line));
                 said.push('\n');
             })?;

@@ -156,7 +156,8 @@ macro_rules! steps {
 steps! {
     step_status step_identity step_owners step_devices step_namespaces step_powers step_calls
     step_network step_mounts step_stubs step_secrets step_output step_exec_errors
-    step_symlinked_folders step_daemons step_keepers step_first_process step_cancelled step_overlay step_timing
+    step_symlinked_folders step_daemons step_keepers step_first_process step_launcher step_cancelled step_overlay
+    step_timing
     step_owned_files step_owned_users step_owned_new_files step_owned_folders step_owned_nodes
     step_owned_chroot step_owned_probes step_owned_lost step_owned_timing
 }
@@ -165,7 +166,7 @@ steps! {
 steps! {
     shared_status shared_identity shared_owners shared_powers shared_calls shared_network
     shared_mounts shared_stubs shared_secrets shared_output shared_exec_errors shared_daemons
-    shared_keepers shared_cancelled shared_timing shared_owned_files shared_owned_users
+    shared_keepers shared_launcher shared_cancelled shared_timing shared_owned_files shared_owned_users
 }
 
 // A change of the root takes the powers of root of this host.

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rbuild::base::{ImagePath, Masker};
 use rbuild::event::Stream;
-use rbuild::sandbox::{Cancel, Error, Hardening, Isolation, Network, Outcome, Spec, Terms, User};
+use rbuild::sandbox::{
+    Cancel, Error, Hardening, Isolation, Launcher, Network, Outcome, Spec, Terms, User,
+};
 use rbuild::sys::{Entered, IdMode, enter_user_namespace};
 
 /// A case: a function that panics when something is wrong.
@@ -18,7 +20,7 @@ pub(crate) type Case = fn(&World);
 pub(crate) struct World {
     pub(crate) mode: IdMode,
     pub(crate) isolation: Isolation,
-    pub(crate) rbuild: PathBuf,
+    pub(crate) launcher: Launcher,
     pub(crate) home: PathBuf,
     pub(crate) base: PathBuf,
     pub(crate) lines: RefCell<Vec<(Stream, String)>>,
@@ -74,8 +76,8 @@ pub(crate) fn enter(case: Case) {
         Some(_) => Isolation::SharedPids,
         None => Isolation::Namespaces,
     };
-    let rbuild = stage.join("rbuild");
-    let world = World { mode, isolation, rbuild, home, base, lines: RefCell::default() };
+    let launcher = Launcher::new(stage.join("rbuild"));
+    let world = World { mode, isolation, launcher, home, base, lines: RefCell::default() };
     case(&world);
 }
 
@@ -124,7 +126,7 @@ impl World {
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
         self.lines.borrow_mut().clear();
-        rbuild::sandbox::run(spec, &self.rbuild, masker, cancel, &mut |stream, line| {
+        rbuild::sandbox::run(spec, &self.launcher, masker, cancel, &mut |stream, line| {
             let line = String::from_utf8_lossy(line).into_owned();
             self.lines.borrow_mut().push((stream, line));
         })

@@ -24,7 +24,7 @@ use rbuild::layer::Compression;
 use rbuild::output::Target;
 use rbuild::plan::{BaseLookup, Found, Request, Wanted};
 use rbuild::policy::{Bases, Level, Policy};
-use rbuild::sandbox::Hardening;
+use rbuild::sandbox::{Hardening, Launcher};
 use rbuild::store::Store;
 use rbuild::sys;
 use serde_json::json;
@@ -433,13 +433,14 @@ impl Command {
         }
         let contexts = contexts?;
         let options = self.options(&prepared, &policy)?;
+        let launcher = Launcher::new(environment::program());
         let services = Services {
             store: &store,
             registry: &registry,
             git: &git,
             events: &events,
             cancel: &cancel,
-            program: environment::program(),
+            launcher: &launcher,
             id_mode: host.mode,
             stacking: &stacking,
             isolation: host.isolation.clone(),
@@ -562,13 +563,14 @@ impl Command {
         let options = self.options(&prepared, policy).ok()?;
         let stacking = || host.stacking(&store, &prepared.plan, &events);
         let bases = resolver.images(&prepared.plan);
+        let launcher = Launcher::new(environment::program());
         let services = Services {
             store: &store,
             registry: &registry,
             git: &git,
             events: &events,
             cancel: &cancel,
-            program: environment::program(),
+            launcher: &launcher,
             id_mode: host.mode,
             stacking: &stacking,
             isolation: host.isolation.clone(),

@@ -111,7 +111,7 @@ fn attack_74_a_keeper_that_is_stopped() {
         let mut child = command.spawn().expect("the program");
         wait("the step to run", 30, || processes(&format!("sleep\0{seconds}")) >= 2);
         let keepers = below(child.id());
-        let [outer, inner] = keepers[..] else { panic!("two keepers: {keepers:?}") };
+        let [_, outer, inner] = keepers[..] else { panic!("two keepers: {keepers:?}") };
         stop(inner);
         if both {
             stop(outer);
