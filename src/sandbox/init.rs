@@ -1,9 +1,9 @@
-//! The inside of a step, from the fork of the [`launcher`](super::launcher) on: makes the namespaces, becomes the first process in them,
-//! performs the list of operations, starts the command, and reaps.
+//! The inside of a step, from the fork of the [`launcher`](super::launcher) on: makes the namespaces,
+//! becomes the first process in them, performs the list of operations, starts the command, and reaps.
 //!
-//! Three processes: the one that the builder started makes namespaces and waits; its child is pid 1
-//! of the step; the child of that becomes the command. Each is killed by the kernel when the one
-//! before it ends, so nothing outlives the builder.
+//! Three processes: the one that was forked makes namespaces and waits; its child is pid 1 of the step;
+//! the child of that becomes the command. Each is killed by the kernel when the one before it ends, the
+//! first one with the process that was forked, and that with the builder: so nothing outlives it.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

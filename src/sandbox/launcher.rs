@@ -7,32 +7,33 @@
 //! descriptors, one question and one answer at a time.
 
 use std::io::{self, PipeReader};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::init;
-use crate::sys::child::{self, Fork, Number};
+use crate::sys::child::{self, Fork, Number, Watch};
 use crate::sys::{mount, socket};
 
 /// How long a server may think before it is told to go on: where signals are not fenced in (before Linux
 /// 6.12), a step may stop it.
 const STOPPED: Duration = Duration::from_secs(2);
 
-/// How long to wait between two questions whether a process is gone that is about to go.
-const SOON: Duration = Duration::from_micros(100);
+/// How long to wait between two questions whether a process is gone: the first time, and at most.
+const PAUSES: [Duration; 2] = [Duration::from_micros(100), Duration::from_millis(50)];
 
 /// Starts the steps of a build. Nothing is started before the first of them.
 #[derive(Debug)]
 pub struct Launcher {
     program: PathBuf,
-    server: Mutex<Option<Server>>,
+    server: Mutex<Option<Arc<Server>>>,
 }
 
 impl Launcher {
@@ -42,51 +43,47 @@ impl Launcher {
     }
 
     /// Starts the first process of a step, with `control` as what it is told by.
-    pub(super) fn start(&self, control: UnixStream) -> io::Result<First<'_>> {
+    pub(super) fn start(&self, control: UnixStream) -> io::Result<First> {
         let (out, out_end) = io::pipe()?;
         let (err, err_end) = io::pipe()?;
         let fds = [OwnedFd::from(control), out_end.into(), err_end.into()];
-        let pid = self.ask(&socket::borrow(&fds), &[])?;
+        let server = self.server()?;
+        let pid = server.ask(&socket::borrow(&fds), &[])?;
         let pid = Number::new(pid).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-        Ok(First { launcher: self, pid, out: Some(out), err: Some(err), gone: false })
+        Ok(First {
+            watch: pid.watch().ok(),
+            server,
+            pid,
+            out: Some(out),
+            err: Some(err),
+            gone: false,
+        })
     }
 
-    // Tells whether a step's first process is gone; then its number may be somebody else's.
-    fn is_gone(&self, pid: Number) -> io::Result<bool> {
-        self.ask(&[], &[&pid.get().to_le_bytes()]).map(|answer| answer == GONE)
-    }
-
-    fn ask(&self, fds: &[BorrowedFd<'_>], parts: &[&[u8]]) -> io::Result<i32> {
+    // The present server, or a new one if that is gone. A step that runs keeps its own.
+    fn server(&self) -> io::Result<Arc<Server>> {
         let mut held = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that somebody has killed since the last question took nothing of this one.
-        if held.as_ref().is_some_and(Server::is_gone) {
+        if held.as_ref().is_some_and(|server| server.is_gone()) {
             *held = None;
         }
-        let server = match &mut *held {
-            Some(server) => server,
-            none => none.insert(Server::start(&self.program)?),
-        };
-        match server.ask(fds, parts) {
-            Ok(answer) if answer < 0 => Err(io::Error::from_raw_os_error(-answer)),
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                *held = None;
-                Err(error)
-            }
-        }
+        Ok(match &*held {
+            Some(server) => Arc::clone(server),
+            None => Arc::clone(held.insert(Arc::new(Server::start(&self.program)?))),
+        })
     }
 }
 
 /// The process that is forked; it ends when this is dropped.
 #[derive(Debug)]
 struct Server {
-    /// `None` once it shall end.
-    questions: Option<UnixStream>,
+    questions: UnixStream,
+    /// Held from a question to its answer.
+    talk: Mutex<()>,
     pid: Number,
     /// The kernel kills the server with the thread that started it: this one waits for its end,
     parent: Option<JoinHandle<()>>,
     /// and closes this.
-    ended: mpsc::Receiver<io::Result<Number>>,
+    ended: Mutex<Receiver<io::Result<Number>>>,
 }
 
 impl Server {
@@ -102,57 +99,75 @@ impl Server {
         };
         let mut command = Command::new(program);
         command.arg0("rbuild").arg("__sandbox").env_clear();
-        command
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         let (started, ended) = mpsc::sync_channel(1);
         let parent = thread::Builder::new().name("steps".to_owned()).spawn(move || {
             let spawned = command.spawn();
             // The builder's copy of the server's end, or its end would not be seen.
             drop(command);
-            let (child, told) = match spawned {
-                Ok(child) => {
-                    let pid = Number::of(&child);
-                    (Some(child), Ok(pid))
-                }
-                Err(error) => (None, Err(error)),
-            };
             // Nobody listens where the start itself was given up.
-            let _ = started.send(told);
-            if let Some(mut child) = child {
-                let _ = child.wait();
+            match spawned {
+                Ok(mut child) => {
+                    let _ = started.send(Ok(Number::of(&child)));
+                    let _ = child.wait();
+                }
+                Err(error) => drop(started.send(Err(error))),
             }
         })?;
-        let told = ended.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
-        drop(sealed);
-        Ok(Server { questions: Some(questions), pid: told?, parent: Some(parent), ended })
+        let pid = ended.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+        let (talk, ended) = (Mutex::new(()), Mutex::new(ended));
+        Ok(Server { questions, talk, pid, parent: Some(parent), ended })
     }
 
-    // It never speaks unasked: what is there to read is the end.
+    // It never speaks unasked: what is there to read between two questions is the end.
     fn is_gone(&self) -> bool {
-        self.questions.as_ref().is_none_or(child::is_hung_up)
+        let _talk = self.talk.lock().unwrap_or_else(PoisonError::into_inner);
+        child::is_hung_up(&self.questions)
     }
 
-    fn ask(&mut self, fds: &[BorrowedFd<'_>], parts: &[&[u8]]) -> io::Result<i32> {
-        let questions = self.questions.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
-        socket::send(questions, fds, parts)?;
-        while !child::poll([Some(questions.as_fd())], STOPPED.as_millis() as i32)?[0] {
+    fn ask(&self, fds: &[BorrowedFd<'_>], parts: &[&[u8]]) -> io::Result<i32> {
+        let _talk = self.talk.lock().unwrap_or_else(PoisonError::into_inner);
+        socket::send(&self.questions, fds, parts).map_err(ended)?;
+        let answer = self.answer();
+        if answer.is_err() {
+            // What comes later is no answer to the next question.
+            let _ = self.questions.shutdown(Shutdown::Both);
+        }
+        match answer.map_err(ended)? {
+            error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
+            answer => Ok(answer),
+        }
+    }
+
+    fn answer(&self) -> io::Result<i32> {
+        while !child::poll([Some(self.questions.as_fd())], STOPPED.as_millis() as i32)?[0] {
             self.pid.go_on();
         }
-        let (_, answer) = socket::receive(questions)?;
+        let (_, answer) = socket::receive(&self.questions)?;
         let answer = answer.first().and_then(|part| part.as_slice().try_into().ok());
         answer.map(i32::from_le_bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 }
 
+// In words, where the other side is not there any more.
+fn ended(error: io::Error) -> io::Error {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    match error.kind() {
+        BrokenPipe | ConnectionReset | UnexpectedEof => {
+            io::Error::other("the process that is forked for steps has ended")
+        }
+        _ => error,
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.questions.take());
+        let _ = self.questions.shutdown(Shutdown::Both);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(STOPPED) {
+            self.pid.go_on();
+        }
         if let Some(parent) = self.parent.take() {
-            while let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(STOPPED) {
-                self.pid.go_on();
-            }
             // It does not panic.
             let _ = parent.join();
         }
@@ -160,9 +175,12 @@ impl Drop for Server {
 }
 
 /// The first process of a step; killed with all it holds when this is dropped.
-pub(super) struct First<'a> {
-    launcher: &'a Launcher,
+pub(super) struct First {
+    server: Arc<Server>,
     pid: Number,
+    /// Where the kernel has such descriptors (Linux 5.3): the process itself, whatever becomes of its
+    /// number, which is its own only as long as the server has not waited for it.
+    watch: Option<Watch>,
     /// What the step writes to its standard output, and
     pub(super) out: Option<PipeReader>,
     /// to its standard error.
@@ -170,7 +188,7 @@ pub(super) struct First<'a> {
     gone: bool,
 }
 
-impl First<'_> {
+impl First {
     /// Its number.
     pub(super) fn id(&self) -> u32 {
         self.pid.get().unsigned_abs()
@@ -178,39 +196,48 @@ impl First<'_> {
 
     /// Kills it, and with it the step.
     pub(super) fn kill(&self) {
-        if !self.gone {
-            self.pid.kill();
+        match &self.watch {
+            Some(watch) => watch.kill(),
+            None if self.gone || self.server.is_gone() => {}
+            None => self.pid.kill(),
         }
     }
 
     /// Has it go on if it is stopped.
     pub(super) fn go_on(&self) {
-        if !self.gone {
-            self.pid.go_on();
+        match &self.watch {
+            Some(watch) => watch.go_on(),
+            None if self.gone || self.server.is_gone() => {}
+            None => self.pid.go_on(),
         }
     }
 
     /// Waits until it is gone.
     pub(super) fn wait(&mut self) -> io::Result<()> {
+        if let Some(watch) = &self.watch {
+            watch.wait()?;
+        }
+        let [mut pause, most] = PAUSES;
         while !self.gone {
-            // Until then the number is its own.
-            match self.launcher.is_gone(self.pid) {
-                Ok(gone) => self.gone = gone,
+            match self.server.ask(&[], &[&self.pid.get().to_le_bytes()]) {
+                Ok(answer) => self.gone = answer == GONE,
+                // It goes with its server.
+                Err(_) if self.watch.is_some() => self.gone = true,
                 Err(error) => {
-                    // It goes with the server.
                     self.gone = true;
                     return Err(error);
                 }
             }
             if !self.gone {
-                thread::sleep(SOON);
+                thread::sleep(pause);
+                pause = most.min(pause * 2);
             }
         }
         Ok(())
     }
 }
 
-impl Drop for First<'_> {
+impl Drop for First {
     fn drop(&mut self) {
         self.kill();
         // It is gone, or goes.
@@ -229,25 +256,31 @@ pub fn sandbox_main() -> ! {
     let alone = child::die_with_parent()
         .and_then(|()| child::hide_from_proc(true))
         .and_then(|()| child::new_session());
-    if alone.is_err() {
-        child::exit(1);
-    }
-    // A builder that died before the first of these is seen here as the end of the stream.
-    while let Ok((fds, parts)) = socket::receive(&questions) {
-        let answer = match parts.first() {
-            None => {
+    loop {
+        let (fds, parts) = match socket::receive(&questions) {
+            Ok(question) => question,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // A builder that died before the first line above is seen here as the end of the stream.
+            Err(_) => child::exit(0),
+        };
+        let answer = match (&alone, parts.first()) {
+            (Err(error), _) => Err(number_of(error)),
+            (Ok(()), None) => {
                 let (ours, answer) = fork(questions, fds);
                 questions = ours;
-                answer
+                answer.map_err(|error| number_of(&error))
             }
-            Some(part) => Ok(is_gone(part)),
+            (Ok(()), Some(part)) => Ok(is_gone(part)),
         };
-        let answer = answer.unwrap_or_else(|error| -error.raw_os_error().unwrap_or(1));
+        let answer = answer.unwrap_or_else(|number| -number);
         if socket::send(&questions, &[], &[&answer.to_le_bytes()]).is_err() {
-            break;
+            child::exit(0);
         }
     }
-    child::exit(0)
+}
+
+fn number_of(error: &io::Error) -> i32 {
+    error.raw_os_error().filter(|number| *number > 0).unwrap_or(child::PROTOCOL)
 }
 
 fn fork(questions: UnixStream, fds: Vec<OwnedFd>) -> (UnixStream, io::Result<i32>) {

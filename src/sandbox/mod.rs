@@ -2,8 +2,8 @@
 //!
 //! `exec` describes a step as a [`Spec`]; [`run`] has the [`Launcher`] fork a process for it, which makes
 //! the namespaces and mounts, drops its powers and becomes the command. What is forked is the program
-//! itself, started again as `__sandbox` ([`sandbox_main`]). It does not know layers, caches or Dockerfiles: a tree is a list of folders, and what
-//! the command wrote lies in [`Spec::upper`] afterwards.
+//! itself, started again as `__sandbox` ([`sandbox_main`]). It does not know layers, caches or Dockerfiles:
+//! a tree is a list of folders, and what the command wrote lies in [`Spec::upper`] afterwards.
 
 mod attach;
 mod audit;

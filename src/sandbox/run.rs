@@ -24,8 +24,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// seconds.
 const END: Duration = Duration::from_secs(15);
 
-/// How often the step's outer process is looked at, whether it is stopped. It then goes on: it is what
-/// ends a step whose inner process is stopped, too.
+/// How often the step's outer process is told to go on, should it be stopped: it is what ends a step
+/// whose inner process is stopped, too.
 const STOPPED: Duration = Duration::from_secs(2);
 
 /// How a command ended.
@@ -80,9 +80,8 @@ impl Error {
     }
 }
 
-/// Runs `spec` to its end. `output` is called with each line
-/// (without its newline, masked, at most 64 KiB at a time) on the calling thread, which must live as
-/// long as the step: the kernel kills the step when it ends.
+/// Runs `spec` to its end. `output` is called with each line (without its newline, masked, at most 64 KiB
+/// at a time) on the calling thread. The kernel kills the step when the builder ends.
 ///
 /// When it returns, every process that the step started is dead, and the mount points made for the
 /// step are gone from [`Spec::upper`] unless the step changed them.
@@ -243,7 +242,7 @@ fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outc
         .ok_or_else(|| Error::Lost("it was killed, perhaps for want of memory".into()))
 }
 
-impl First<'_> {
+impl First {
     // Passes output on until the step is gone; returns what it told, why it was stopped if it was, and
     // how often something was masked.
     fn attend(
@@ -339,7 +338,7 @@ struct Streams<'a> {
 }
 
 impl<'a> Streams<'a> {
-    fn new(first: &mut First<'_>, masker: &'a Masker) -> Result<Self, Error> {
+    fn new(first: &mut First, masker: &'a Masker) -> Result<Self, Error> {
         let streams = Streams {
             out: first.out.take(),
             err: first.err.take(),

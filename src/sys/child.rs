@@ -52,6 +52,12 @@ impl Number {
         let _ = rustix::process::kill_process(self.0, Signal::CONT);
     }
 
+    /// Returns a descriptor of the process: it has to be there, and nobody to have waited for it.
+    pub(crate) fn watch(self) -> io::Result<Watch> {
+        let fd = rustix::process::pidfd_open(self.0, rustix::process::PidfdFlags::empty())?;
+        Ok(Watch(fd))
+    }
+
     /// Tells whether it is a child of this process, and has not ended. One that has ended is waited for.
     pub(crate) fn is_child_at_work(self) -> bool {
         match rustix::process::waitpid(Some(self.0), WaitOptions::NOHANG) {
@@ -59,6 +65,29 @@ impl Number {
             Ok(None) | Err(rustix::io::Errno::INTR) => true,
             Err(_) => false,
         }
+    }
+}
+
+/// A process by a descriptor of it: never another one, whoever it is a child of.
+#[derive(Debug)]
+pub(crate) struct Watch(OwnedFd);
+
+impl Watch {
+    /// Kills the process.
+    pub(crate) fn kill(&self) {
+        // It may be gone already.
+        let _ = rustix::process::pidfd_send_signal(&self.0, Signal::KILL);
+    }
+
+    /// Has the process go on if it is stopped.
+    pub(crate) fn go_on(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.0, Signal::CONT);
+    }
+
+    /// Waits until it has ended. It is not waited for in its parent's place.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        while !poll([Some(self.0.as_fd())], -1)?[0] {}
+        Ok(())
     }
 }
 
@@ -563,6 +592,9 @@ pub(crate) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     Ok(rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?)
 }
+
+/// The error number of what speaks otherwise than was agreed.
+pub(crate) const PROTOCOL: i32 = libc::EPROTO;
 
 /// The error number of exec for a file that is no program.
 pub(crate) const NO_EXEC_FORMAT: i32 = libc::ENOEXEC;

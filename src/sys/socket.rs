@@ -1,4 +1,4 @@
-//! Messages with file descriptors between the builder and a step's first process.
+//! Messages with file descriptors between the builder, what is forked for steps, and a step's first process.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;

@@ -8,7 +8,8 @@
 //!
 //! It is the process between the builder and the step's first one: outside of the step's pid namespace,
 //! so that the step can neither see nor kill it, and inside its mount namespace, where its root becomes
-//! the step's with the change of the root. The step's first process dies with it, and it with the builder.
+//! the step's with the change of the root. The step's first process dies with it, and it with what is
+//! forked for steps, and that with the builder.
 //!
 //! | the question | where the answer is |
 //! |---|---|
