@@ -30,7 +30,7 @@ pub struct Part {
 /// Does the work of a part once.
 pub type Round = Box<dyn FnMut()>;
 
-const GZIP: Compression = Compression::Gzip { level: 6 };
+const GZIP: Compression = Compression::Gzip { level: Compression::GZIP_LEVEL };
 
 /// All parts.
 pub const PARTS: &[Part] = &[

@@ -216,11 +216,11 @@ pub fn check_host(plan: &Plan, isolation: &Isolation) -> Result<(), Failure> {
 }
 
 /// The kind of facts under which the packed form of a layer is kept, by its diff id: no layer is
-/// compressed twice.
+/// compressed twice. The number stands for how blocks are cut: bytes of other blocks are other bytes.
 fn packed_kind(compression: Compression) -> String {
     match compression {
         Compression::None => "packed-1-plain".to_owned(),
-        Compression::Gzip { level } => format!("packed-1-gzip-{level}"),
+        Compression::Gzip { level } => format!("packed-2-gzip-{level}"),
         Compression::Zstd { level } => format!("packed-1-zstd-{level}"),
     }
 }

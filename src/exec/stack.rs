@@ -469,7 +469,7 @@ impl Execution<'_> {
     pub(super) fn packed_anyhow(&self, diff: Digest<Diff>) -> Option<LayerRef> {
         let usual = [
             self.options.compression,
-            Compression::Gzip { level: 6 },
+            Compression::default(),
             Compression::Zstd { level: 3 },
             Compression::None,
         ];

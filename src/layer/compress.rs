@@ -12,7 +12,7 @@ use crate::base::{Blob, Digest, Hasher};
 pub enum Compression {
     /// Not at all.
     None,
-    /// One gzip member; the default, level 6, is what every reader understands.
+    /// One gzip member: what every reader understands.
     Gzip {
         /// 0 (stored) to 9; higher values count as 9.
         level: u32,
@@ -25,13 +25,18 @@ pub enum Compression {
 }
 
 impl Default for Compression {
-    /// gzip at level 6.
+    /// gzip at [`Compression::GZIP_LEVEL`].
     fn default() -> Self {
-        Compression::Gzip { level: 6 }
+        Compression::Gzip { level: Self::GZIP_LEVEL }
     }
 }
 
 impl Compression {
+    /// The level of gzip unless another one is asked for. zlib-rs takes 12 to 30 % less CPU at it than at
+    /// level 6, for 0.15 to 0.7 % more bytes (programs, documents, sources, and 60,000 small files of them;
+    /// 1 % where nearly all is headers of tar); the next one below would give up 2 % and more for another 10 %.
+    pub const GZIP_LEVEL: u32 = 5;
+
     /// Returns the OCI media type of a layer compressed like this (OCI image specification,
     /// media-types.md).
     pub fn media_type(self) -> &'static str {

@@ -32,31 +32,22 @@ pub fn changes(
     let mut names: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     while let Some(folder) = folders.pop() {
         let dir = upper.open_dir(&folder, Follow::No).map_err(Error::io("read", &folder))?;
-        for (name, _) in dir.list().map_err(Error::io("read", &folder))? {
-            let path = folder
-                .join(&name)
-                .map_err(|source| Error::Path { path: folder.clone(), source })?;
-            let Some(stat) = dir.stat_opt(&name).map_err(Error::io("read", &path))? else {
-                continue;
-            };
-            let gone = match stacking {
-                Stacking::Plain => meta::is_whiteout(&dir, &name, &stat),
-                Stacking::Overlay { .. } => {
-                    meta::unmark(&dir, &name, &stat).map(|()| stat.is_whiteout())
+        for left in look_at_all(&dir, &folder, stacking, mode)? {
+            let (entry, stat) = match left {
+                Left::There(entry, stat) => (entry, stat),
+                Left::Gone(path) => {
+                    if lower.entry(&path)?.is_some() {
+                        found.push(Change::bare(Entry::new(path, EntryKind::Whiteout, 0)));
+                    }
+                    continue;
                 }
             };
-            if gone.map_err(Error::io("read", &path))? {
-                if lower.entry(&path)?.is_some() {
-                    found.push(Change::bare(Entry::new(path, EntryKind::Whiteout, 0)));
-                }
-                continue;
-            }
-            let Some((entry, stat)) = meta::left_at(&dir, &name, &path, mode)? else { continue };
             match entry.kind {
                 EntryKind::Dir => {
+                    let path = entry.path.clone();
                     folders.push(path.clone());
                     found.push(Change::bare(entry));
-                    if hides(&dir, &name, &path, lower)? {
+                    if hides(&dir, path.name(), &path, lower)? {
                         found.push(Change::bare(Entry::new(path, EntryKind::Opaque, 0)));
                     }
                 }
@@ -84,6 +75,78 @@ pub fn changes(
     // Stable: an opaque mark stays behind its folder.
     found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
     Ok(found)
+}
+
+/// What a step left at a path.
+enum Left {
+    There(Entry, Stat),
+    /// The mark of a removed name.
+    Gone(ImagePath),
+}
+
+/// So many names in a folder are worth another thread, each of which takes as many; and so many threads look
+/// at most: more of them wait for each other in the kernel.
+const SHARE: usize = 2000;
+const MOST_THREADS: usize = 4;
+
+/// Looks at all that is in a folder, in the order of the names; on several threads where that is much. What
+/// is found, and which error comes first, does not depend on them.
+fn look_at_all(
+    dir: &Dir,
+    folder: &ImagePath,
+    stacking: Stacking,
+    mode: IdMode,
+) -> Result<Vec<Left>, Error> {
+    let names = dir.list().map_err(Error::io("read", folder))?;
+    let look = |names: &[(Vec<u8>, FileKind)]| -> Result<Vec<Left>, Error> {
+        let mut all = Vec::with_capacity(names.len());
+        for (name, _) in names {
+            all.extend(look_at(dir, name, folder, stacking, mode)?);
+        }
+        Ok(all)
+    };
+    let threads = (names.len() / SHARE).clamp(1, MOST_THREADS);
+    let mut shares = names.chunks(names.len().div_ceil(threads).max(1));
+    let Some(first) = shares.next() else { return Ok(Vec::new()) };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = shares
+            .map(|share| {
+                let thread = std::thread::Builder::new().name("look".to_owned());
+                (share, thread.spawn_scoped(scope, move || look(share)))
+            })
+            .collect();
+        let mut all = look(first)?;
+        for (share, other) in others {
+            all.extend(match other {
+                Ok(thread) => thread.join().expect("looking does not panic")?,
+                // No thread is to be had.
+                Err(_) => look(share)?,
+            });
+        }
+        Ok(all)
+    })
+}
+
+fn look_at(
+    dir: &Dir,
+    name: &[u8],
+    folder: &ImagePath,
+    stacking: Stacking,
+    mode: IdMode,
+) -> Result<Option<Left>, Error> {
+    let path = folder.join(name).map_err(|source| Error::Path { path: folder.clone(), source })?;
+    let Some(stat) = dir.stat_opt(name).map_err(Error::io("read", &path))? else {
+        return Ok(None);
+    };
+    let gone = match stacking {
+        Stacking::Plain => meta::is_whiteout(dir, name, &stat),
+        Stacking::Overlay { .. } => meta::unmark(dir, name, &stat).map(|()| stat.is_whiteout()),
+    };
+    if gone.map_err(Error::io("read", &path))? {
+        return Ok(Some(Left::Gone(path)));
+    }
+    let left = meta::left_at(dir, name, stat, &path, mode)?;
+    Ok(left.map(|(entry, stat)| Left::There(entry, stat)))
 }
 
 /// Makes plain files of the device nodes that a step recorded in `root` without being allowed to make
@@ -199,5 +262,34 @@ pub(super) fn content_of(root: &Arc<Root>, entry: &Entry, stat: &Stat) -> Conten
             stamp: FileStamp::of_ours(stat),
         },
         _ => Content::Empty,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::rootfs::Nothing;
+
+    fn of(folder: &Path) -> Result<Vec<Change>, Error> {
+        let root = Arc::new(Root::open_host(folder).unwrap());
+        changes(&root, Stacking::Plain, IdMode::Root, &Nothing)
+    }
+
+    #[test]
+    fn a_large_folder_is_listed_as_a_small_one() {
+        let place = tempfile::tempdir().unwrap();
+        let count = MOST_THREADS * SHARE + 1;
+        for number in 0..count {
+            fs::write(place.path().join(format!("f{number:05}")), "x".repeat(number % 3)).unwrap();
+        }
+        let found = of(place.path()).unwrap();
+        assert_eq!(found.len(), count);
+        for (number, change) in found.iter().enumerate() {
+            assert_eq!(change.entry.path.to_string(), format!("/f{number:05}"));
+            assert_eq!(change.entry.kind, EntryKind::File { size: number as u64 % 3 });
+        }
     }
 }

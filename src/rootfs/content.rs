@@ -60,7 +60,10 @@ impl Content {
     pub fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
         Ok(match self {
             Content::Empty => Box::new(io::empty()),
-            Content::File { .. } => Box::new(self.open_watched()?.expect("this is a file")),
+            Content::File { path, .. } => {
+                let (file, stamp) = self.open_checked()?.expect("this is a file");
+                Box::new(Watched { file, stamp, path: path.clone() })
+            }
             Content::Bytes(bytes) => Box::new(io::Cursor::new(Arc::clone(bytes))),
             Content::Part { file, offset, size } => {
                 Box::new(Part { file: Arc::clone(file), at: *offset, left: *size })
@@ -68,11 +71,12 @@ impl Content {
         })
     }
 
-    /// Opens a file of a tree to be read and marked on the way; `None` for any other content.
+    /// Opens a file of a tree to be read and marked on the way; `None` for any other content. Whether it is
+    /// the one that was looked at is not known before [`Watched::settled`] has told.
     pub(super) fn open_watched(&self) -> Result<Option<Watched>, Error> {
-        let Content::File { path, .. } = self else { return Ok(None) };
-        let opened = self.open_checked()?;
-        Ok(opened.map(|(file, stamp)| Watched { file, stamp, path: path.clone() }))
+        let Content::File { root, path, stamp } = self else { return Ok(None) };
+        let file = root.open_unseen(path, Follow::No).map_err(Error::io("read", path))?;
+        Ok(Some(Watched { file, stamp: *stamp, path: path.clone() }))
     }
 
     /// Opens the whole file that has the bytes, for cheap copying; `None` where there is none of
@@ -95,7 +99,8 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// The file is still what it was: an error if not. To be asked when all of it was read.
+    /// The file is what it was when it was looked at: an error if not. To be asked when all of it was read,
+    /// and before anything is believed of what was.
     pub(super) fn settled(&self) -> Result<FileStamp, Error> {
         let now = stat_of(&self.file).map_err(Error::io("read", &self.path))?;
         if self.stamp.is_of(&now) { Ok(self.stamp) } else { Err(Error::Changed(self.path.clone())) }

@@ -200,17 +200,16 @@ pub fn entry_unless_plain(
     }
 }
 
-/// Like [`entry_at`], for what a step may have left: a mark of ours that it has set is none.
+/// Like [`entry_at`], for what a step may have left, whose status is `stat`: a mark of ours that it has set
+/// is none.
 pub(super) fn left_at(
     dir: &Dir,
     name: &[u8],
+    stat: Stat,
     path: &ImagePath,
     mode: IdMode,
 ) -> Result<Option<(Entry, Stat)>, Error> {
-    match dir.stat_opt(name).map_err(Error::io("read", path))? {
-        Some(stat) => entry_of(Place::Name(dir, name), stat, path, mode),
-        None => Ok(None),
-    }
+    entry_of(Place::Name(dir, name), stat, path, mode)
 }
 
 /// Like [`entry_at`], for an open folder itself.

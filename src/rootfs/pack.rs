@@ -52,14 +52,18 @@ fn write<W: Write>(
             writer.bare(&entry)?;
         } else if let Some(mut file) = change.content.open_watched()? {
             let Some(marks) = &mut marks else {
-                writer.entry(&entry, &mut file)?;
+                let written = writer.entry(&entry, &mut file);
+                // That it is another file by now says more than what came of reading it.
                 file.settled()?;
+                written?;
                 continue;
             };
             let mut marking = Marking { file: &mut file, marker: Marker::default() };
-            writer.entry(&entry, &mut marking)?;
+            let written = writer.entry(&entry, &mut marking);
             let mark = marking.marker.finish();
-            marks.note(file.settled()?, mark);
+            let stamp = file.settled()?;
+            written?;
+            marks.note(stamp, mark);
         } else {
             writer.entry(&entry, &mut *change.content.open()?)?;
         }
@@ -78,5 +82,58 @@ impl Read for Marking<'_> {
         let got = self.file.read(buffer)?;
         self.marker.update(&buffer[..got]);
         Ok(got)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::rootfs::{Nothing, Stacking, changes};
+    use crate::sys::{IdMode, Root};
+
+    // Packs a file of 5 bytes that `meanwhile` was made another one.
+    fn check(meanwhile: impl Fn(&Path)) {
+        for marking in [false, true] {
+            let place = tempfile::tempdir().unwrap();
+            let file = place.path().join("file");
+            fs::write(&file, "12345").unwrap();
+            let root = Arc::new(Root::open_host(place.path()).unwrap());
+            let list = changes(&root, Stacking::Plain, IdMode::Root, &Nothing).unwrap();
+            meanwhile(&file);
+            let mut writer = LayerWriter::hash_only(vec![]).unwrap();
+            let times = Times::Fixed(Timestamp::from_seconds(1));
+            let outcome = match marking {
+                false => pack(&list, &mut writer, times),
+                true => pack_marking(&list, &mut writer, times, &mut Marks::default()),
+            };
+            assert!(matches!(outcome, Err(Error::Changed(_))), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_another_file_by_now_is_told_so() {
+        check(|file| fs::write(file, "123456").unwrap());
+        check(|file| fs::write(file, "1").unwrap());
+        let replace = |file: &Path, make: &dyn Fn(&Path)| {
+            let new = file.with_extension("new");
+            make(&new);
+            fs::rename(new, file).unwrap();
+        };
+        check(|file| replace(file, &|new| fs::write(new, "54321").unwrap()));
+        // Neither waits for a writer, nor is taken for an empty file.
+        check(|file| {
+            replace(file, &|new| {
+                let folder = Root::open_host(new.parent().unwrap()).unwrap();
+                folder.top().fifo(new.file_name().unwrap().as_encoded_bytes()).unwrap();
+            });
+        });
+        check(|file| {
+            fs::remove_file(file).unwrap();
+            fs::create_dir(file).unwrap();
+        });
     }
 }

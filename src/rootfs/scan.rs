@@ -103,7 +103,7 @@ impl Snapshot {
                 {
                     continue;
                 }
-                let Some((entry, stat)) = meta::left_at(&dir, &name, &path, mode)? else {
+                let Some((entry, stat)) = meta::left_at(&dir, &name, stat, &path, mode)? else {
                     // A socket is in no image: what was in its place is gone.
                     self.was.extend(known.map(|known| (path, known)));
                     continue;

@@ -81,6 +81,12 @@ impl Root {
         regular(self.open_with(path, follow, READ)?)
     }
 
+    /// Opens what is at `path` for reading and does not hang, but does not look what it is: for who asks
+    /// that, when all was read, of the same handle.
+    pub fn open_unseen(&self, path: &ImagePath, follow: Follow) -> io::Result<File> {
+        Ok(File::from(self.open_with(path, follow, READ)?))
+    }
+
     /// Opens the folder at `path`.
     pub fn open_dir(&self, path: &ImagePath, follow: Follow) -> io::Result<Dir> {
         Ok(Dir::from_fd(self.open_with(path, follow, OFlags::RDONLY | OFlags::DIRECTORY)?))

@@ -277,7 +277,7 @@ pub(super) fn times(text: &str) -> Result<Times, Stop> {
 pub(super) fn compression(args: &Args) -> Result<Compression, Stop> {
     let level = args.compression_level;
     Ok(match args.compression.as_str() {
-        "gzip" => match level.unwrap_or(6) {
+        "gzip" => match level.unwrap_or(Compression::GZIP_LEVEL) {
             level @ 0..=9 => Compression::Gzip { level },
             other => return Err(Stop::usage(format!("gzip has levels 0 to 9, not {other}"))),
         },
