@@ -317,8 +317,8 @@ mod tests {
             Compression::default(),
             expect![[r#"
                 sha256:102f75e638e01f06153a4e1b039d1cf1e6184c4d527294e7d218da3334006f77
-                sha256:c217162d0934dd644f60e170f1efb901e75d6ccc68d6529f89f8118c09042651
-                712192 297071"#]],
+                sha256:730eaaad0650c3d9aea416848facc20e653a8724d01e12e10ea196f13b534e09
+                712192 297049"#]],
         );
     }
 

@@ -136,7 +136,7 @@ pub(crate) struct Args {
         env = "RBUILD_COMPRESSION"
     )]
     pub(crate) compression: String,
-    /// The level of the compression [default: gzip 5, zstd 3]
+    /// The level of the compression [default: gzip 6, zstd 3]
     #[arg(long, value_name = "N", env = "RBUILD_COMPRESSION_LEVEL")]
     pub(crate) compression_level: Option<u32>,
     /// How many steps run at once, and threads pack [default: the CPUs this process may use; of steps 4
