@@ -13,7 +13,7 @@ use super::{Context, Error};
 use crate::base::ImagePath;
 use crate::layer::Entry;
 use crate::store::StatCache;
-use crate::sys::{Follow, Stat};
+use crate::sys::{Dir, Follow, Names, Stat};
 
 /// Threads that read, besides the one that walks. More of them wait for each other in the kernel.
 const THREADS: usize = 3;
@@ -34,12 +34,22 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Takes room for so much more to look at.
-    pub(super) fn spend(&self, count: usize) -> Result<(), Error> {
+    /// Takes room for one more to look at.
+    pub(super) fn spend(&self) -> Result<(), Error> {
         let Some(room) = &self.room else { return Ok(()) };
-        let left = room.load(Ordering::Relaxed).checked_sub(count).ok_or(Error::TooMany)?;
+        let left = room.load(Ordering::Relaxed).checked_sub(1).ok_or(Error::TooMany)?;
         room.store(left, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Lists a folder, if there is room for all that is in it; that is taken then.
+    pub(super) fn list(&self, dir: &Dir, path: &ImagePath) -> Result<Names, Error> {
+        let Some(room) = &self.room else { return dir.list().map_err(Error::io("read", path)) };
+        let left = room.load(Ordering::Relaxed);
+        let names = dir.list_at_most(left).map_err(Error::io("read", path))?;
+        let names = names.ok_or(Error::TooMany)?;
+        room.store(left - names.len(), Ordering::Relaxed);
+        Ok(names)
     }
 }
 
@@ -176,8 +186,7 @@ impl<'a> Ahead<'a> {
         let root = self.context.root();
         let dir = root.open_dir(path, Follow::No).map_err(Error::io("read", path))?;
         let mut found = Vec::new();
-        let names = dir.list().map_err(Error::io("read", path))?;
-        self.look.spend(names.len())?;
+        let names = self.look.list(&dir, path)?;
         for (name, _) in names.into_iter().rev() {
             let inner = path.join(&name).map_err(|error| Error::Io {
                 what: "use the source",

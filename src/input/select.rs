@@ -12,7 +12,7 @@ use super::ignore::Verdict;
 use super::{Context, Error, Ignore};
 use crate::base::{Cache, Digest, Hasher, ImagePath};
 use crate::layer::{Entry, EntryKind};
-use crate::rootfs::{Content, Lookup, resolve};
+use crate::rootfs::{self, Content, Lookup, resolve};
 use crate::store::{FileStamp, Mark, Marker, Marks, StatCache, Store};
 use crate::sys::{Follow, Stat};
 
@@ -282,8 +282,15 @@ pub fn select_known(
     let selection = find(context, pick, &look).ok()?;
     *room = look.room.map_or(0, AtomicUsize::into_inner);
     let none = Marks::default();
+    // A capability that root of the namespace has set is there only for who looks from within.
+    let hidden = |item: &Item| match (&item.entry.kind, &item.content) {
+        (_, Content::File { stamp, .. }) if seen.is_plain(stamp) => false,
+        (EntryKind::Symlink(_), _) => false,
+        _ => rootfs::may_have_capability(context.root(), &item.entry.path),
+    };
     let known = |item: &Item| {
         item.entry.xattrs.is_empty()
+            && !hidden(item)
             && (!has_mark(&item.content) || known_mark(item, Some(seen), &none).is_some())
     };
     (selection.lasts && selection.items().all(known)).then_some(selection)
@@ -368,9 +375,7 @@ fn matches(
                 Ok(dir) => dir,
                 Err(_) => continue, // not there, or no folder: nothing matches in it
             };
-            let names = dir.list().map_err(Error::io("read", &folder))?;
-            look.spend(names.len())?;
-            for (name, _) in names {
+            for (name, _) in look.list(&dir, &folder)? {
                 if !glob.matches(&name) {
                     continue;
                 }
@@ -407,7 +412,7 @@ fn group(
     filter: &Filter<'_>,
     look: &Look<'_>,
 ) -> Result<Option<Group>, Error> {
-    look.spend(1)?;
+    look.spend()?;
     let real = resolve(context, path, Follow::InRoot)?;
     let top = if real.is_root() {
         // Its metadata is never used: the destination has its own.

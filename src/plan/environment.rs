@@ -13,14 +13,45 @@ pub struct Environment(Option<Arc<Set>>);
 struct Set {
     pair: (String, String),
     before: Environment,
+    /// How many sets there are with this one, and
+    sets: usize,
+    /// how many there may be before those are left out that others stand for.
+    room: usize,
 }
+
+/// So many sets are walked without looking whether fewer would do.
+const FEW: usize = 64;
 
 impl Environment {
     /// Sets a variable from here on.
     pub(super) fn set(&mut self, name: &str, value: &str) {
+        let (sets, room) = self.0.as_ref().map_or((0, FEW), |last| (last.sets, last.room));
+        if sets >= room {
+            self.shorten();
+        }
+        self.push(name, value);
+    }
+
+    // What is set again and again takes as long to list as what is set once: the sets are at most twice
+    // the names, and for each of them one is written anew.
+    fn shorten(&mut self) {
+        let mut short = Environment::default();
+        let pairs = self.pairs();
+        for (name, value) in &pairs {
+            short.push(name, value);
+        }
+        let room = FEW.max(2 * pairs.len());
+        if let Some(last) = short.0.as_mut().and_then(Arc::get_mut) {
+            last.room = room;
+        }
+        *self = short;
+    }
+
+    fn push(&mut self, name: &str, value: &str) {
         let pair = (name.to_owned(), value.to_owned());
         let before = std::mem::take(self);
-        self.0 = Some(Arc::new(Set { pair, before }));
+        let (sets, room) = before.0.as_ref().map_or((0, FEW), |last| (last.sets, last.room));
+        self.0 = Some(Arc::new(Set { pair, before, sets: sets + 1, room }));
     }
 
     /// Returns names and values, each name once, in the order in which they were first set.
@@ -75,6 +106,28 @@ mod tests {
         environment.set("b", "3");
         assert_eq!(environment.pairs(), [("b", "3"), ("a", "2")]);
         assert_eq!(early.pairs(), [("b", "1"), ("a", "2")]);
+    }
+
+    #[test]
+    fn what_is_set_again_takes_no_room() {
+        let mut environment = Environment::default();
+        let mut wanted = Vec::new();
+        for number in 0..10_000 {
+            environment.set(&format!("name{}", number % 100), &number.to_string());
+            if number >= 9_900 {
+                wanted.push((format!("name{}", number % 100), number.to_string()));
+            }
+            assert!(environment.0.as_ref().unwrap().sets <= 201, "{number}");
+        }
+        let wanted: Vec<_> =
+            wanted.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(environment.pairs(), wanted);
+        // New names are shared with what was before.
+        let mut other = Environment::default();
+        for number in 0..10_000 {
+            other.set(&number.to_string(), "");
+        }
+        assert_eq!(other.pairs().len(), 10_000);
     }
 
     #[test]

@@ -32,31 +32,35 @@ pub fn changes(
     let mut names: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     while let Some(folder) = folders.pop() {
         let dir = upper.open_dir(&folder, Follow::No).map_err(Error::io("read", &folder))?;
-        for left in look_at_all(&dir, &folder, stacking, mode)? {
-            let (entry, stat) = match left {
-                Left::There(entry, stat) => (entry, stat),
-                Left::Gone(path) => {
-                    if lower.entry(&path)?.is_some() {
-                        found.push(Change::bare(Entry::new(path, EntryKind::Whiteout, 0)));
+        let listed = dir.list().map_err(Error::io("read", &folder))?;
+        // One round after the other: what is looked at is not kept beside what is found.
+        for round in listed.chunks(SHARE * MOST_THREADS) {
+            for left in look_at_all(&dir, round, &folder, stacking, mode)? {
+                let (entry, stat) = match left {
+                    Left::There(entry, stat) => (entry, stat),
+                    Left::Gone(path) => {
+                        if lower.entry(&path)?.is_some() {
+                            found.push(Change::bare(Entry::new(path, EntryKind::Whiteout, 0)));
+                        }
+                        continue;
                     }
-                    continue;
-                }
-            };
-            match entry.kind {
-                EntryKind::Dir => {
-                    let path = entry.path.clone();
-                    folders.push(path.clone());
-                    found.push(Change::bare(entry));
-                    if hides(&dir, path.name(), &path, lower)? {
-                        found.push(Change::bare(Entry::new(path, EntryKind::Opaque, 0)));
+                };
+                match entry.kind {
+                    EntryKind::Dir => {
+                        let path = entry.path.clone();
+                        folders.push(path.clone());
+                        found.push(Change::bare(entry));
+                        if hides(&dir, path.name(), &path, lower)? {
+                            found.push(Change::bare(Entry::new(path, EntryKind::Opaque, 0)));
+                        }
                     }
-                }
-                _ => {
-                    if stat.links > 1 {
-                        names.entry((stat.dev, stat.ino)).or_default().push(found.len());
+                    _ => {
+                        if stat.links > 1 {
+                            names.entry((stat.dev, stat.ino)).or_default().push(found.len());
+                        }
+                        let content = content_of(upper, &entry, &stat);
+                        found.push(Change { entry, content });
                     }
-                    let content = content_of(upper, &entry, &stat);
-                    found.push(Change { entry, content });
                 }
             }
         }
@@ -89,15 +93,15 @@ enum Left {
 const SHARE: usize = 2000;
 const MOST_THREADS: usize = 4;
 
-/// Looks at all that is in a folder, in the order of the names; on several threads where that is much. What
-/// is found, and which error comes first, does not depend on them.
+/// Looks at names of a folder, in their order; on several threads where they are many. What is found, and
+/// which error comes first, does not depend on them.
 fn look_at_all(
     dir: &Dir,
+    names: &[(Vec<u8>, FileKind)],
     folder: &ImagePath,
     stacking: Stacking,
     mode: IdMode,
 ) -> Result<Vec<Left>, Error> {
-    let names = dir.list().map_err(Error::io("read", folder))?;
     let look = |names: &[(Vec<u8>, FileKind)]| -> Result<Vec<Left>, Error> {
         let mut all = Vec::with_capacity(names.len());
         for (name, _) in names {

@@ -8,7 +8,7 @@ use super::Error;
 use crate::base::ImagePath;
 use crate::layer::{Entry, EntryKind};
 use crate::sys::own::{self, Node, Own};
-use crate::sys::{self, Dir, FileKind, IdMode, Stat, xattr};
+use crate::sys::{self, Dir, FileKind, IdMode, Root, Stat, xattr};
 
 /// Marks a folder that hides what lower layers have in it (overlayfs with `userxattr`).
 pub(super) const OPAQUE: &[u8] = b"user.overlay.opaque";
@@ -287,6 +287,19 @@ fn entry_of(
         (entry.uid, entry.gid) = (own.uid, own.gid);
     }
     Ok(Some((entry, stat)))
+}
+
+/// Tells whether a file or folder has a capability of any kind, also one that is left out of its entry: for
+/// the root of which namespace it is, another namespace says otherwise. What cannot be looked at may.
+pub fn may_have_capability(root: &Root, path: &ImagePath) -> bool {
+    let found = || {
+        if path.is_root() {
+            return xattr::get(root.top(), CAPABILITY);
+        }
+        let (dir, name) = root.parent(path)?;
+        xattr::get(dir.open_meta(&name)?, CAPABILITY)
+    };
+    !matches!(found(), Ok(None))
 }
 
 fn octal(value: &[u8]) -> Option<u32> {

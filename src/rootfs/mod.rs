@@ -42,7 +42,7 @@ pub(crate) use lookup::below;
 pub use lookup::{Lookup, Nothing, Table, TreeLookup, make_dirs, resolve};
 pub use materialise::materialise;
 pub use merge::merge;
-pub use meta::{clean, entry_at, entry_unless_plain};
+pub use meta::{clean, entry_at, entry_unless_plain, may_have_capability};
 pub use pack::{Times, pack, pack_marking};
 pub use plain::{Flatten, Stacked, Stacking, flatten};
 pub use scan::Snapshot;

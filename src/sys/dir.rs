@@ -9,6 +9,9 @@ use rustix::io::Errno;
 
 use super::stat::{FileKind, Stat, ids, set_mode, stat_of, times};
 
+/// Names in a folder, and what they are.
+pub type Names = Vec<(Vec<u8>, FileKind)>;
+
 /// An open folder. Its methods take a single name in it, and never follow a link.
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
@@ -42,7 +45,12 @@ impl Dir {
     }
 
     /// Returns the names in it with what they are, sorted by bytes, without `.` and `..`.
-    pub fn list(&self) -> io::Result<Vec<(Vec<u8>, FileKind)>> {
+    pub fn list(&self) -> io::Result<Names> {
+        Ok(self.list_at_most(usize::MAX)?.expect("no folder has more"))
+    }
+
+    /// As [`Dir::list`]; `None` as soon as there are more names than `most`.
+    pub fn list_at_most(&self, most: usize) -> io::Result<Option<Names>> {
         // A descriptor of its own, since reading moves the position that clones share; this also
         // makes a path-only handle readable.
         let fd = openat(self.as_fd(), b".", OFlags::RDONLY | OFlags::DIRECTORY)?;
@@ -54,6 +62,9 @@ impl Dir {
             if name == b"." || name == b".." {
                 continue;
             }
+            if names.len() == most {
+                return Ok(None);
+            }
             let kind = match entry.file_type() {
                 // Some filesystems do not tell the type here.
                 FileType::Unknown => self.stat(name)?.kind,
@@ -62,7 +73,7 @@ impl Dir {
             names.push((name.to_vec(), kind));
         }
         names.sort_unstable();
-        Ok(names)
+        Ok(Some(names))
     }
 
     /// Tells whether nothing is in it.

@@ -39,7 +39,7 @@ pub mod xattr;
 
 pub use child::is_limit;
 pub(crate) use copy::{as_path, path_of};
-pub use dir::Dir;
+pub use dir::{Dir, Names};
 pub use host::{
     can_change_root, fresh_proc, ids_without_namespace, is_proc_whole, wait_for_threads,
 };

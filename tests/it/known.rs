@@ -200,6 +200,28 @@ fn what_comes_of_other_stages_needs_no_namespace() {
     assert!(done.err().contains("miss: changed: built/tool"), "{}", done.err());
 }
 
+#[test]
+fn a_capability_for_the_root_of_a_namespace_is_no_secret_to_a_known_build() {
+    if !have(&["unshare", "setcap"]) || !Who::Range.here() {
+        return;
+    }
+    let place = place(Who::Range);
+    for path in ["ctx/tool", "ctx/folder/empty"] {
+        place.file("ctx/folder/empty", "");
+        let build = Build::text(&place, "FROM busybox\nCOPY . /all\n");
+        let without = twice(&build);
+        let mut set = place.who().command("unshare", &place.at("home"));
+        set.args(["--user", "--map-root-user", "setcap", "cap_net_raw+ep"]).arg(place.at(path));
+        let done = run(&mut set, Duration::from_secs(10));
+        assert_eq!(done.code(), 0, "{}", done.err());
+        std::thread::sleep(Duration::from_millis(200));
+        let with = build.image().1.digest;
+        assert_ne!(with, without, "{path}");
+        assert_eq!(build.image().1.digest, with, "{path}: a second time");
+        assert_eq!(build.image().1.digest, with, "{path}: a third time");
+    }
+}
+
 /// A COPY of these files, whose marks are known; whether that took a namespace.
 fn is_known(who: Who, prepare: impl FnOnce(&Path)) -> Option<bool> {
     let place = place(who);

@@ -72,7 +72,7 @@ impl Command {
             && self.outputs.iter().all(Target::is_plain)
     }
 
-    // `None` is: not known, and nothing was said or done.
+    // `None` is: not known, and nothing was said, nor done that the build would not do itself.
     fn try_known(&mut self, policy: &Policy, begun: &mut Begun) -> Option<Result<Exit, Stop>> {
         if !self.may_be_known() {
             return None;

@@ -1,5 +1,7 @@
 //! `download-plain-http`: a download in plain HTTP.
 
+use std::cell::LazyCell;
+
 use crate::instruction::Instruction;
 use crate::policy::{Found, Level, Outline, Param, ParamKind, Rule, Transfer};
 pub(in crate::policy) static RULE: Rule = Rule {
@@ -60,13 +62,14 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             }
         }
         let script = item.script();
-        let checked = || {
+        // Asked once, and only where something is fetched so.
+        let checked = LazyCell::new(|| {
             script.commands.iter().any(|command| {
                 command
                     .name()
                     .is_some_and(|name| name.ends_with("sum") || name == "gpg" || name == "gpgv")
             })
-        };
+        });
         for command in &script.commands {
             if !command.fetches() && !command.manages() && command.name() != Some("git") {
                 continue;
@@ -80,7 +83,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             // A proxy is no source; curl's `-x` and data in `-d` are not fetched.
             let Some(url) = url.filter(|_| command.name() != Some("nc")) else { continue };
             let manager = command.operation().map_or("", |operation| operation.manager);
-            let level = if matches!(manager, "apt" | "apk") || checked() {
+            let level = if matches!(manager, "apt" | "apk") || *checked {
                 Level::Warn
             } else {
                 Level::Error

@@ -1,5 +1,7 @@
 //! `ssh-host-key-unchecked`: code from whoever answers.
 
+use std::cell::LazyCell;
+
 use crate::facts::shell::RedirectKind;
 use crate::instruction::Instruction;
 use crate::policy::{Found, Outline, Rule};
@@ -36,7 +38,8 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
             }
         }
         let script = item.script();
-        let looks = || {
+        // Asked once, and only where there is a scan.
+        let looks = LazyCell::new(|| {
             script.commands.iter().any(|command| {
                 let keygen = command.name() == Some("ssh-keygen")
                     && command.args().iter().any(|arg| {
@@ -45,7 +48,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                     });
                 keygen || crate::policy::flow::verifies(command, script, "known_hosts")
             })
-        };
+        });
         for command in &script.commands {
             let words = command.args().iter().chain(command.assignments.iter().map(|(_, v)| v));
             let printed = matches!(command.name(), Some("echo" | "printf"));
@@ -57,7 +60,7 @@ fn check(outline: &Outline<'_>, found: &mut Found<'_>) {
                 found.tell(item.place, command.span, message, "anyone may answer", help);
             } else if command.name() == Some("ssh-keyscan")
                 && (writes || !command.feeds.is_empty())
-                && !looks()
+                && !*looks
             {
                 let message = "`ssh-keyscan` trusts whoever answers";
                 found.tell(item.place, command.span, message, "the key is not checked", help);
