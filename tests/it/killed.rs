@@ -48,6 +48,10 @@ fn interrupt(place: &Place, seconds: &str, signal: Signal) -> Option<i32> {
     let mut child = command.spawn().expect("the program");
     let line = format!("sleep\0{seconds}");
     wait("the step to run", 30, || processes(&line).len() >= 2);
+    // The layer of the step before is packed while this one runs.
+    wait("the record of the step before", 30, || {
+        fs::read_dir(place.at("store/records/key")).is_ok_and(|records| records.count() >= 1)
+    });
     // `setpriv` executes the program: the child is the program itself.
     kill_process(Pid::from_child(&child), signal).expect("it runs");
     let status = child.wait().expect("a child");
