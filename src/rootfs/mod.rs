@@ -20,6 +20,7 @@
 //!
 //! Foreign `user.overlay.*` and `user.rbuild.*` are never taken over.
 
+mod ahead;
 mod changes;
 mod content;
 mod error;

@@ -1,7 +1,9 @@
 //! Changes into a layer.
 
 use std::io::{self, Read, Write};
+use std::thread;
 
+use super::ahead::Ahead;
 use super::content::Watched;
 use super::{Change, Error};
 use crate::base::Timestamp;
@@ -42,45 +44,54 @@ fn write<W: Write>(
     times: Times,
     mut marks: Option<&mut Marks>,
 ) -> Result<(), Error> {
-    // The root is no entry of a layer; changes name it where a tree is to get its owner and mode.
-    for change in changes.iter().filter(|change| !change.entry.path.is_root()) {
-        let mut entry = change.entry.clone();
-        if let Times::Fixed(time) = times {
-            entry.mtime = time.seconds();
-        }
-        if !matches!(entry.kind, EntryKind::File { .. }) {
-            writer.bare(&entry)?;
-        } else if let Some(mut file) = change.content.open_watched()? {
-            let Some(marks) = &mut marks else {
-                let written = writer.entry(&entry, &mut file);
+    let marking = marks.is_some();
+    thread::scope(|scope| {
+        let mut ahead = Ahead::start(scope, changes, marking);
+        // The root is no entry of a layer; changes name it where a tree is to get its owner and mode.
+        for change in changes.iter().filter(|change| !change.entry.path.is_root()) {
+            let mut entry = change.entry.clone();
+            if let Times::Fixed(time) = times {
+                entry.mtime = time.seconds();
+            }
+            if !matches!(entry.kind, EntryKind::File { .. }) {
+                writer.bare(&entry)?;
+            } else if let Some(small) = ahead.as_mut().and_then(|ahead| ahead.next_of(change)) {
+                let (mut bytes, read) = small?;
+                writer.entry(&entry, &mut bytes)?;
+                if let (Some(marks), Some((stamp, mark))) = (&mut marks, read) {
+                    marks.note(stamp, mark);
+                }
+            } else if let Some(mut file) = change.content.open_watched()? {
+                let mut marking =
+                    Marking { file: &mut file, marker: marking.then(Marker::default) };
+                let written = writer.entry(&entry, &mut marking);
+                let marker = marking.marker;
                 // That it is another file by now says more than what came of reading it.
-                file.settled()?;
+                let stamp = file.settled()?;
                 written?;
-                continue;
-            };
-            let mut marking = Marking { file: &mut file, marker: Marker::default() };
-            let written = writer.entry(&entry, &mut marking);
-            let mark = marking.marker.finish();
-            let stamp = file.settled()?;
-            written?;
-            marks.note(stamp, mark);
-        } else {
-            writer.entry(&entry, &mut *change.content.open()?)?;
+                if let (Some(marks), Some(marker)) = (&mut marks, marker) {
+                    marks.note(stamp, marker.finish());
+                }
+            } else {
+                writer.entry(&entry, &mut *change.content.open()?)?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-/// Marks what is read.
+/// Marks what is read, if it has a marker.
 struct Marking<'a> {
     file: &'a mut Watched,
-    marker: Marker,
+    marker: Option<Marker>,
 }
 
 impl Read for Marking<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.file.read(buffer)?;
-        self.marker.update(&buffer[..got]);
+        if let Some(marker) = &mut self.marker {
+            marker.update(&buffer[..got]);
+        }
         Ok(got)
     }
 }
@@ -92,15 +103,21 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::rootfs::{Nothing, Stacking, changes};
+    use crate::layer::Compression;
+    use crate::rootfs::{Content, Nothing, Stacking, changes};
     use crate::sys::{IdMode, Root};
 
-    // Packs a file of 5 bytes that `meanwhile` was made another one.
+    // Packs a file of 5 bytes that `meanwhile` was made another one: alone, and the 65th of so many that they
+    // are read ahead.
     fn check(meanwhile: impl Fn(&Path)) {
-        for marking in [false, true] {
+        for (marking, others) in [(false, 0), (true, 0), (false, 1000), (true, 1000)] {
             let place = tempfile::tempdir().unwrap();
             let file = place.path().join("file");
             fs::write(&file, "12345").unwrap();
+            for number in 0..others {
+                let side = if number < 64 { "e" } else { "g" };
+                fs::write(place.path().join(format!("{side}{number}")), "other").unwrap();
+            }
             let root = Arc::new(Root::open_host(place.path()).unwrap());
             let list = changes(&root, Stacking::Plain, IdMode::Root, &Nothing).unwrap();
             meanwhile(&file);
@@ -110,8 +127,48 @@ mod tests {
                 false => pack(&list, &mut writer, times),
                 true => pack_marking(&list, &mut writer, times, &mut Marks::default()),
             };
-            assert!(matches!(outcome, Err(Error::Changed(_))), "{outcome:?}");
+            let Err(Error::Changed(path)) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(path.to_string(), "/file");
         }
+    }
+
+    #[test]
+    fn many_files_are_packed_and_marked_as_each_alone() {
+        let place = tempfile::tempdir().unwrap();
+        for number in 0..1500_usize {
+            // Empty, small, and too large to be read ahead, so that loads are full by number and by bytes.
+            let size = match number {
+                0..500 => number % 4,
+                _ => [0, 1, 300, 5000, 16 << 10, (16 << 10) + 1][number * number % 11 % 6],
+            };
+            let bytes: Vec<u8> = (0..size).map(|at| (at * 7 + number) as u8).collect();
+            fs::write(place.path().join(format!("f{number:04}")), bytes).unwrap();
+        }
+        let root = Arc::new(Root::open_host(place.path()).unwrap());
+        let list = changes(&root, Stacking::Plain, IdMode::Root, &Nothing).unwrap();
+        let times = Times::Fixed(Timestamp::from_seconds(1));
+        let done = |mut fill: Box<dyn FnMut(&mut LayerWriter<'_, Vec<u8>>) + '_>| {
+            let mut writer = LayerWriter::new(vec![], Compression::None, 1, vec![]).unwrap();
+            fill(&mut writer);
+            writer.finish().unwrap().0
+        };
+        let [mut all, mut single] = [Marks::default(), Marks::default()];
+        let plain = done(Box::new(|writer| pack(&list, writer, times).unwrap()));
+        let marked = done(Box::new(|writer| pack_marking(&list, writer, times, &mut all).unwrap()));
+        let alone = done(Box::new(|writer| {
+            for one in &list {
+                pack_marking(std::slice::from_ref(one), writer, times, &mut single).unwrap();
+            }
+        }));
+        assert!(plain == alone && marked == alone);
+        let mut marks = 0;
+        for change in &list {
+            if let Content::File { stamp, .. } = &change.content {
+                assert_eq!(all.get(stamp), single.get(stamp));
+                marks += usize::from(all.get(stamp).is_some());
+            }
+        }
+        assert!(marks > 1000, "{marks}");
     }
 
     #[test]
