@@ -186,6 +186,8 @@ impl Execution<'_> {
         let mut last = LastLine::default();
         let mut heard = Conduct::default();
         let since;
+        // Taken down while what the step wrote is looked at.
+        let mut mounts_left = None;
         let outcome = {
             let _slot = self.jobs.take();
             // Waiting for others is none of its time.
@@ -206,8 +208,12 @@ impl Execution<'_> {
             if self.is_chroot() {
                 sandbox::run_in_copy(&spec, launcher, masker, self.cancel(), &mut tell)
             } else {
-                sandbox::run_watched(&spec, launcher, masker, self.cancel(), &mut tell)
-                    .map(|(outcome, account)| (outcome, account, Lent::default()))
+                sandbox::run_watched(&spec, launcher, masker, self.cancel(), &mut tell).map(
+                    |(outcome, account, leaving)| {
+                        mounts_left = Some(leaving);
+                        (outcome, account, Lent::default())
+                    },
+                )
             }
         };
         // The step's own failure comes before that of what it was lent.
@@ -245,6 +251,8 @@ impl Execution<'_> {
         if !by_record {
             rootfs::forget_nodes(&mut changes, &work.root()?, mode, &lower)?;
         }
+        // The next step's tree has this folder in it.
+        drop(mounts_left);
         Ok(Attempt { work, lower, changes, account, took, heard, failed })
     }
 

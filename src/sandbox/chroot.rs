@@ -43,7 +43,7 @@ pub fn run_in_copy(
     let ended = visit.fill(spec).and_then(|()| run_watched(spec, launcher, masker, cancel, output));
     let lent = visit.leave();
     // What became of the step comes before what became of what it was lent.
-    let (outcome, account) = ended?;
+    let (outcome, account, _) = ended?;
     let lent = match lent {
         Err(_) if outcome != Outcome::Exited(0) => Lent::default(),
         lent => lent?,

@@ -44,6 +44,8 @@ pub(super) enum Report {
     Act(Act),
     /// It is not watched, though that was asked for; why.
     Unwatched(String),
+    /// Its pid namespace is gone, and all processes with it; its mounts are there until this one ends.
+    Left,
 }
 
 /// What the builder asks for by one byte: SIGTERM for the command.
@@ -146,7 +148,8 @@ fn first(control: &UnixStream, server: Number) -> Result<(), Failure> {
             }
             match outer {
                 Some(outer) => outer.stay(&init, control),
-                None => drop(init.wait()),
+                None if init.wait().is_ok() => say(control, &Report::Left),
+                None => {}
             }
             Ok(())
         }

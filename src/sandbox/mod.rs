@@ -34,6 +34,6 @@ pub use foreign::{Emulators, Foreign, ForeignError, Runs};
 pub use isolation::Isolation;
 pub use launcher::{Launcher, sandbox_main};
 pub use machine::native_probe;
-pub use run::{Account, Error, Outcome, Watched, run, run_watched};
+pub use run::{Account, Error, Leaving, Outcome, Watched, run, run_watched};
 pub use spec::{FileMount, Hardening, Mount, MountKind, Network, Source, Spec, Ulimit, User};
 pub use terms::{Expired, Resources, Terms};

@@ -92,8 +92,14 @@ pub fn run(
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Outcome, Error> {
-    run_watched(spec, launcher, masker, cancel, output).map(|(outcome, _)| outcome)
+    run_watched(spec, launcher, masker, cancel, output).map(|(outcome, ..)| outcome)
 }
+
+/// What is left of a step that has ended: mounts that nobody can write through any more, which the kernel
+/// takes down. It does so on a processor of its own, and takes as long as a third of what it took to write many
+/// small files. They are gone when this is dropped, which waits for that.
+#[must_use]
+pub struct Leaving(#[expect(dead_code, reason = "held until it is dropped")] Option<First>);
 
 /// What an audit saw.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -115,16 +121,17 @@ pub struct Account {
     pub printed: u64,
 }
 
-/// As [`run`]; returns an account of it, too.
+/// As [`run`]; returns an account of it, too, and what the kernel has still to do. Until that is dropped,
+/// nothing may be mounted over [`Spec::upper`].
 pub fn run_watched(
     spec: &Spec,
     launcher: &Launcher,
     masker: &Masker,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
-) -> Result<(Outcome, Account), Error> {
+) -> Result<(Outcome, Account, Leaving), Error> {
     if cancel.is_cancelled() {
-        return Ok((Outcome::Cancelled, Account::default()));
+        return Ok((Outcome::Cancelled, Account::default(), Leaving(None)));
     }
     let (orders, numbers) = setup::orders(spec);
     let fds = prepare::descriptors(spec, &numbers.mounts)?;
@@ -153,7 +160,12 @@ pub fn run_watched(
     drop(fds);
 
     let clock = Clock::start(&spec.terms);
-    let (reports, ended, printed) = step.attend(control, masker, cancel, clock, output)?;
+    let (reports, ended, printed, mut leaving) =
+        step.attend(control, masker, cancel, clock, output)?;
+    // A group with a process in it cannot be removed.
+    if group.is_some() {
+        leaving = Leaving(None);
+    }
     // A group that ends as a whole takes the step's first process along: then nothing was told.
     let own_limit = group.as_ref().is_some_and(|group| group.killed_for_memory() > 0);
     let elsewhere = killed_for_memory_anywhere() > killed_before;
@@ -166,7 +178,7 @@ pub fn run_watched(
         Report::Used(used) => Some(*used),
         _ => None,
     });
-    Ok((outcome, Account { watched, used, printed }))
+    Ok((outcome, Account { watched, used, printed }, leaving))
 }
 
 // Says so where a step was killed for want of memory: within its own limit, or elsewhere.
@@ -224,7 +236,8 @@ fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outc
             | Report::Ended(_)
             | Report::Used(_)
             | Report::Act(_)
-            | Report::Unwatched(_) => {}
+            | Report::Unwatched(_)
+            | Report::Left => {}
         }
     }
     reports
@@ -237,14 +250,15 @@ fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outc
             | Report::NoExec { .. }
             | Report::Used(_)
             | Report::Act(_)
-            | Report::Unwatched(_) => None,
+            | Report::Unwatched(_)
+            | Report::Left => None,
         })
         .ok_or_else(|| Error::Lost("it was killed, perhaps for want of memory".into()))
 }
 
 impl First {
-    // Passes output on until the step is gone; returns what it told, why it was stopped if it was, and
-    // how often something was masked.
+    // Passes output on until the step's processes are gone; returns what it told, why it was stopped if it
+    // was, how often something was masked, and what is left of it.
     fn attend(
         mut self,
         control: UnixStream,
@@ -252,7 +266,7 @@ impl First {
         cancel: &Cancel,
         mut clock: Clock<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<(Vec<Report>, Option<Outcome>, u64), Error> {
+    ) -> Result<(Vec<Report>, Option<Outcome>, u64, Leaving), Error> {
         let lost = |error: io::Error| Error::Lost(error.to_string());
         let mut streams = Streams::new(&mut self, masker)?;
         let mut told = Vec::new();
@@ -314,18 +328,22 @@ impl First {
                 stopped = Some((outcome, Instant::now() + GRACE));
             }
         }
-        self.wait().map_err(lost)?;
-        let masked = streams.drain(&mut buffer, output);
         // Who was killed while it told something did not come to the end of the line.
         let whole = told.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let reports = told[..whole]
+        let reports: Vec<Report> = told[..whole]
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
             .map(|line| {
                 serde_json::from_slice(line).map_err(|error| Error::Lost(error.to_string()))
             })
             .collect::<Result<_, _>>()?;
-        Ok((reports, stopped.map(|(outcome, _)| outcome), masked))
+        let left = matches!(reports.last(), Some(Report::Left));
+        if !left {
+            self.wait().map_err(lost)?;
+        }
+        let masked = streams.drain(&mut buffer, output);
+        let leaving = Leaving(left.then_some(self));
+        Ok((reports, stopped.map(|(outcome, _)| outcome), masked, leaving))
     }
 }
 

@@ -366,6 +366,13 @@ fn daemons(world: &World) {
     assert_eq!(said, "ok\n");
     assert!(started.elapsed() < Duration::from_secs(3));
     assert_eq!(sleeping(&marker), 0);
+    // They are gone before the step's mounts, too.
+    for round in 0..20 {
+        let script = format!("for i in 1 2 3; do setsid sleep {marker} & done; exit {round}");
+        let (outcome, _, leaving) = world.run_watched(&world.spec(&script)).unwrap();
+        assert_eq!((outcome, sleeping(&marker)), (Outcome::Exited(round), 0));
+        drop(leaving);
+    }
     if world.isolation == Isolation::SharedPids {
         return; // the zombies of others are seen
     }

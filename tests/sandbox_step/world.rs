@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use rbuild::base::{ImagePath, Masker};
 use rbuild::event::Stream;
 use rbuild::sandbox::{
-    Cancel, Error, Hardening, Isolation, Launcher, Network, Outcome, Spec, Terms, User,
+    Account, Cancel, Error, Hardening, Isolation, Launcher, Leaving, Network, Outcome, Spec, Terms,
+    User,
 };
 use rbuild::sys::{Entered, IdMode, enter_user_namespace};
 
@@ -130,6 +131,12 @@ impl World {
             let line = String::from_utf8_lossy(line).into_owned();
             self.lines.borrow_mut().push((stream, line));
         })
+    }
+
+    /// Runs a step that nothing stops, up to the end of its processes.
+    pub(crate) fn run_watched(&self, spec: &Spec) -> Result<(Outcome, Account, Leaving), Error> {
+        let (masker, cancel) = (Masker::new(), Cancel::new());
+        rbuild::sandbox::run_watched(spec, &self.launcher, &masker, &cancel, &mut |_, _| {})
     }
 
     /// Runs a step that nothing stops.
