@@ -147,19 +147,16 @@ mod tests {
         let root = Arc::new(Root::open_host(place.path()).unwrap());
         let list = changes(&root, Stacking::Plain, IdMode::Root, &Nothing).unwrap();
         let times = Times::Fixed(Timestamp::from_seconds(1));
-        let done = |mut fill: Box<dyn FnMut(&mut LayerWriter<'_, Vec<u8>>) + '_>| {
-            let mut writer = LayerWriter::new(vec![], Compression::None, 1, vec![]).unwrap();
-            fill(&mut writer);
-            writer.finish().unwrap().0
-        };
+        let writer = || LayerWriter::new(vec![], Compression::None, 1, vec![]).unwrap();
+        let [mut plain, mut marked, mut alone] = [writer(), writer(), writer()];
         let [mut all, mut single] = [Marks::default(), Marks::default()];
-        let plain = done(Box::new(|writer| pack(&list, writer, times).unwrap()));
-        let marked = done(Box::new(|writer| pack_marking(&list, writer, times, &mut all).unwrap()));
-        let alone = done(Box::new(|writer| {
-            for one in &list {
-                pack_marking(std::slice::from_ref(one), writer, times, &mut single).unwrap();
-            }
-        }));
+        pack(&list, &mut plain, times).unwrap();
+        pack_marking(&list, &mut marked, times, &mut all).unwrap();
+        for one in &list {
+            pack_marking(std::slice::from_ref(one), &mut alone, times, &mut single).unwrap();
+        }
+        let [plain, marked, alone] =
+            [plain, marked, alone].map(|writer| writer.finish().unwrap().0);
         assert!(plain == alone && marked == alone);
         let mut marks = 0;
         for change in &list {

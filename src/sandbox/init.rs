@@ -6,6 +6,7 @@
 //! first one with the process that was forked, and that with the builder: so nothing outlives it.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -148,8 +149,13 @@ fn first(control: &UnixStream, server: Number) -> Result<(), Failure> {
             }
             match outer {
                 Some(outer) => outer.stay(&init, control),
-                None if init.wait().is_ok() => say(control, &Report::Left),
-                None => {}
+                None => {
+                    // It fails only where the kernel reaps children by itself: then it waits for them, too.
+                    let _ = init.wait();
+                    say(control, &Report::Left);
+                    // Or the builder would hear the end of it after that of some of the mounts.
+                    let _ = control.shutdown(Shutdown::Both);
+                }
             }
             Ok(())
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::cgroup::{Group, killed_for_memory_anywhere};
 use super::deeds::{self, Deeds};
 use super::init::{Report, TERMINATE};
+use super::isolation::Keeping;
 use super::launcher::{First, Launcher};
 use super::lines::Lines;
 use super::terms::{Clock, Expired};
@@ -240,20 +241,34 @@ fn judge(spec: &Spec, reports: &[Report], ended: Option<Outcome>) -> Result<Outc
             | Report::Left => {}
         }
     }
-    reports
-        .iter()
-        .find_map(|report| match report {
-            Report::Ended(End::Exited(code)) => Some(Outcome::Exited(*code)),
-            Report::Ended(End::Signaled(signal)) => Some(Outcome::Signaled(*signal)),
-            Report::Ready(_)
-            | Report::Failed { .. }
-            | Report::NoExec { .. }
-            | Report::Used(_)
-            | Report::Act(_)
-            | Report::Unwatched(_)
-            | Report::Left => None,
-        })
-        .ok_or_else(|| Error::Lost("it was killed, perhaps for want of memory".into()))
+    end_of(spec.isolation.keeping(), reports)
+}
+
+// How the command ended, by what was told.
+fn end_of(keeping: Keeping, reports: &[Report]) -> Result<Outcome, Error> {
+    let ended = reports.iter().find_map(|report| match report {
+        Report::Ended(End::Exited(code)) => Some(Outcome::Exited(*code)),
+        Report::Ended(End::Signaled(signal)) => Some(Outcome::Signaled(*signal)),
+        Report::Ready(_)
+        | Report::Failed { .. }
+        | Report::NoExec { .. }
+        | Report::Used(_)
+        | Report::Act(_)
+        | Report::Unwatched(_)
+        | Report::Left => None,
+    });
+    let ended =
+        ended.ok_or_else(|| Error::Lost("it was killed, perhaps for want of memory".into()))?;
+    // What the command started may have gone on for a moment.
+    if keeping == Keeping::PidNamespace && !is_left(reports) {
+        return Err(Error::Lost("it was killed before all of the step had ended".into()));
+    }
+    Ok(ended)
+}
+
+// Whether the first process has told that all others are gone.
+fn is_left(reports: &[Report]) -> bool {
+    matches!(reports.last(), Some(Report::Left))
 }
 
 impl First {
@@ -337,7 +352,7 @@ impl First {
                 serde_json::from_slice(line).map_err(|error| Error::Lost(error.to_string()))
             })
             .collect::<Result<_, _>>()?;
-        let left = matches!(reports.last(), Some(Report::Left));
+        let left = is_left(&reports);
         if !left {
             self.wait().map_err(lost)?;
         }
@@ -428,6 +443,19 @@ fn read_once(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_counts_when_all_has_ended() {
+        let ended = |keeping, reports: &[Report]| end_of(keeping, reports).ok();
+        let end = || Report::Ended(End::Exited(3));
+        let exited = Some(Outcome::Exited(3));
+        assert_eq!(ended(Keeping::PidNamespace, &[end(), Report::Left]), exited);
+        assert_eq!(ended(Keeping::PidNamespace, &[end()]), None, "the rest may go on");
+        assert_eq!(ended(Keeping::PidNamespace, &[Report::Left]), None, "nobody told how");
+        for keeping in [Keeping::Subreaper, Keeping::Chroot] {
+            assert_eq!(ended(keeping, &[end()]), exited, "told when all were killed");
+        }
+    }
 
     #[test]
     fn want_of_memory_is_told_as_such() {
