@@ -81,9 +81,9 @@ def stages(bench, count):
 
 def lines(bench, count):
     case = bench.case(f"lines{count}", small_rows.dockerfile(count))
-    lint = f"{bench.rbuild.program} lint --offline {case.dockerfile} > /dev/null || test $? -eq 1"
-    return (workloads.Contender("rbuild", lambda: lint),
-            limit("wc", f"wc -w {case.dockerfile} > /dev/null"))
+    lint = [bench.rbuild.program, "lint", "--offline", case.dockerfile]
+    return (workloads.Contender("rbuild", lambda: measure.Program(lint, ends=(0, 1))),
+            limit("wc", ["wc", "-w", case.dockerfile]))
 
 
 ROWS = [

@@ -19,22 +19,32 @@ class Figures:
         self.wall, self.cpu, self.memory = wall, cpu, memory
 
 
+class Program:
+    """A program and its words, the file that takes its output and errors, and the statuses that are no
+    failure of it."""
+
+    def __init__(self, argv, output=os.devnull, ends=(0,)):
+        self.argv, self.output, self.ends = argv, output, ends
+
+
 class Failed(Exception):
     """A command that is measured must succeed: a failed run has no time."""
 
 
 def once(argv, env=None, mark=None):
-    """Runs `argv` (a list, or a text for the shell) once. A mark is ("until", text): the wall is that from
+    """Runs `argv` (a list, a text for the shell, or a Program) once. A mark is ("until", text): the wall is that from
     the start to a line of its errors which holds the text; or ("after", text): that from there to the end."""
     # What is run is not measured with a shell around it unless it needs one.
     if isinstance(argv, str):
         argv = ["/bin/bash", "-ec", "set -o pipefail; " + argv]
-    runner = [sys.executable, "-I", "-S", os.path.abspath(__file__), *(mark or ("", "")), *argv]
+    program = argv if isinstance(argv, Program) else Program(argv, output="")
+    runner = [sys.executable, "-I", "-S", os.path.abspath(__file__), *(mark or ("", "")), program.output,
+              *program.argv]
     done = subprocess.run(runner, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     *errors, figures = done.stderr.split("\n\0")
     status, wall, cpu, memory = figures.split() if errors else ("-1", "0", "0", "0")
-    if done.returncode != 0 or status != "0":
-        raise Failed(f"{argv} exited with {status}\n{done.stderr[-3000:]}")
+    if done.returncode != 0 or status not in map(str, program.ends):
+        raise Failed(f"{program.argv} exited with {status}\n{done.stderr[-3000:]}")
     return Figures(float(wall), float(cpu), float(memory) / 1024)
 
 
@@ -46,12 +56,15 @@ def median(runs):
 
 
 def runner():
-    """`measure.py KIND TEXT COMMAND…`: the command's errors, a NUL, and its figures."""
-    kind, text, command = sys.argv[1], sys.argv[2].encode(), sys.argv[3:]
+    """`measure.py KIND TEXT OUTPUT COMMAND…`: the command's errors, a NUL, and its figures."""
+    kind, text, output, command = sys.argv[1], sys.argv[2].encode(), sys.argv[3], sys.argv[4:]
     end, errors = os.pipe()
     nothing = os.open(os.devnull, os.O_RDWR)
     files = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, nothing, 1),
              (os.POSIX_SPAWN_DUP2, errors, 2)]
+    if output:
+        taken = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        files = [files[0], *((os.POSIX_SPAWN_DUP2, taken, to) for to in (1, 2))]
     start = time.perf_counter()
     child = os.posix_spawnp(command[0], command, os.environ, file_actions=files)
     os.close(errors)

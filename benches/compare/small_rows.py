@@ -3,6 +3,7 @@
 import os
 
 import inputs
+import measure
 from workloads import Contender, Target, Workload, has, limit, rows, there
 
 
@@ -105,12 +106,12 @@ def lint(bench, count, most, peer):
                     raise AssertionError(f"{found}: fewer than {times} findings of {rule}")
         return judge
 
-    def judged(program):
+    def judged(*program):
         # That something was found is 1, and no failure.
-        return lambda: f"{program} {case.dockerfile} > {found} 2>&1 || test $? -eq 1"
+        return lambda: measure.Program([*program, case.dockerfile], found, ends=(0, 1))
 
     # Every fifth instruction does a `cd`.
-    contenders = [Contender("rbuild", judged(f"{bench.rbuild.program} lint --offline"),
+    contenders = [Contender("rbuild", judged(bench.rbuild.program, "lint", "--offline"),
                             check=check("rbuild: ", 1))]
     # Its time grows with the square: of 3 000 it takes more than ten minutes.
     if has("hadolint") and count < 1000:
