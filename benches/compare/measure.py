@@ -32,8 +32,9 @@ class Failed(Exception):
 
 
 def once(argv, env=None, mark=None):
-    """Runs `argv` (a list, a text for the shell, or a Program) once. A mark is ("until", text): the wall is that from
-    the start to a line of its errors which holds the text; or ("after", text): that from there to the end."""
+    """Runs `argv` (a list, a text for the shell, or a Program) once. A mark is ("until", text): the wall is
+    that from the start to a line of its errors which holds the text; or ("after", text): that from there to
+    the end."""
     # What is run is not measured with a shell around it unless it needs one.
     if isinstance(argv, str):
         argv = ["/bin/bash", "-ec", "set -o pipefail; " + argv]
@@ -60,11 +61,10 @@ def runner():
     kind, text, output, command = sys.argv[1], sys.argv[2].encode(), sys.argv[3], sys.argv[4:]
     end, errors = os.pipe()
     nothing = os.open(os.devnull, os.O_RDWR)
-    files = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, nothing, 1),
-             (os.POSIX_SPAWN_DUP2, errors, 2)]
+    out, err = nothing, errors
     if output:
-        taken = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        files = [files[0], *((os.POSIX_SPAWN_DUP2, taken, to) for to in (1, 2))]
+        out = err = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    files = [(os.POSIX_SPAWN_DUP2, file, to) for to, file in enumerate((nothing, out, err))]
     start = time.perf_counter()
     child = os.posix_spawnp(command[0], command, os.environ, file_actions=files)
     os.close(errors)

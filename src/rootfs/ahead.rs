@@ -21,7 +21,7 @@ const THREADS: usize = 2;
 
 /// A load is handed over when it has so many files, or bytes: who waits for it is woken once for all of them.
 /// So many loads of each thread may wait; with those in hands it is 2 MiB.
-const FILES: usize = 256;
+pub(super) const FILES: usize = 256;
 const BYTES: u64 = 256 << 10;
 const WAITING: usize = 2;
 

@@ -104,18 +104,18 @@ mod tests {
 
     use super::*;
     use crate::layer::Compression;
-    use crate::rootfs::{Content, Nothing, Stacking, changes};
+    use crate::rootfs::{Content, Nothing, Stacking, ahead, changes};
     use crate::sys::{IdMode, Root};
 
-    // Packs a file of 5 bytes that `meanwhile` was made another one: alone, and the 65th of so many that they
-    // are read ahead.
+    // Packs a file of 5 bytes that `meanwhile` was made another one: alone, and the first of the second load of
+    // so many that they are read ahead.
     fn check(meanwhile: impl Fn(&Path)) {
         for (marking, others) in [(false, 0), (true, 0), (false, 1000), (true, 1000)] {
             let place = tempfile::tempdir().unwrap();
             let file = place.path().join("file");
             fs::write(&file, "12345").unwrap();
             for number in 0..others {
-                let side = if number < 64 { "e" } else { "g" };
+                let side = if number < ahead::FILES { "e" } else { "g" };
                 fs::write(place.path().join(format!("{side}{number}")), "other").unwrap();
             }
             let root = Arc::new(Root::open_host(place.path()).unwrap());

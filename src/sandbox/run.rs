@@ -97,8 +97,8 @@ pub fn run(
 }
 
 /// What is left of a step that has ended: mounts that nobody can write through any more, which the kernel
-/// takes down. It does so on a processor of its own, and takes as long as a third of what it took to write many
-/// small files. They are gone when this is dropped, which waits for that.
+/// takes down beside the builder (60 ms where the step has written 20 000 files). They are gone when this is
+/// dropped, which waits for that.
 #[must_use]
 pub struct Leaving(#[expect(dead_code, reason = "held until it is dropped")] Option<First>);
 
